@@ -1,0 +1,200 @@
+"""Every setting of every process, read once from the environment at start-up."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AliasChoices, Field, ValidationError, field_validator
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from shared.errors import ConfigError
+
+#: The tenant of every caller while no API keys are set.
+DEFAULT_TENANT = "default"
+
+_TENANT = re.compile(r"^[a-z0-9][a-z0-9_-]{0,31}$")
+
+
+def _pairs(value: object) -> list[tuple[str, str]]:
+    """`"shop:secret,other:secret2"` as pairs; a list of pairs passes through."""
+    if not isinstance(value, str):
+        return list(value) if isinstance(value, list | tuple) else []
+    pairs = []
+    for number, item in enumerate(filter(None, (part.strip() for part in value.split(","))), 1):
+        tenant, colon, secret = item.partition(":")
+        if not colon or not _TENANT.match(tenant) or not secret:
+            # The item itself holds a secret, so only its place is named.
+            raise ValueError(f"entry {number} is not tenant:secret (tenant: a-z, 0-9, - and _)")
+        pairs.append((tenant, secret))
+    return pairs
+
+
+def _alias(name: str) -> Any:
+    return Field(validation_alias=AliasChoices(name, f"NUKKI_{name}"))
+
+
+class Settings(BaseSettings):
+    """The configuration; field descriptions are the README's table."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="NUKKI_", frozen=True, extra="forbid", populate_by_name=True
+    )
+
+    redis_url: Annotated[str, _alias("REDIS_URL")] = Field(
+        default="redis://127.0.0.1:6379/0",
+        repr=False,
+        description="Redis, for the job records and as Celery's broker.",
+    )
+    s3_bucket: Annotated[str | None, _alias("S3_BUCKET")] = Field(
+        default=None, description="The bucket; set, images live in S3, else in a local folder."
+    )
+    s3_endpoint: Annotated[str | None, _alias("S3_ENDPOINT")] = Field(
+        default=None, description="An S3-compatible server's address, such as MinIO's."
+    )
+    s3_public_endpoint: Annotated[str | None, _alias("S3_PUBLIC_ENDPOINT")] = Field(
+        default=None, description="The address that presigned URLs carry, where it differs."
+    )
+    s3_region: Annotated[str, _alias("S3_REGION")] = Field(
+        default="us-east-1", description="The bucket's region."
+    )
+    s3_access_key: Annotated[str | None, _alias("S3_ACCESS_KEY")] = Field(
+        default=None, repr=False, description="Access key; unset: the AWS SDK's own chain."
+    )
+    s3_secret_key: Annotated[str | None, _alias("S3_SECRET_KEY")] = Field(
+        default=None, repr=False, description="Secret key."
+    )
+    storage_dir: Path = Field(
+        default=Path("nukki-data/storage"), description="The local folder, where no bucket is set."
+    )
+
+    api_keys: Annotated[tuple[tuple[str, str], ...], NoDecode] = Field(
+        default=(), repr=False, description="`tenant:key,tenant:key`; unset: no keys are asked for."
+    )
+    webhook_secrets: Annotated[tuple[tuple[str, str], ...], NoDecode] = Field(
+        default=(),
+        repr=False,
+        description="`tenant:whsec_…,…`; a tenant listed twice is signed for with both.",
+    )
+    public_url: str | None = Field(
+        default=None,
+        description="This service's address as callers see it; unset: as each request names it.",
+    )
+    max_bytes: int = Field(default=50_000_000, gt=0, description="The largest file accepted.")
+    max_megapixels: float = Field(default=100.0, gt=0, description="The largest image accepted.")
+    api_threads: int = Field(default=32, ge=4, description="Request threads of one API process.")
+    upload_expiry: float = Field(
+        default=3600.0, gt=0, description="Seconds an upload URL is good, and its file is kept."
+    )
+    retention: float = Field(
+        default=7 * 86400.0, gt=0, description="Seconds a finished job and its files are kept."
+    )
+
+    model: str = Field(default="grabcut", description="The segmenter a worker serves.")
+    checkpoint: Path | None = Field(default=None, description="That model's weights.")
+    worker_threads: int = Field(
+        default=4, ge=1, le=64, description="Jobs a worker process has in hand at once."
+    )
+    lease: float = Field(
+        default=30.0, ge=1, description="Seconds without a heartbeat after which a job moves on."
+    )
+    max_attempts: int = Field(default=3, ge=1, description="Times a job is tried.")
+    stage_deadline: float = Field(
+        default=120.0, gt=0, description="Seconds one stage of a job may take; then it is hung."
+    )
+    storage_patience: float = Field(
+        default=3600.0, ge=0, description="Seconds a running job waits for a dead storage."
+    )
+    shutdown_grace: float = Field(
+        default=25.0, ge=0, description="Seconds a worker has to finish its jobs on SIGTERM."
+    )
+    simulated_seconds: float = Field(
+        default=0.0, ge=0, description="Seconds a photo takes the `simulated` segmenter (tests)."
+    )
+
+    allow_networks: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="Private networks that photo and webhook URLs may reach, e.g. `10.0.0.0/8`.",
+    )
+    fetch_timeout: float = Field(default=30.0, gt=0, description="Seconds to fetch a photo's URL.")
+    webhook_timeout: float = Field(default=15.0, gt=0, description="Seconds for a webhook call.")
+    webhook_schedule: Annotated[tuple[float, ...], NoDecode] = Field(
+        default=(0, 5, 300, 1800, 7200),
+        description="Seconds to wait before each try of a webhook; after the last it is dead.",
+    )
+    log_level: str = Field(default="INFO", description="Level of the `nukki` loggers.")
+
+    @field_validator("api_keys", "webhook_secrets", mode="before")
+    @classmethod
+    def _split_pairs(cls, value: object) -> object:
+        return tuple(_pairs(value))
+
+    @field_validator("allow_networks", "webhook_schedule", mode="before")
+    @classmethod
+    def _split_list(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @property
+    def max_pixels(self) -> int:
+        return int(self.max_megapixels * 1_000_000)
+
+    def require_keys(self, host: str) -> None:
+        """Refuse to serve other machines without API keys.
+
+        Raises:
+            ConfigError: `host`, the address to listen on, is not loopback and no key is set.
+        """
+        if not self.api_keys and not _is_loopback(host):
+            raise ConfigError(
+                f"{host} can be reached from other machines: set NUKKI_API_KEYS (tenant:key), "
+                "or listen on 127.0.0.1"
+            )
+
+    @classmethod
+    def load(cls, **overrides: object) -> Settings:
+        """From the environment, `overrides` first.
+
+        Raises:
+            ConfigError: a value is not valid; the message names each, and never its content.
+        """
+        try:
+            return cls(**overrides)  # type: ignore[arg-type]  # pydantic validates them
+        except ValidationError as error:
+            problems = "; ".join(
+                f"{'.'.join(map(str, item['loc']))}: {item['msg']}"
+                for item in error.errors(include_input=False, include_url=False)
+            )
+            raise ConfigError(f"the configuration is not valid: {problems}") from None
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def variable(name: str, field: FieldInfo) -> str:
+    """The environment variable that sets a field."""
+    if isinstance(field.validation_alias, AliasChoices):
+        return str(field.validation_alias.choices[0])
+    return f"NUKKI_{name.upper()}"
+
+
+def table() -> str:
+    """The settings as the README's Markdown table."""
+    rows = ["| variable | default | what it does |", "| --- | --- | --- |"]
+    for name, field in Settings.model_fields.items():
+        default = field.default
+        if isinstance(default, tuple):
+            default = ",".join(f"{item:g}" for item in default)
+        shown = "" if default in (None, "") else f"`{default}`"
+        rows.append(f"| `{variable(name, field)}` | {shown} | {field.description} |")
+    return "\n".join(rows)
