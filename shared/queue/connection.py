@@ -1,0 +1,98 @@
+"""The one Redis connection of a process: short timeouts, named scripts, our own errors."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from importlib import resources
+from typing import Any
+
+import redis
+from redis.backoff import NoBackoff
+from redis.commands.core import Script
+from redis.retry import Retry
+
+from shared.errors import QueueFull, QueueUnavailable
+
+PREFIX = "nukki:"
+#: Both under the two seconds in which a dead Redis must be reported.
+CONNECT_TIMEOUT = 0.8
+SOCKET_TIMEOUT = 1.5
+
+
+@cache
+def _source(name: str) -> str:
+    folder = resources.files("shared.queue") / "lua"
+    return (folder / "prelude.lua").read_text() + (folder / f"{name}.lua").read_text()
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turn redis-py's errors into ours.
+
+    Raises:
+        QueueFull: Redis is at its maxmemory.
+        QueueUnavailable: Redis is not answering, or is loading its data.
+    """
+    try:
+        yield
+    except redis.OutOfMemoryError as error:
+        raise QueueFull("Redis is out of memory") from error
+    except redis.ResponseError as error:
+        if "OOM" in str(error):  # as a script reports it
+            raise QueueFull("Redis is out of memory") from error
+        raise
+    except (redis.ConnectionError, redis.TimeoutError, redis.ReadOnlyError) as error:
+        raise QueueUnavailable from error
+
+
+class Connection:
+    """Redis, by named script or by plain command."""
+
+    def __init__(self, url: str) -> None:
+        # redis-py retries ten times by default: 15 s into a black hole. Callers retry, not this.
+        # Any: redis-py's stubs admit bytes and awaitables, which `decode_responses` rules out.
+        self.redis: Any = redis.Redis.from_url(
+            url,
+            decode_responses=True,
+            retry=Retry(NoBackoff(), 0),
+            socket_connect_timeout=CONNECT_TIMEOUT,
+            socket_timeout=SOCKET_TIMEOUT,
+            health_check_interval=5,
+            max_connections=256,
+        )
+        self._scripts: dict[str, Script] = {}
+
+    def run(self, script: str, **args: Any) -> Any:
+        """Run one Lua script; its `args` table is `args`, those that are None left out.
+
+        Raises:
+            QueueUnavailable, QueueFull: see `translated`.
+        """
+        if script not in self._scripts:
+            self._scripts[script] = self.redis.register_script(_source(script))
+        given = {name: value for name, value in args.items() if value is not None}
+        with translated():
+            return self._scripts[script](keys=[PREFIX], args=[json.dumps(given)])
+
+    def ping(self) -> None:
+        """Raise QueueUnavailable unless Redis answers."""
+        with translated():
+            self.redis.ping()
+
+    def memory_share(self) -> float:
+        """How much of maxmemory is used, 0..1; 0 where there is no limit."""
+        with translated():
+            info = self.redis.info("memory")
+        limit = int(info.get("maxmemory", 0))
+        return int(info["used_memory"]) / limit if limit else 0.0
+
+    def close(self) -> None:
+        self.redis.close()
+
+
+def pairs(flat: list[str]) -> dict[str, str]:
+    """A script's HGETALL answer as a dict."""
+    return dict(zip(flat[::2], flat[1::2], strict=True))

@@ -1,0 +1,84 @@
+"""Celery as the doorbell: a message says only that a job may be ready to claim.
+
+Losing one costs two seconds (the janitor rings again), doubling one costs a claim that finds
+nothing. The settings are those measured in the project's notes on Celery over Redis.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import redis
+from celery import Celery
+from kombu import Queue
+from kombu.exceptions import KombuError
+from kombu.utils.scheduling import round_robin_cycle
+
+from shared.job import Lane
+from shared.settings import Settings
+
+log = logging.getLogger("nukki.doorbell")
+
+TASK = "nukki.run_job"
+QUEUES = {lane: f"nukki.{lane.value}" for lane in Lane}
+
+
+class LaneCycle(round_robin_cycle):  # type: ignore[misc]
+    """Reclaimed jobs first; the other lanes in turn, so that none starves another."""
+
+    def consume(self, n: int) -> list[str]:
+        """The `n` queues to look at, in order."""
+        reclaimed = QUEUES[Lane.RECLAIMED]
+        return sorted(self.items[:n], key=lambda queue: queue != reclaimed)
+
+
+def make_celery(settings: Settings) -> Celery:
+    """The Celery app, configured alike for those who ring and those who answer."""
+    app = Celery("nukki", broker=settings.redis_url, set_as_current=False)
+    app.conf.update(
+        task_queues=[Queue(name) for name in QUEUES.values()],
+        task_default_queue=QUEUES[Lane.INTERACTIVE],
+        task_serializer="json",
+        accept_content=["json"],
+        task_ignore_result=True,
+        # Early ack: the record is what guarantees a job, and acks_late on Redis loses messages too.
+        task_acks_late=False,
+        worker_prefetch_multiplier=1,
+        worker_enable_remote_control=False,
+        worker_send_task_events=False,
+        worker_hijack_root_logger=False,
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        broker_channel_error_retry=True,
+        broker_transport_options={
+            "ack_emulation": False,
+            "queue_order_strategy": "shared.queue.doorbell:LaneCycle",
+            "socket_timeout": 5,
+            "socket_connect_timeout": 2,
+            "socket_keepalive": True,
+            "health_check_interval": 5,
+            "max_retries": 1,
+            "interval_start": 0,
+            "interval_step": 0.1,
+            "interval_max": 0.2,
+        },
+    )
+    return app
+
+
+class Doorbell:
+    """Rings for a job. Best effort by design: it never raises for a broker that is away."""
+
+    def __init__(self, celery: Celery) -> None:
+        self._celery = celery
+
+    def ring(self, job_id: str, lane: Lane) -> bool:
+        """Tell the workers of `lane`; False where the broker did not take it."""
+        options: dict[str, Any] = {"queue": QUEUES[lane], "retry": False, "ignore_result": True}
+        try:
+            self._celery.send_task(TASK, args=[job_id], **options)
+        except (KombuError, redis.RedisError, OSError) as error:
+            log.info("doorbell not rung, the janitor will: %s", error, extra={"job": job_id})
+            return False
+        return True

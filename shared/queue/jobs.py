@@ -1,0 +1,210 @@
+"""The queue as callers use it: accept, look, list, cancel, erase."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from shared.errors import IdempotencyMismatch, NotFound
+from shared.job import Input, Job, Lane, Status
+from shared.queue.connection import PREFIX, Connection, translated
+
+#: An accepted job whose doorbell was lost is looked at again after this long.
+RING_MS = 2_000
+IDEMPOTENCY_MS = 24 * 3600 * 1000
+#: How long a worker that lost its lease might still be storing. Longer than a stage may take.
+LINGER_MS = 10 * 60 * 1000
+#: How many records a filtered listing looks at before it hands the caller a cursor.
+SCAN_LIMIT = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """What accept decided: `repeated` where an earlier request made the job."""
+
+    job_id: str
+    repeated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Idempotency:
+    """A caller's key, and the digest of what came with it."""
+
+    key: str
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Erased:
+    """Storage keys that an erased job leaves; `settled` where no worker can still add to them."""
+
+    files: tuple[str, ...]
+    settled: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Jobs, newest first, and where the next page begins (None at the end)."""
+
+    jobs: tuple[Job, ...]
+    cursor: str | None
+
+
+class CancelVerdict(StrEnum):
+    """What became of a cancel."""
+
+    CANCELED = "canceled"
+    TERMINAL = "terminal"
+    MISSING = "missing"
+
+
+class JobQueue:
+    """The records of jobs and of their inputs."""
+
+    def __init__(self, connection: Connection, *, retention_ms: int) -> None:
+        self._connection = connection
+        self._retention_ms = retention_ms
+
+    def note_input(
+        self, input_id: str, tenant: str, *, expiry_ms: int, size: int | None = None
+    ) -> int:
+        """Note an input before it is stored; returns when it is swept if no job takes it, in ms."""
+        expires = self._connection.run(
+            "note_input", id=input_id, tenant=tenant, expiry_ms=expiry_ms, bytes=size
+        )
+        return int(expires)
+
+    def input(self, input_id: str, tenant: str) -> Input:
+        """The input of that id.
+
+        Raises:
+            NotFound: there is none, or it is another tenant's.
+        """
+        with translated():
+            fields = self._connection.redis.hgetall(f"{PREFIX}input:{input_id}")
+        if fields.get("tenant") != tenant:
+            raise NotFound(f"no such upload: {input_id}")
+        return Input.from_fields(input_id, fields)
+
+    def repeated(self, tenant: str, idempotency: Idempotency) -> str | None:
+        """The job that this key made before, if it still exists.
+
+        Raises:
+            IdempotencyMismatch: the key came with another request.
+        """
+        slot = f"{PREFIX}idempotency:{tenant}:{idempotency.key}"
+        with translated():
+            job_id, fingerprint = self._connection.redis.hmget(slot, "job", "fingerprint")
+            if job_id is None or not self._connection.redis.exists(f"{PREFIX}job:{job_id}"):
+                return None
+        if fingerprint != idempotency.fingerprint:
+            raise IdempotencyMismatch
+        return str(job_id)
+
+    def accept(
+        self,
+        job: Job,
+        photo: Input,
+        idempotency: Idempotency | None = None,
+    ) -> Accepted:
+        """Make the job exist, once for its idempotency key.
+
+        Raises:
+            IdempotencyMismatch: the key came before, with another request.
+            NotFound: the photo was deleted meanwhile.
+        """
+        verdict, job_id = self._connection.run(
+            "accept",
+            id=job.id,
+            tenant=job.tenant,
+            lane=Lane.of(job.request),
+            fields=job.to_fields(),
+            input=photo.id,
+            url=photo.url if not photo.stored else None,
+            digest=photo.digest,
+            bytes=photo.bytes,
+            idempotency_key=idempotency.key if idempotency else None,
+            fingerprint=idempotency.fingerprint if idempotency else None,
+            idempotency_ms=IDEMPOTENCY_MS,
+            ring_ms=RING_MS,
+        )
+        if verdict == "mismatch":
+            raise IdempotencyMismatch
+        if verdict == "input_gone":
+            raise NotFound("the photo has been deleted")
+        return Accepted(job_id, repeated=verdict == "repeated")
+
+    def get(self, job_id: str, tenant: str | None = None) -> Job:
+        """The job of that id.
+
+        Raises:
+            NotFound: there is none, or it is not this tenant's.
+        """
+        with translated():
+            fields = self._connection.redis.hgetall(f"{PREFIX}job:{job_id}")
+        if not fields or (tenant is not None and fields["tenant"] != tenant):
+            raise NotFound(f"no such job: {job_id}")
+        return Job.from_fields(job_id, fields)
+
+    def position(self, job: Job) -> int | None:
+        """How many jobs of its lane are served before it, and itself; None once it runs."""
+        if job.status is not Status.QUEUED:
+            return None
+        with translated():
+            rank = self._connection.redis.zrank(f"{PREFIX}lane:{job.lane.value}", job.id)
+        return None if rank is None else int(rank) + 1
+
+    def page(
+        self, tenant: str, *, limit: int, cursor: str | None = None, status: Status | None = None
+    ) -> Page:
+        """A tenant's jobs, newest first. `cursor` is the id of the last job of the page before."""
+        index = f"{PREFIX}jobs:{tenant}"
+        redis = self._connection.redis
+        with translated():
+            start = 0
+            if cursor is not None:
+                rank = redis.zrevrank(index, cursor)
+                if rank is None:
+                    raise NotFound("the cursor's job is gone; begin again without one")
+                start = int(rank) + 1
+            found: list[Job] = []
+            scanned: list[str] = redis.zrevrange(index, start, start + SCAN_LIMIT)
+            for offset in range(0, len(scanned), 100):
+                chunk = scanned[offset : offset + 100]
+                pipeline = redis.pipeline(transaction=False)
+                for job_id in chunk:
+                    pipeline.hgetall(f"{PREFIX}job:{job_id}")
+                for job_id, fields in zip(chunk, pipeline.execute(), strict=True):
+                    if not fields or (status is not None and fields["status"] != status):
+                        continue
+                    if len(found) == limit:
+                        return Page(tuple(found), found[-1].id)
+                    found.append(Job.from_fields(job_id, fields))
+        more = len(scanned) > SCAN_LIMIT
+        return Page(tuple(found), scanned[-1] if more else None)
+
+    def cancel(self, job_id: str, tenant: str) -> CancelVerdict:
+        """Stop a job wherever it is."""
+        return CancelVerdict(
+            self._connection.run(
+                "cancel",
+                id=job_id,
+                tenant=tenant,
+                retention_ms=self._retention_ms,
+                linger_ms=LINGER_MS,
+            )
+        )
+
+    def erase(self, job_id: str, tenant: str | None = None) -> Erased | None:
+        """Forget a job; what it leaves in storage is noted for sweeping. None: there is none."""
+        answer = self._connection.run("erase", id=job_id, tenant=tenant, linger_ms=LINGER_MS)
+        if answer is None:
+            return None
+        files, settled = answer
+        return Erased(tuple(files), bool(settled))
+
+    def swept(self, *names: str) -> None:
+        """These are gone from storage: nothing to sweep."""
+        if names:
+            with translated():
+                self._connection.redis.zrem(f"{PREFIX}sweep", *names)

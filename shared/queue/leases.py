@@ -1,0 +1,126 @@
+"""The queue as a worker uses it: claim, renew, finish, release, every call under a lease token."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from shared.job import Input, Job, Lane, Outcome, Status
+from shared.queue.connection import PREFIX, Connection, pairs, translated
+from shared.queue.jobs import LINGER_MS, RING_MS
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A job that this worker owns while the lease lasts."""
+
+    job: Job
+    photo: Input
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """A handed-back job: rung again on `lane`, or failed because patience ran out."""
+
+    lane: Lane | None = None
+    failed: bool = False
+
+
+class LeaseTable:
+    """Claims of one worker process."""
+
+    def __init__(
+        self, connection: Connection, *, worker: str, lease_ms: int, retention_ms: int
+    ) -> None:
+        self._connection = connection
+        self._worker = worker
+        self._lease_ms = lease_ms
+        self._retention_ms = retention_ms
+
+    def claim(self, job_id: str) -> Claim | None:
+        """Take the job, or None: a doubled doorbell, a canceled job, one not due yet."""
+        token = secrets.token_hex(8)
+        answer = self._connection.run(
+            "claim",
+            id=job_id,
+            token=token,
+            worker=self._worker,
+            lease_ms=self._lease_ms,
+            retention_ms=self._retention_ms,
+        )
+        if answer is None:
+            return None
+        job = Job.from_fields(job_id, pairs(answer[0]))
+        return Claim(job, Input.from_fields(job.input_id, pairs(answer[1])), token)
+
+    def owns(self, claim: Claim) -> bool:
+        """Is the job still this worker's? It is not once canceled, erased or reclaimed."""
+        with translated():
+            token = self._connection.redis.hget(f"{PREFIX}job:{claim.job.id}", "token")
+        return bool(token == claim.token)
+
+    def renew(self, claims: Sequence[Claim]) -> frozenset[str]:
+        """Renew leases; the ids that are lost."""
+        if not claims:
+            return frozenset()
+        leases = [[claim.job.id, claim.token] for claim in claims]
+        return frozenset(self._connection.run("renew", leases=leases, lease_ms=self._lease_ms))
+
+    def record_input(self, claim: Claim, *, digest: str, size: int) -> None:
+        """Remember that the job's photo is stored, and its digest."""
+        key = f"{PREFIX}input:{claim.photo.id}"
+        with translated():
+            # A photo erased meanwhile must not come back as a record of its digest.
+            if self._connection.redis.exists(key):
+                self._connection.redis.hset(
+                    key, mapping={"stored": "1", "digest": digest, "bytes": str(size)}
+                )
+
+    def finish(self, claim: Claim, status: Status, outcome: Outcome) -> bool:
+        """Make the job terminal; False: too late, the lease was lost."""
+        return bool(
+            self._connection.run(
+                "finish",
+                id=claim.job.id,
+                token=claim.token,
+                status=status,
+                outcome=outcome.model_dump_json(exclude_none=True),
+                retention_ms=self._retention_ms,
+                linger_ms=LINGER_MS,
+            )
+        )
+
+    def release(
+        self,
+        claim: Claim,
+        *,
+        delay_ms: int = 0,
+        spend: bool = True,
+        patience_ms: int | None = None,
+        impatient: Outcome | None = None,
+    ) -> Released:
+        """Hand the job back.
+
+        Args:
+            claim: what is handed back.
+            delay_ms: not to be claimed again before this long.
+            spend: whether the attempt counts.
+            patience_ms: how long the job may wait since its first release with patience; after
+                that it fails with the outcome `impatient`.
+            impatient: see `patience_ms`.
+        """
+        verdict, lane = self._connection.run(
+            "release",
+            id=claim.job.id,
+            token=claim.token,
+            delay_ms=delay_ms,
+            spend=spend,
+            patience_ms=patience_ms,
+            outcome=impatient.model_dump_json(exclude_none=True) if impatient else None,
+            ring_ms=RING_MS,
+            retention_ms=self._retention_ms,
+            linger_ms=LINGER_MS,
+        )
+        return Released(Lane(lane) if lane else None, failed=verdict == "failed")

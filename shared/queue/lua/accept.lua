@@ -1,0 +1,35 @@
+-- Create a job, once for each idempotency key. Only after this may a caller be told 202.
+-- Answers {verdict, job id}: accepted | repeated | mismatch | input_gone.
+local slot
+if args.idempotency_key then
+  slot = key('idempotency', args.tenant .. ':' .. args.idempotency_key)
+  local held = redis.call('HMGET', slot, 'job', 'fingerprint')
+  if held[1] and redis.call('EXISTS', key('job', held[1])) == 1 then
+    if held[2] == args.fingerprint then return {'repeated', held[1]} end
+    return {'mismatch', held[1]}
+  end
+end
+
+local input = key('input', args.input)
+if args.url then
+  redis.call('HSET', input, 'tenant', args.tenant, 'url', args.url)
+elseif redis.call('HGET', input, 'tenant') ~= args.tenant then
+  return {'input_gone', args.id}
+end
+if args.digest then
+  redis.call('HSET', input, 'stored', 1, 'digest', args.digest, 'bytes', args.bytes)
+end
+redis.call('HINCRBY', input, 'refs', 1)
+redis.call('ZREM', key('sweep'), args.tenant .. '/inputs/' .. args.input)
+
+local job = key('job', args.id)
+for name, value in pairs(args.fields) do redis.call('HSET', job, name, value) end
+redis.call('HSET', job, 'created', now)
+-- Looked at again soon: the doorbell that follows is best effort.
+enqueue(args.id, args.lane, now + args.ring_ms)
+redis.call('ZADD', key('jobs', args.tenant), now, args.id)
+if slot then
+  redis.call('HSET', slot, 'job', args.id, 'fingerprint', args.fingerprint)
+  redis.call('PEXPIRE', slot, args.idempotency_ms)
+end
+return {'accepted', args.id}

@@ -1,0 +1,28 @@
+-- Forget a job whatever its state, and note its files for sweeping before they are deleted.
+-- Answers nil where there is none, else {storage keys to delete, 1 where nobody can still store}.
+local job = load_job(args.id)
+if not job or (args.tenant and job.tenant ~= args.tenant) then return nil end
+
+-- Its worker may be storing right now: swept again once that is surely over.
+local settled = job.status ~= 'processing'
+local sweep_at = settled and now or now + args.linger_ms
+local files = {}
+local function doom(name)
+  redis.call('ZADD', key('sweep'), sweep_at, name)
+  table.insert(files, name)
+end
+
+if job.claims then doom(attempt_folder(job, args.id)) end
+if redis.call('HINCRBY', key('input', job.input), 'refs', -1) <= 0 then
+  redis.call('DEL', key('input', job.input))
+  doom(job.tenant .. '/inputs/' .. job.input)
+end
+local delivery = 'msg_' .. string.sub(args.id, 5)
+redis.call('DEL', key('job', args.id), key('delivery', delivery))
+redis.call('ZREM', key('deliveries'), delivery)
+redis.call('ZREM', key('due'), args.id)
+redis.call('ZREM', key('expiry'), args.id)
+redis.call('ZREM', key('lane', job.lane), args.id)
+redis.call('ZREM', key('jobs', job.tenant), args.id)
+redis.call('PUBLISH', key('finished'), args.id)
+return {files, settled and 1 or 0}

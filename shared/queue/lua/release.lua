@@ -1,0 +1,23 @@
+-- Hand a job back: processing -> queued, after a delay, its attempt spent or not.
+-- Answers {verdict, lane}: released | failed | lost.
+if not owns(args.id, args.token) then return {'lost', ''} end
+local job = load_job(args.id)
+
+if args.patience_ms then
+  local since = tonumber(job.outage_since or now)
+  redis.call('HSET', key('job', args.id), 'outage_since', since)
+  if now - since >= args.patience_ms then
+    conclude(args.id, job, 'failed', args.outcome)
+    return {'failed', ''}
+  end
+end
+if not args.spend then redis.call('HINCRBY', key('job', args.id), 'attempts', -1) end
+redis.call('HDEL', key('job', args.id), 'token')
+redis.call('ZADD', key('sweep'), now + args.linger_ms, attempt_folder(job, args.id))
+if args.delay_ms > 0 then
+  redis.call('HSET', key('job', args.id), 'not_before', now + args.delay_ms)
+  enqueue(args.id, job.lane, now + args.delay_ms)
+  return {'released', job.lane}
+end
+enqueue(args.id, 'reclaimed', now + args.ring_ms)
+return {'released', 'reclaimed'}

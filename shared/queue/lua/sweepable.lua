@@ -1,0 +1,14 @@
+-- Storage keys whose time has come. Each stays noted, a minute on, until its deletion is confirmed.
+local found = {}
+local due = redis.call('ZRANGEBYSCORE', key('sweep'), '-inf', now, 'LIMIT', 0, args.limit)
+for _, name in ipairs(due) do
+  local input = string.match(name, '/inputs/(.+)$')
+  if input and tonumber(redis.call('HGET', key('input', input), 'refs') or 0) > 0 then
+    redis.call('ZREM', key('sweep'), name)
+  else
+    if input then redis.call('DEL', key('input', input)) end
+    redis.call('ZADD', key('sweep'), now + 60000, name)
+    table.insert(found, name)
+  end
+end
+return found

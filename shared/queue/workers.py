@@ -1,0 +1,56 @@
+"""Which workers are alive, and what each serves."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+
+from shared.queue.connection import PREFIX, Connection, translated
+
+#: A worker that has not been heard of for this long is not counted.
+ALIVE_MS = 15_000
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerInfo:
+    """A worker that is ready: started, its model loaded and warm."""
+
+    name: str
+    model: str
+    device: str
+    threads: int
+
+
+class WorkerRoll:
+    """The roll of ready workers."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._redis = connection.redis
+
+    def sign_in(self, worker: WorkerInfo) -> None:
+        """Be counted for the next `ALIVE_MS`."""
+        with translated():
+            pipeline = self._redis.pipeline()
+            pipeline.sadd(f"{PREFIX}workers", worker.name)
+            pipeline.set(f"{PREFIX}worker:{worker.name}", json.dumps(asdict(worker)), px=ALIVE_MS)
+            pipeline.execute()
+
+    def sign_out(self, name: str) -> None:
+        """No longer be counted."""
+        with translated():
+            pipeline = self._redis.pipeline()
+            pipeline.srem(f"{PREFIX}workers", name)
+            pipeline.delete(f"{PREFIX}worker:{name}")
+            pipeline.execute()
+
+    def present(self) -> list[WorkerInfo]:
+        """The workers that are ready now."""
+        with translated():
+            names = sorted(self._redis.smembers(f"{PREFIX}workers"))
+            if not names:
+                return []
+            entries = self._redis.mget([f"{PREFIX}worker:{name}" for name in names])
+            gone = [name for name, entry in zip(names, entries, strict=True) if entry is None]
+            if gone:
+                self._redis.srem(f"{PREFIX}workers", *gone)
+        return [WorkerInfo(**json.loads(entry)) for entry in entries if entry is not None]
