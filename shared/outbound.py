@@ -1,0 +1,287 @@
+"""Outbound HTTP to addresses that callers name: photo URLs and webhooks.
+
+A name is resolved once; unless every address it has is public, or allowed by a setting, nothing is
+connected to; and the connection goes to an address that was checked, so that a second DNS answer
+cannot move it. Each redirect is checked anew. One deadline bounds a whole call, drip-fed or not.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import ssl
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+
+import httpcore
+import httpx
+
+from shared.errors import ConfigError, ImageTooLarge, UrlFailed, UrlForbidden, UrlUnavailable
+
+IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
+IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+MAX_REDIRECTS = 5
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_RETRYABLE = frozenset({408, 425, 429, 500, 502, 503, 504})
+_BROKEN = (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError)
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+#: How much of a webhook's answer is kept for the log.
+_SNIPPET = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a webhook's receiver said."""
+
+    status: int
+    snippet: str
+
+
+def _embedded(address: IPAddress) -> IPAddress:
+    """The IPv4 address inside a v6 one that only wraps it; else the address itself."""
+    if isinstance(address, ipaddress.IPv4Address):
+        return address
+    if address.ipv4_mapped or address.sixtofour:
+        return address.ipv4_mapped or address.sixtofour or address
+    if address.teredo:
+        return address.teredo[1]
+    if address in _NAT64:
+        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    return address
+
+
+class Guard:
+    """Decides which addresses may be connected to."""
+
+    def __init__(self, allow_networks: Iterable[str] = ()) -> None:
+        try:
+            self._allowed: list[IPNetwork] = [ipaddress.ip_network(net) for net in allow_networks]
+        except ValueError as error:
+            raise ConfigError(f"allow_networks: {error}") from error
+
+    def permits(self, address: IPAddress) -> bool:
+        """Public, or in an allowed network."""
+        inner = _embedded(address)
+        if any(candidate in network for candidate in (address, inner) for network in self._allowed):
+            return True
+        return inner.is_global and not inner.is_multicast and not inner.is_reserved
+
+    def check_url(self, url: str) -> None:
+        """Refuse a URL that is wrong by its letters alone; names are not resolved here.
+
+        Raises:
+            UrlForbidden: not http(s), with a password, or a literal address that is not permitted.
+        """
+        try:
+            parts = urlsplit(url)
+            host, _port = parts.hostname, parts.port
+        except ValueError as error:
+            raise UrlForbidden(f"not a URL: {error}") from error
+        if parts.scheme not in {"http", "https"} or not host:
+            raise UrlForbidden("only http and https URLs are followed")
+        if parts.username or parts.password:
+            raise UrlForbidden("a URL with a user name or password is not followed")
+        literal = _literal(host)
+        if literal is not None:
+            self._require([literal])
+
+    def resolve(self, host: str, port: int) -> list[str]:
+        """The host's addresses, all of them permitted.
+
+        Raises:
+            UrlForbidden: one of them is not.
+            UrlUnavailable: the name has none.
+        """
+        try:
+            answers = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        except (OSError, UnicodeError) as error:
+            raise UrlUnavailable(f"{host} has no address") from error
+        addresses = [ipaddress.ip_address(answer[4][0]) for answer in answers]
+        self._require(addresses)
+        return [str(address) for address in addresses]
+
+    def _require(self, addresses: Sequence[IPAddress]) -> None:
+        if not all(self.permits(address) for address in addresses):
+            raise UrlForbidden  # without the address: an answer must not map a private network
+
+
+def _literal(host: str) -> IPAddress | None:
+    """A host that is itself an address, in any form a resolver would take (octal, decimal, hex)."""
+    try:
+        return ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        pass
+    try:
+        return ipaddress.IPv4Address(socket.inet_aton(host))
+    except OSError:
+        return None
+
+
+class _Stream(httpcore.NetworkStream):
+    """A network stream whose every wait ends at one deadline."""
+
+    def __init__(self, stream: httpcore.NetworkStream, deadline: float) -> None:
+        self._stream = stream
+        self._deadline = deadline
+
+    def _left(self) -> float:
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise httpcore.ReadTimeout("the whole call took too long")
+        return left
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ARG002
+        return self._stream.read(max_bytes, self._left())
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ARG002
+        self._stream.write(buffer, self._left())
+
+    def close(self) -> None:
+        self._stream.close()
+
+    def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,  # noqa: ARG002
+    ) -> httpcore.NetworkStream:
+        tls = self._stream.start_tls(ssl_context, server_hostname, self._left())
+        return _Stream(tls, self._deadline)
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._stream.get_extra_info(info)
+
+
+class _Backend(httpcore.NetworkBackend):
+    """Connects to addresses the guard has checked, and to nothing else."""
+
+    def __init__(self, guard: Guard, deadline: float) -> None:
+        self._guard = guard
+        self._deadline = deadline
+        self._inner = httpcore.SyncBackend()
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,  # noqa: ARG002
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore.NetworkStream:
+        failure: Exception = httpcore.ConnectError("no address")
+        for address in self._guard.resolve(host, port):
+            left = self._deadline - time.monotonic()
+            if left <= 0:
+                raise httpcore.ConnectTimeout("the whole call took too long")
+            try:
+                stream = self._inner.connect_tcp(address, port, left, local_address, socket_options)
+            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
+                failure = error
+            else:
+                return _Stream(stream, self._deadline)
+        raise failure
+
+
+class Outbound:
+    """The only door out."""
+
+    def __init__(self, guard: Guard) -> None:
+        self.guard = guard
+        self._tls = httpx.create_ssl_context()  # honours SSL_CERT_FILE, for private authorities
+
+    def fetch(self, url: str, *, max_bytes: int, timeout: float) -> bytes:
+        """The body that a photo's URL gives, redirects followed.
+
+        Raises:
+            UrlForbidden: it leads where nothing may be connected to.
+            UrlFailed: it answers that there is no photo to be had.
+            UrlUnavailable: no answer in time, or one that says to try later.
+            ImageTooLarge: more than `max_bytes`.
+        """
+        deadline = time.monotonic() + timeout
+        for _hop in range(MAX_REDIRECTS + 1):
+            self.guard.check_url(url)
+            with self._call("GET", url, {"Accept": "image/*,*/*;q=0.5"}, b"", deadline) as answer:
+                location = _header(answer, b"location")
+                if answer.status in _REDIRECTS and location:
+                    url = urljoin(url, location)
+                    continue
+                if answer.status in _RETRYABLE:
+                    raise UrlUnavailable(f"the URL answered {answer.status}")
+                if not 200 <= answer.status < 300:
+                    raise UrlFailed(f"the URL answered {answer.status}")
+                return _read(answer, max_bytes)
+        raise UrlFailed(f"more than {MAX_REDIRECTS} redirects")
+
+    def post(self, url: str, *, headers: Mapping[str, str], body: bytes, timeout: float) -> Answer:
+        """Post a webhook; redirects are not followed.
+
+        Raises:
+            UrlForbidden: nothing may be connected to there.
+            UrlUnavailable: no answer in time.
+        """
+        self.guard.check_url(url)
+        with self._call("POST", url, headers, body, time.monotonic() + timeout) as answer:
+            return Answer(answer.status, _snippet(answer))
+
+    @contextmanager
+    def _call(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes, deadline: float
+    ) -> Iterator[httpcore.Response]:
+        """One request on a connection of its own; the response's body is still to be read."""
+        try:
+            target = httpx.URL(url)
+        except httpx.InvalidURL as error:
+            raise UrlForbidden(f"not a URL: {error}") from error
+        sent = {"Host": target.netloc.decode("ascii"), "User-Agent": "nukki", **headers}
+        if body:
+            sent["Content-Length"] = str(len(body))
+        backend = _Backend(self.guard, deadline)
+        try:
+            with (
+                httpcore.ConnectionPool(ssl_context=self._tls, network_backend=backend) as pool,
+                pool.stream(
+                    method, str(target), headers=list(sent.items()), content=body
+                ) as answer,
+            ):
+                yield answer
+        except _BROKEN as error:
+            raise UrlUnavailable(f"no whole answer: {type(error).__name__}") from error
+
+
+def _header(answer: httpcore.Response, name: bytes) -> str | None:
+    for key, value in answer.headers:
+        if key.lower() == name:
+            return str(value.decode("latin-1"))
+    return None
+
+
+def _read(answer: httpcore.Response, max_bytes: int) -> bytes:
+    too_large = f"the URL gave more than {max_bytes} bytes"
+    declared = _header(answer, b"content-length") or ""
+    if declared.isdigit() and int(declared) > max_bytes:
+        raise ImageTooLarge(too_large)
+    body = bytearray()
+    for chunk in answer.iter_stream():
+        body += chunk
+        if len(body) > max_bytes:
+            raise ImageTooLarge(too_large)
+    return bytes(body)
+
+
+def _snippet(answer: httpcore.Response) -> str:
+    """The first characters of the answer; one that breaks off has still been given its status."""
+    body = b""
+    try:
+        for chunk in answer.iter_stream():
+            body += chunk
+            if len(body) >= _SNIPPET:
+                break
+    except _BROKEN:
+        pass
+    return body[:_SNIPPET].decode("utf-8", "replace")

@@ -1,0 +1,17 @@
+"""Where images live: one protocol, a local folder or S3 behind it."""
+
+from __future__ import annotations
+
+from shared.settings import Settings
+from shared.storage.local import LocalStorage
+from shared.storage.protocol import Grant, SignedPut, Storage
+from shared.storage.s3 import S3Storage
+
+__all__ = ["Grant", "LocalStorage", "S3Storage", "SignedPut", "Storage", "open_storage"]
+
+
+def open_storage(settings: Settings) -> Storage:
+    """S3 where a bucket is set, else the local folder."""
+    if settings.s3_bucket:
+        return S3Storage.from_settings(settings)
+    return LocalStorage(settings.storage_dir)

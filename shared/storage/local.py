@@ -1,0 +1,146 @@
+"""A local folder as storage: the embedded default."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from itsdangerous import BadSignature, URLSafeTimedSerializer
+
+from shared.errors import NotFound, StorageUnavailable
+from shared.storage.protocol import Grant, SignedPut
+
+#: Made with the folder. Where it is missing, the folder is not ours: a volume that is not mounted.
+_MARKER = ".upload-secret"
+
+
+class LocalStorage:
+    """Objects are files below `root`; several processes may share it."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root.resolve()
+        try:
+            self._root.mkdir(parents=True, exist_ok=True)
+            self._signer = URLSafeTimedSerializer(self._secret(), salt="nukki-upload")
+        except OSError as error:
+            raise StorageUnavailable(f"the storage folder: {error.strerror}") from error
+
+    def put(self, key: str, data: bytes | BinaryIO, content_type: str) -> None:  # noqa: ARG002
+        path = self._path(key)
+        with self._translated(key):
+            if not (self._root / _MARKER).exists():
+                raise FileNotFoundError
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handle, name = tempfile.mkstemp(dir=path.parent, prefix=".partial-")
+            try:
+                with os.fdopen(handle, "wb") as file:
+                    if isinstance(data, bytes):
+                        file.write(data)
+                    else:
+                        shutil.copyfileobj(data, file, 1 << 20)
+                    file.flush()
+                    os.fsync(file.fileno())
+                Path(name).replace(path)
+            except BaseException:
+                Path(name).unlink(missing_ok=True)
+                raise
+
+    def get(self, key: str, *, limit: int | None = None) -> bytes:
+        with self._translated(key), self._path(key).open("rb") as file:
+            return file.read() if limit is None else file.read(limit)
+
+    def size(self, key: str) -> int | None:
+        try:
+            with self._translated(key):
+                return self._path(key).stat().st_size
+        except NotFound:
+            return None
+
+    def delete(self, keys: Sequence[str]) -> None:
+        for key in keys:
+            path = self._path(key)
+            with self._translated(key):
+                path.unlink(missing_ok=True)
+            self._prune(path.parent)
+
+    def presign_get(
+        self,
+        key: str,  # noqa: ARG002
+        *,
+        expires: float,  # noqa: ARG002
+        content_type: str,  # noqa: ARG002
+        filename: str,  # noqa: ARG002
+    ) -> str | None:
+        return None
+
+    def presign_put(
+        self,
+        key: str,
+        *,
+        expires: float,
+        size: int,
+        content_type: str,
+        base_url: str,
+    ) -> SignedPut:
+        token = self._signer.dumps([key, size, expires])
+        url = f"{base_url}/v1/uploads/content/{token}"
+        return SignedPut(str(url), {"Content-Type": content_type})
+
+    def redeem(self, token: str) -> Grant:
+        try:
+            key, size, expires = self._signer.loads(token)
+            self._signer.loads(token, max_age=expires)
+        except BadSignature as error:  # SignatureExpired is one
+            raise NotFound("this upload address is not valid, or no longer") from error
+        return Grant(str(key), int(size))
+
+    def ping(self) -> None:
+        with self._translated("."), tempfile.TemporaryFile(dir=self._root):
+            if not (self._root / _MARKER).exists():
+                raise FileNotFoundError
+
+    @contextmanager
+    def _translated(self, key: str) -> Iterator[None]:
+        try:
+            yield
+        except FileNotFoundError as error:
+            if not (self._root / _MARKER).exists():
+                raise StorageUnavailable("the storage folder is gone") from error
+            raise NotFound(f"no such object: {key}") from error
+        except OSError as error:
+            raise StorageUnavailable(f"the storage folder: {error.strerror}") from error
+
+    def _path(self, key: str) -> Path:
+        path = (self._root / key).resolve()
+        if not path.is_relative_to(self._root) or path == self._root:
+            raise NotFound(f"no such object: {key}")
+        return path
+
+    def _prune(self, folder: Path) -> None:
+        """Remove the folders that a deletion left empty."""
+        while folder != self._root:
+            try:
+                folder.rmdir()
+            except OSError:  # not empty, or a neighbour removed it first
+                return
+            folder = folder.parent
+
+    def _secret(self) -> str:
+        """The key that signs upload addresses, the same for every process on this folder."""
+        path = self._root / _MARKER
+        handle, name = tempfile.mkstemp(dir=self._root, prefix=".partial-")
+        with os.fdopen(handle, "w") as file:
+            file.write(secrets.token_hex(32))
+        try:
+            os.link(name, path)  # fails where another process was first, which is as good
+        except FileExistsError:
+            pass
+        finally:
+            Path(name).unlink()
+        return path.read_text()

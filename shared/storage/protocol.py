@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import BinaryIO, Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class SignedPut:
+    """An address that takes one file without an API key: `PUT` with exactly these headers."""
+
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What a signed address of ours allows: to store `size` bytes under `key`."""
+
+    key: str
+    size: int
+
+
+class Storage(Protocol):
+    """Where images live. Every method raises StorageUnavailable while the storage is down."""
+
+    def put(self, key: str, data: bytes | BinaryIO, content_type: str) -> None:
+        """Store, whole or not at all; an existing object is replaced."""
+
+    def get(self, key: str, *, limit: int | None = None) -> bytes:
+        """The object's bytes, at most the first `limit` of them.
+
+        Raises:
+            NotFound: there is no such object.
+        """
+
+    def size(self, key: str) -> int | None:
+        """The object's size in bytes, or None where there is none."""
+
+    def delete(self, keys: Sequence[str]) -> None:
+        """Delete; what is not there is no error."""
+
+    def presign_get(
+        self, key: str, *, expires: float, content_type: str, filename: str
+    ) -> str | None:
+        """A URL that gives the object for `expires` seconds; None: serve the bytes yourself."""
+
+    def presign_put(
+        self, key: str, *, expires: float, size: int, content_type: str, base_url: str
+    ) -> SignedPut:
+        """A URL that takes `size` bytes for `expires` seconds; `base_url` is the API's own."""
+
+    def redeem(self, token: str) -> Grant:
+        """What a token in one of our own `presign_put` URLs allows.
+
+        Raises:
+            NotFound: not our token, or it has expired.
+        """
+
+    def ping(self) -> None:
+        """Raise StorageUnavailable unless the storage answers."""

@@ -1,0 +1,169 @@
+"""S3, or any server that speaks its protocol, as storage."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, BinaryIO
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from shared.errors import NotFound, StorageUnavailable
+from shared.settings import Settings
+from shared.storage.protocol import Grant, SignedPut
+
+_CONFIG = Config(
+    signature_version="s3v4",
+    s3={"addressing_style": "path"},
+    # Callers retry, knowing what a delay costs them; two seconds are all a submit may take.
+    retries={"total_max_attempts": 1, "mode": "standard"},
+    connect_timeout=1,
+    read_timeout=10,
+    max_pool_connections=64,
+    tcp_keepalive=True,
+    # Not every S3-compatible server knows the SDK's newer trailing checksums.
+    request_checksum_calculation="when_required",
+    response_checksum_validation="when_required",
+)
+_MISSING = frozenset({"404", "NoSuchKey", "NotFound"})
+
+
+@contextmanager
+def _translated(key: str) -> Iterator[None]:
+    try:
+        yield
+    except ClientError as error:
+        code = str(error.response.get("Error", {}).get("Code", ""))
+        if code in _MISSING:
+            raise NotFound(f"no such object: {key}") from error
+        raise StorageUnavailable(f"the object storage answered {code}") from error
+    except BotoCoreError as error:
+        raise StorageUnavailable(f"the object storage: {type(error).__name__}") from error
+
+
+class S3Storage:
+    """Objects in one bucket. The client and its connection pool are shared by all threads."""
+
+    def __init__(
+        self,
+        bucket: str,
+        *,
+        endpoint: str | None = None,
+        public_endpoint: str | None = None,
+        region: str = "us-east-1",
+        access_key: str | None = None,
+        secret_key: str | None = None,
+    ) -> None:
+        self._bucket = bucket
+
+        def client(address: str | None) -> Any:
+            return boto3.session.Session().client(
+                "s3",
+                endpoint_url=address,
+                region_name=region,
+                aws_access_key_id=access_key,
+                aws_secret_access_key=secret_key,
+                config=_CONFIG,
+            )
+
+        self._client = client(endpoint)
+        self._signer = client(public_endpoint) if public_endpoint else self._client
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> S3Storage:
+        """The storage that `S3_*` describe."""
+        return cls(
+            settings.s3_bucket or "",
+            endpoint=settings.s3_endpoint,
+            public_endpoint=settings.s3_public_endpoint,
+            region=settings.s3_region,
+            access_key=settings.s3_access_key,
+            secret_key=settings.s3_secret_key,
+        )
+
+    def put(self, key: str, data: bytes | BinaryIO, content_type: str) -> None:
+        body = io.BytesIO(data) if isinstance(data, bytes) else data
+        with _translated(key):
+            self._client.put_object(
+                Bucket=self._bucket, Key=key, Body=body, ContentType=content_type
+            )
+
+    def get(self, key: str, *, limit: int | None = None) -> bytes:
+        ranged = {} if limit is None else {"Range": f"bytes=0-{max(limit, 1) - 1}"}
+        with _translated(key):
+            try:
+                answer = self._client.get_object(Bucket=self._bucket, Key=key, **ranged)
+            except ClientError as error:
+                if error.response.get("Error", {}).get("Code") == "InvalidRange":
+                    return b""  # an empty object has no first byte
+                raise
+            with answer["Body"] as body:
+                return bytes(body.read())
+
+    def size(self, key: str) -> int | None:
+        try:
+            with _translated(key):
+                head = self._client.head_object(Bucket=self._bucket, Key=key)
+        except NotFound:
+            return None
+        return int(head["ContentLength"])
+
+    def delete(self, keys: Sequence[str]) -> None:
+        # One by one: DeleteObjects wants a checksum header that not every server agrees on.
+        for key in keys:
+            try:
+                with _translated(key):
+                    self._client.delete_object(Bucket=self._bucket, Key=key)
+            except NotFound:
+                continue
+
+    def presign_get(
+        self, key: str, *, expires: float, content_type: str, filename: str
+    ) -> str | None:
+        return str(
+            self._signer.generate_presigned_url(
+                "get_object",
+                Params={
+                    "Bucket": self._bucket,
+                    "Key": key,
+                    "ResponseContentType": content_type,
+                    "ResponseContentDisposition": f'inline; filename="{filename}"',
+                },
+                ExpiresIn=int(expires),
+            )
+        )
+
+    def presign_put(
+        self,
+        key: str,
+        *,
+        expires: float,
+        size: int,
+        content_type: str,
+        base_url: str,  # noqa: ARG002
+    ) -> SignedPut:
+        url = self._signer.generate_presigned_url(
+            "put_object",
+            # The length is signed too: the storage itself refuses a larger file.
+            Params={
+                "Bucket": self._bucket,
+                "Key": key,
+                "ContentType": content_type,
+                "ContentLength": size,
+            },
+            ExpiresIn=int(expires),
+        )
+        return SignedPut(str(url), {"Content-Type": content_type})
+
+    def redeem(self, token: str) -> Grant:  # noqa: ARG002
+        raise NotFound("uploads go to the object storage itself")
+
+    def ping(self) -> None:
+        try:
+            with _translated(self._bucket):
+                self._client.head_bucket(Bucket=self._bucket)
+        except NotFound as error:
+            raise StorageUnavailable(f"there is no bucket {self._bucket}") from error
