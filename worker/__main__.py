@@ -1,0 +1,128 @@
+"""A worker process: settings, device, preload, warm up, ready; then Celery, until SIGTERM."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import socket
+import threading
+import time
+from typing import Any
+
+import numpy as np
+from celery import Celery, signals
+
+from shared import logs
+from shared.errors import ConfigError
+from shared.outbound import Guard, Outbound
+from shared.queue.connection import Connection
+from shared.queue.doorbell import QUEUES, TASK, Doorbell, make_celery
+from shared.queue.leases import LeaseTable
+from shared.queue.workers import WorkerInfo, WorkerRoll
+from shared.settings import Settings
+from shared.spec import Prompt
+from shared.storage import open_storage
+from worker import pipeline, segmenters
+from worker.engine import Engine
+from worker.heartbeat import Heartbeat
+from worker.runtime import Runtime
+
+log = logging.getLogger("nukki.worker")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Serve jobs until SIGTERM; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m worker", description=__doc__)
+    parser.add_argument("--name", default=f"worker@{socket.gethostname()}")
+    options = parser.parse_args(argv)
+    try:
+        settings = Settings.load()
+        logs.configure(settings.log_level)
+        celery = make_celery(settings)
+        runtime = build(settings, celery, options.name)
+    except ConfigError as error:
+        log.critical("%s", error)
+        return 78  # EX_CONFIG: starting again would not help
+    _register(celery, runtime)
+    _warm_up(runtime)
+    runtime.heartbeat.start()
+    log.info("ready: %s", runtime.engine.model, extra={"worker": options.name})
+    _consume(celery, options.name, settings.worker_threads)
+    runtime.heartbeat.stop()
+    return 0
+
+
+def build(settings: Settings, celery: Celery, name: str) -> Runtime:
+    """Load the model and connect everything."""
+    segmenter = segmenters.load(settings)
+    connection = Connection(settings.redis_url)
+    leases = LeaseTable(
+        connection,
+        worker=name,
+        lease_ms=int(settings.lease * 1000),
+        retention_ms=int(settings.retention * 1000),
+    )
+    me = WorkerInfo(name, segmenter.name, device="cpu", threads=settings.worker_threads)
+    return Runtime(
+        settings=settings,
+        storage=open_storage(settings),
+        leases=leases,
+        doorbell=Doorbell(celery),
+        outbound=Outbound(Guard(settings.allow_networks)),
+        engine=Engine(segmenter),
+        heartbeat=Heartbeat(leases, WorkerRoll(connection), me, lease_seconds=settings.lease),
+    )
+
+
+def _warm_up(runtime: Runtime) -> None:
+    """Cut a small photo, so that the first caller does not pay for first-time work."""
+    photo = np.full((64, 64, 3), 255, np.uint8)
+    photo[16:48, 16:48] = (200, 30, 30)
+    runtime.engine.segment(photo, Prompt(points=((32, 32),)), urgent=True)
+
+
+def _register(celery: Celery, runtime: Runtime) -> None:
+    """The task, a line long, and what SIGTERM sets going."""
+
+    @celery.task(name=TASK)  # type: ignore[untyped-decorator]
+    def run_job(job_id: str) -> None:
+        if not runtime.draining.is_set():  # an unclaimed job is rung again for another worker
+            pipeline.run(runtime, job_id)
+
+    def on_shutting_down(**_: Any) -> None:
+        runtime.draining.set()
+        threading.Thread(target=_leave_in_time, args=[runtime], daemon=True).start()
+
+    signals.worker_shutting_down.connect(on_shutting_down, weak=False)
+
+
+def _leave_in_time(runtime: Runtime) -> None:
+    """Celery waits for its tasks without bound; this bounds it, and hands back what is left."""
+    deadline = time.monotonic() + runtime.settings.shutdown_grace
+    while runtime.heartbeat.held():
+        if time.monotonic() > deadline:
+            pipeline.hand_back(runtime)
+            runtime.heartbeat.stop()
+            os._exit(0)
+        time.sleep(0.05)
+
+
+def _consume(celery: Celery, name: str, threads: int) -> None:
+    celery.worker_main(
+        [
+            "worker",
+            "--pool=threads",
+            f"--concurrency={threads}",
+            f"--queues={','.join(QUEUES.values())}",
+            f"--hostname={name}",
+            "--without-gossip",
+            "--without-mingle",
+            "--without-heartbeat",
+            "--loglevel=WARNING",
+        ]
+    )
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

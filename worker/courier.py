@@ -1,0 +1,134 @@
+"""The courier process: the janitor's rounds and the postman's, until SIGTERM."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+
+from shared import logs
+from shared.errors import ConfigError, QueueUnavailable, StorageUnavailable, Unavailable
+from shared.outbound import Guard, Outbound
+from shared.queue.connection import Connection
+from shared.queue.deliveries import DeliveryQueue
+from shared.queue.doorbell import Doorbell, make_celery
+from shared.queue.jobs import JobQueue
+from shared.queue.upkeep import Upkeep
+from shared.settings import Settings
+from shared.storage import open_storage
+from shared.webhooks import SecretBook
+from worker.janitor import Janitor
+from worker.postman import Postman
+
+log = logging.getLogger("nukki.courier")
+
+_LOOK_EVERY = 0.5
+_CLEAR_EVERY = 5.0
+_DELIVER_EVERY = 0.2
+#: Webhooks in flight at once.
+_CARRIERS = 16
+
+
+class Courier:
+    """Two loops, each of which outlives any error."""
+
+    def __init__(self, settings: Settings) -> None:
+        connection = Connection(settings.redis_url)
+        retention_ms = int(settings.retention * 1000)
+        jobs = JobQueue(connection, retention_ms=retention_ms)
+        upkeep = Upkeep(connection, max_attempts=settings.max_attempts, retention_ms=retention_ms)
+        self._janitor = Janitor(
+            upkeep, jobs, open_storage(settings), Doorbell(make_celery(settings))
+        )
+        self._deliveries = DeliveryQueue(connection)
+        self._postman = Postman(
+            self._deliveries,
+            jobs,
+            Outbound(Guard(settings.allow_networks)),
+            SecretBook(settings.webhook_secrets),
+            schedule=settings.webhook_schedule,
+            timeout=settings.webhook_timeout,
+        )
+        self._carriers = ThreadPoolExecutor(_CARRIERS, thread_name_prefix="carrier")
+        self._free = threading.Semaphore(_CARRIERS)
+        self._stopping = threading.Event()
+        self._cleared = 0.0
+
+    def stop(self, *_: object) -> None:
+        """Leave after the rounds under way; safe in a signal handler."""
+        self._stopping.set()
+
+    def run(self) -> None:
+        """Make the rounds until `stop`."""
+        post = threading.Thread(
+            target=self._every, args=[_DELIVER_EVERY, self._deliver], name="post"
+        )
+        post.start()
+        self._every(_LOOK_EVERY, self._tidy)
+        post.join()
+        self._carriers.shutdown(wait=True, cancel_futures=True)
+
+    def _every(self, seconds: float, round_: Callable[[], None]) -> None:
+        away = False
+        while not self._stopping.is_set():
+            try:
+                round_()
+                away = False
+            except Unavailable as error:
+                if not away:
+                    log.warning("%s", error)
+                away = True
+            except Exception:
+                log.exception("a round failed")
+            self._stopping.wait(seconds)
+
+    def _tidy(self) -> None:
+        self._janitor.look()
+        if time.monotonic() - self._cleared > _CLEAR_EVERY:
+            self._cleared = time.monotonic()
+            self._janitor.clear()
+
+    def _deliver(self) -> None:
+        """Take no more than can be carried at once: a lease must not wait in our own queue."""
+        while self._free.acquire(blocking=False):
+            taken = []
+            try:
+                taken = self._deliveries.take(limit=1, lease_ms=self._postman.lease_ms)
+            finally:
+                if not taken:
+                    self._free.release()
+            if not taken:
+                return
+            carried = self._carriers.submit(self._postman.deliver, taken[0])
+            carried.add_done_callback(self._carried)
+
+    def _carried(self, carried: Future[None]) -> None:
+        self._free.release()
+        error = None if carried.cancelled() else carried.exception()
+        if isinstance(error, QueueUnavailable | StorageUnavailable):
+            log.info("a delivery's record is late: %s", error)
+        elif error is not None:
+            log.error("a delivery failed", exc_info=error)
+
+
+def main() -> int:
+    """Run the courier; returns the exit status."""
+    try:
+        settings = Settings.load()
+        logs.configure(settings.log_level)
+        courier = Courier(settings)
+    except ConfigError as error:
+        sys.stderr.write(f"{error}\n")
+        return 78
+    signal.signal(signal.SIGTERM, courier.stop)
+    signal.signal(signal.SIGINT, courier.stop)
+    courier.run()
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,114 @@
+"""The thread that keeps a worker's leases, and gives up on a stage that hangs."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from shared.errors import LeaseLost, QueueUnavailable
+from shared.queue.leases import Claim, LeaseTable
+from shared.queue.workers import WorkerInfo, WorkerRoll
+
+log = logging.getLogger("nukki.worker")
+
+#: The process's exit status when a stage hung: its jobs go elsewhere, the launcher restarts it.
+HUNG = 75
+_LONGEST_BEAT = 5.0
+
+
+@dataclass(slots=True)
+class Lease:
+    """A claim in hand: the stage it is in, and when that stage counts as hung."""
+
+    claim: Claim
+    stage: str = "claimed"
+    deadline: float = field(default=float("inf"))
+    lost: bool = False
+
+    def require(self) -> None:
+        """Raise LeaseLost where the job is no longer this worker's."""
+        if self.lost:
+            raise LeaseLost
+
+
+class Heartbeat:
+    """Renews every lease each third of its length, and keeps the worker on the roll."""
+
+    def __init__(
+        self,
+        table: LeaseTable,
+        roll: WorkerRoll,
+        me: WorkerInfo,
+        *,
+        lease_seconds: float,
+        on_hung: Callable[[], None] = lambda: os._exit(HUNG),
+    ) -> None:
+        self._table = table
+        self._roll = roll
+        self._me = me
+        self._interval = min(lease_seconds / 3, _LONGEST_BEAT)
+        self._on_hung = on_hung
+        self._leases: dict[str, Lease] = {}
+        self._lock = threading.Lock()
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._beat_on, name="heartbeat", daemon=True)
+
+    def start(self) -> None:
+        """Begin to beat; from here the worker counts as ready."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop beating and leave the roll."""
+        self._stopped.set()
+        self._thread.join(timeout=2 * self._interval)
+        try:
+            self._roll.sign_out(self._me.name)
+        except QueueUnavailable:
+            log.info("Redis is away; the roll forgets this worker by itself")
+
+    @contextmanager
+    def holding(self, claim: Claim) -> Iterator[Lease]:
+        """Keep this claim's lease while the block runs."""
+        lease = Lease(claim)
+        with self._lock:
+            self._leases[claim.token] = lease
+        try:
+            yield lease
+        finally:
+            with self._lock:
+                del self._leases[claim.token]
+
+    def held(self) -> list[Lease]:
+        """The leases in hand now."""
+        with self._lock:
+            return list(self._leases.values())
+
+    def _beat_on(self) -> None:
+        while not self._stopped.is_set():
+            try:
+                self.beat()
+            except QueueUnavailable as error:
+                log.warning("no heartbeat: %s", error)
+            except Exception:
+                log.exception("no heartbeat")
+            self._stopped.wait(self._interval)
+
+    def beat(self) -> None:
+        """Renew once."""
+        leases = self.held()
+        for lease in leases:
+            if lease.deadline < time.monotonic():
+                log.critical(
+                    "stage %s hangs: leaving", lease.stage, extra={"job": lease.claim.job.id}
+                )
+                self._on_hung()
+                return
+        lost = self._table.renew([lease.claim for lease in leases])
+        for lease in leases:
+            lease.lost = lease.lost or lease.claim.job.id in lost
+        self._roll.sign_in(self._me)

@@ -1,0 +1,291 @@
+"""One job, read top to bottom: fetch, decode, segment, compose, store, finish."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+
+from shared.errors import (
+    ImageInvalid,
+    LeaseLost,
+    NotFound,
+    NukkiError,
+    PromptInvalid,
+    QueueUnavailable,
+    StorageUnavailable,
+)
+from shared.images import Photo, decode, encode
+from shared.images.photo import FloatArray, UInt8Array
+from shared.job import Lane, Outcome, Result, Status, Subject
+from shared.queue.leases import Claim
+from shared.spec import Output, OutputFormat, Priority
+from shared.storage import keys
+from worker.compositing.cutout import compose, full_size, within
+from worker.compositing.subject import measure
+from worker.heartbeat import Lease
+from worker.retry import Fail, Retry, WaitOut, decide
+from worker.runtime import Runtime
+
+log = logging.getLogger("nukki.worker")
+
+#: How long a worker whose job is done tries to say so to a Redis that is away.
+_FINISH_PATIENCE = 60.0
+
+
+@dataclass(slots=True)
+class Course:
+    """A job's way through the stages: who owns it, how long each took."""
+
+    runtime: Runtime
+    lease: Lease
+    timings_ms: dict[str, float] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+    stored: list[str] = field(default_factory=list)
+    begun: float = field(default_factory=time.perf_counter)
+
+    @property
+    def claim(self) -> Claim:
+        return self.lease.claim
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Time a stage, bound it, and begin it only while the job is still this worker's."""
+        self.lease.require()
+        if not self.runtime.leases.owns(self.claim):
+            raise LeaseLost
+        self.lease.stage = name
+        self.lease.deadline = time.monotonic() + self.runtime.settings.stage_deadline
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.lease.deadline = float("inf")
+            spent = (time.perf_counter() - began) * 1000
+            self.timings_ms[name] = self.timings_ms.get(name, 0.0) + spent
+
+    def outcome(self, **fields: object) -> Outcome:
+        """The report, with what is known so far."""
+        job = self.claim.job
+        queued = (job.started_ms or 0) - job.created_ms
+        run = (time.perf_counter() - self.begun) * 1000
+        timings = {"queued": queued, **self.timings_ms, "total": queued + run}
+        return Outcome.model_validate(
+            {
+                "warnings": tuple(self.warnings),
+                "timings_ms": {name: round(value, 1) for name, value in timings.items()},
+                **fields,
+            }
+        )
+
+
+def run(runtime: Runtime, job_id: str) -> None:
+    """Answer a doorbell: claim the job, if it is there to be claimed, and see it to its end."""
+    try:
+        claim = runtime.leases.claim(job_id)
+    except QueueUnavailable:
+        log.info("Redis is away; the janitor rings again", extra={"job": job_id})
+        return
+    if claim is None:
+        return
+    with runtime.heartbeat.holding(claim) as lease:
+        course = Course(runtime, lease)
+        try:
+            outcome = _cut(course)
+            _finish(course, Status.SUCCEEDED, outcome)
+        except LeaseLost:
+            log.info("no longer this worker's", extra={"job": job_id})
+            _clean_up(course)
+        except QueueUnavailable:
+            log.warning("Redis is away; the job goes to another", extra={"job": job_id})
+        except Exception as error:  # noqa: BLE001  # a job must end, whatever its photo provokes
+            _settle(course, error)
+
+
+def _cut(course: Course) -> Outcome:
+    """All of the work, up to where only the record is left to write."""
+    job, storage = course.claim.job, course.runtime.storage
+    with course.stage("fetch"):
+        data = _fetch(course)
+        parent = storage.get(job.parent_alpha) if job.parent_alpha else None
+    with course.stage("decode"):
+        photo = decode(data, max_pixels=course.runtime.settings.max_pixels)
+        course.warnings += photo.warnings
+        prior = None if parent is None else _decode_alpha(parent)
+    if job.request.render is not None:
+        model, subject, alpha = None, None, _same_size(prior, photo)
+    else:
+        model, subject, alpha = _segment(course, photo, prior)
+    with course.stage("compose"):
+        subject = subject or measure(alpha, (), ())
+        image = compose(photo.rgb, alpha, job.request.output)
+        files = {
+            keys.RESULT: encode(image, job.request.output.format),
+            keys.ALPHA: encode(alpha, OutputFormat.PNG),
+        }
+    with course.stage("store"):
+        result = _store(course, files, image, job.request.output)
+    return course.outcome(model=model, result=result, subject=subject)
+
+
+def _fetch(course: Course) -> bytes:
+    """The photo's bytes; from its URL the first time, and then kept."""
+    runtime, photo = course.runtime, course.claim.photo
+    key = keys.input_key(photo.tenant, photo.id)
+    if photo.stored or photo.url is None:
+        data = runtime.storage.get(key)
+    else:
+        data = runtime.outbound.fetch(
+            photo.url,
+            max_bytes=runtime.settings.max_bytes,
+            timeout=runtime.settings.fetch_timeout,
+        )
+        runtime.storage.put(key, data, "application/octet-stream")
+    if photo.digest is None:
+        digest = hashlib.sha256(data).hexdigest()
+        runtime.leases.record_input(course.claim, digest=digest, size=len(data))
+    return data
+
+
+def _segment(
+    course: Course, photo: Photo, prior: FloatArray | None
+) -> tuple[str, Subject, UInt8Array]:
+    """The subject's alpha, (H, W) uint8, by the device."""
+    job, engine = course.claim.job, course.runtime.engine
+    misfit = job.request.prompt.misfit(photo.width, photo.height)
+    if misfit is not None:
+        raise PromptInvalid("prompt.{}: {}".format(*misfit))
+    with course.stage("segment"):
+        urgent = job.request.priority is Priority.INTERACTIVE
+        answer = engine.segment(photo.rgb, job.request.prompt, prior, urgent=urgent)
+    course.timings_ms["encode"] = answer.encode_ms
+    course.timings_ms["segment"] = max(0.0, course.timings_ms["segment"] - answer.encode_ms)
+    prediction = answer.prediction
+    with course.stage("compose"):
+        alpha = within(full_size(prediction.mask, photo.width, photo.height), photo.alpha)
+        subject = measure(alpha, prediction.scores, prediction.reasons)
+    return engine.model, subject, alpha
+
+
+def _decode_alpha(data: bytes) -> FloatArray:
+    """A stored alpha as (H, W) float32 in 0..1."""
+    gray = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE)
+    if gray is None:
+        raise ImageInvalid("the stored alpha is damaged")
+    return gray.astype(np.float32) / np.float32(255)
+
+
+def _same_size(alpha: FloatArray | None, photo: Photo) -> UInt8Array:
+    if alpha is None or alpha.shape != photo.rgb.shape[:2]:
+        raise NotFound("the parent's alpha does not fit its photo")
+    return np.rint(alpha * 255).astype(np.uint8)
+
+
+def _store(course: Course, files: dict[str, bytes], image: UInt8Array, output: Output) -> Result:
+    """Store under this claim's own keys, so that a late finisher overwrites nobody."""
+    job = course.claim.job
+    types = {keys.RESULT: output.format.content_type, keys.ALPHA: "image/png"}
+    for name, data in files.items():
+        key = keys.attempt_key(job.tenant, job.id, job.claims, name)
+        course.stored.append(key)
+        course.runtime.storage.put(key, data, types[name])
+    result = files[keys.RESULT]
+    return Result(
+        content_type=types[keys.RESULT],
+        width=int(image.shape[1]),
+        height=int(image.shape[0]),
+        bytes=len(result),
+        sha256=hashlib.sha256(result).hexdigest(),
+    )
+
+
+def _settle(course: Course, error: Exception) -> None:
+    """Fail the job, or hand it back to be tried again."""
+    job, settings = course.claim.job, course.runtime.settings
+    decision = decide(error, job.attempts, settings.max_attempts)
+    expected = isinstance(error, NukkiError)
+    log.log(
+        logging.INFO if expected else logging.ERROR,
+        "%s: %s: %s",
+        type(decision).__name__.lower(),
+        getattr(error, "code", "unexpected"),
+        error,
+        exc_info=None if expected else error,
+        extra={"job": job.id},
+    )
+    try:
+        match decision:
+            case Fail(failure):
+                _finish(course, Status.FAILED, course.outcome(error=failure))
+            case Retry(delay_ms):
+                course.runtime.leases.release(course.claim, delay_ms=delay_ms)
+            case WaitOut(delay_ms, failure):
+                course.runtime.leases.release(
+                    course.claim,
+                    delay_ms=delay_ms,
+                    spend=False,
+                    patience_ms=int(settings.storage_patience * 1000),
+                    impatient=course.outcome(error=failure),
+                )
+    except QueueUnavailable:
+        log.warning("Redis is away; the lease runs out by itself", extra={"job": job.id})
+    except LeaseLost:
+        log.info("no longer this worker's", extra={"job": job.id})
+    _clean_up(course)
+
+
+def _finish(course: Course, status: Status, outcome: Outcome) -> None:
+    """Make the job terminal; a Redis that is away for a moment costs no work.
+
+    Raises:
+        LeaseLost: too late.
+        QueueUnavailable: Redis stayed away.
+    """
+    give_up = time.monotonic() + _FINISH_PATIENCE
+    while True:
+        try:
+            finished = course.runtime.leases.finish(course.claim, status, outcome)
+        except QueueUnavailable:
+            if time.monotonic() > give_up:
+                raise
+            time.sleep(0.5)
+        else:
+            break
+    if not finished:
+        raise LeaseLost
+    if status is Status.SUCCEEDED:
+        course.stored.clear()
+    log.info(
+        "%s in %.0f ms",
+        status.value,
+        outcome.timings_ms.get("total", 0.0),
+        extra={"job": course.claim.job.id},
+    )
+
+
+def _clean_up(course: Course) -> None:
+    """Delete what this claim stored in vain. What cannot be deleted now is swept later."""
+    if course.stored:
+        try:
+            course.runtime.storage.delete(course.stored)
+        except StorageUnavailable:
+            log.info("left for the janitor", extra={"job": course.claim.job.id})
+
+
+def hand_back(runtime: Runtime) -> None:
+    """Give up every job in hand, no attempt spent, for another worker to take at once."""
+    for lease in runtime.heartbeat.held():
+        job = lease.claim.job
+        try:
+            released = runtime.leases.release(lease.claim, spend=False)
+        except QueueUnavailable:
+            return
+        if released.lane is Lane.RECLAIMED:
+            runtime.doorbell.ring(job.id, Lane.RECLAIMED)
+        log.info("handed back", extra={"job": job.id})

@@ -1,0 +1,28 @@
+"""Everything a worker process holds, made once at its start."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+
+from shared.outbound import Outbound
+from shared.queue.doorbell import Doorbell
+from shared.queue.leases import LeaseTable
+from shared.settings import Settings
+from shared.storage import Storage
+from worker.engine import Engine
+from worker.heartbeat import Heartbeat
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """What a job's pipeline works with."""
+
+    settings: Settings
+    storage: Storage
+    leases: LeaseTable
+    doorbell: Doorbell
+    outbound: Outbound
+    engine: Engine
+    heartbeat: Heartbeat
+    draining: threading.Event = field(default_factory=threading.Event)

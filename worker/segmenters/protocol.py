@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from shared.images.photo import FloatArray, UInt8Array
+from shared.spec import Prompt
+
+#: Whatever a segmenter computes of a photo once and uses for every prompt on it.
+Embedding = Any
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One prompt to decode against one embedding.
+
+    Attributes:
+        embedding: what `encode` gave for the photo.
+        prompt: in pixels of the full-size photo.
+        prior: (h, w) float32 in 0..1, the earlier mask that `prompt.mask` names, at any size.
+    """
+
+    embedding: Embedding
+    prompt: Prompt
+    prior: FloatArray | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """A segmenter's answer.
+
+    Attributes:
+        mask: (h, w) float32 in 0..1, soft, the photo's aspect, at the segmenter's own size.
+        scores: how good each candidate mask is thought to be, 0..1, the chosen one first.
+        reasons: why a person should look at it; empty where none should.
+    """
+
+    mask: FloatArray
+    scores: tuple[float, ...]
+    reasons: tuple[str, ...] = ()
+
+
+class Segmenter(Protocol):
+    """Two steps, because the second must be cheap: a second click costs one `decode`.
+
+    Both are called by one thread, the device's, and give as many answers as questions.
+    """
+
+    name: str
+    max_batch: int
+
+    def encode(self, images: Sequence[UInt8Array]) -> list[Embedding]:
+        """Embed photos, each (H, W, 3) uint8 RGB."""
+
+    def decode(self, questions: Sequence[Question]) -> list[Prediction]:
+        """Answer prompts, each on its own embedding."""

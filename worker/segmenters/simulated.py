@@ -1,0 +1,37 @@
+"""A segmenter with a clock instead of a model: for tests of delivery and benches of the engine."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from shared.images.photo import UInt8Array
+from worker.segmenters.protocol import Prediction, Question
+
+
+class SimulatedSegmenter:
+    """Takes `seconds` a photo, and finds an ellipse in the middle of it."""
+
+    name = "simulated"
+    max_batch = 8
+
+    def __init__(self, seconds: float = 0.0) -> None:
+        self._seconds = seconds
+
+    def encode(self, images: Sequence[UInt8Array]) -> list[tuple[int, int]]:
+        time.sleep(self._seconds * len(images))
+        return [(image.shape[1], image.shape[0]) for image in images]
+
+    def decode(self, questions: Sequence[Question]) -> list[Prediction]:
+        return [self._ellipse(*question.embedding) for question in questions]
+
+    @staticmethod
+    def _ellipse(width: int, height: int) -> Prediction:
+        shrink = min(1.0, 256 / max(width, height))
+        w, h = max(1, round(width * shrink)), max(1, round(height * shrink))
+        mask = np.zeros((h, w), np.float32)
+        cv2.ellipse(mask, (w // 2, h // 2), (w // 3, h // 3), 0, 0, 360, 1.0, -1)
+        return Prediction(mask=mask, scores=(1.0,))
