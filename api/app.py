@@ -1,0 +1,112 @@
+"""The app factory."""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from importlib.metadata import version
+from typing import Any
+
+from flask import Response, g, redirect, request
+from flask_openapi3 import Info, OpenAPI
+from flask_openapi3_redoc.plugins import RegisterPlugin as Redoc
+from flask_openapi3_swagger.plugins import RegisterPlugin as Swagger
+from werkzeug.wrappers import Response as BaseResponse
+
+from api import compat, health, jobs, problems, uploads
+from api import services as parts
+from api.intake import MAX_FIELD_BYTES
+from api.keyring import presented_key
+from api.services import Services
+from shared.job import new_id
+from shared.settings import Settings
+from shared.spec import JobRequest
+
+log = logging.getLogger("nukki.api")
+
+_REQUEST_ID = re.compile(r"^[A-Za-z0-9._-]{1,128}$")
+_DESCRIPTION = "A photo goes in, a cutout comes out. Submit, then poll, wait, or get a webhook."
+_SECURITY: list[dict[str, list[str]]] = [{"key": []}, {"bearer": []}]
+
+
+def create_app(settings: Settings, services: Services | None = None) -> OpenAPI:
+    """The WSGI app; nothing is connected to before the first request."""
+    app = OpenAPI(
+        "api",
+        info=Info(title="Nukki", version=version("nukki"), description=_DESCRIPTION),
+        security_schemes={
+            "key": {"type": "apiKey", "in": "header", "name": "X-Api-Key"},
+            "bearer": {"type": "http", "scheme": "bearer"},
+        },
+        validation_error_model=problems.Problem,
+        validation_error_callback=problems.raise_invalid,
+        doc_ui=False,  # its own routes are placed below
+    )
+    app.config.update(
+        MAX_CONTENT_LENGTH=settings.max_bytes + 2 * MAX_FIELD_BYTES,
+        MAX_FORM_MEMORY_SIZE=MAX_FIELD_BYTES,
+    )
+    parts.install(app.extensions, services or Services.connect(settings))
+    problems.install(app)
+    _trace_requests(app)
+    for blueprint in (
+        jobs.blueprint,
+        uploads.blueprint,
+        health.models_blueprint,
+        compat.blueprint,
+    ):
+        blueprint.abp_security = _SECURITY
+        app.register_api(blueprint)
+        app.before_request_funcs.setdefault(blueprint.name, []).append(_identify)
+    app.register_api(uploads.content_blueprint)
+    app.register_api(health.health_blueprint)
+    _place_docs(app)
+    return app
+
+
+def _identify() -> None:
+    """Name the caller, before the request's body is touched."""
+    g.tenant = parts.services().keyring.tenant(presented_key())
+
+
+def _trace_requests(app: OpenAPI) -> None:
+    """Give every request an id, and every answer the same one; log a line each."""
+
+    @app.before_request
+    def begin() -> None:
+        given = request.headers.get("X-Request-Id", "")
+        g.request_id = given if _REQUEST_ID.match(given) else new_id("req")
+        g.begun = time.perf_counter()
+
+    @app.after_request
+    def end(response: Response) -> Response:
+        response.headers["X-Request-Id"] = g.request_id
+        response.headers.setdefault("X-Content-Type-Options", "nosniff")
+        log.debug(
+            "%s %s %d in %.0f ms",
+            request.method,
+            request.path,
+            response.status_code,
+            (time.perf_counter() - g.begun) * 1000,
+            extra={"request_id": g.request_id},
+        )
+        return response
+
+
+def _place_docs(app: OpenAPI) -> None:
+    """OpenAPI at /openapi.json, Swagger UI at /docs, ReDoc at /redoc: all served from here."""
+    schema = JobRequest.model_json_schema(ref_template="#/components/schemas/{model}")
+    definitions: dict[str, Any] = schema.pop("$defs", {})
+    app.components_schemas.update(definitions | {"JobRequest": schema})
+    for plugin in (Swagger, Redoc):
+        app.register_blueprint(plugin.register(doc_url="openapi.json"))
+    app.add_url_rule("/docs", "docs", app.view_functions["swagger.swagger"])
+
+    @app.route("/openapi.json")
+    def openapi() -> dict[str, Any]:
+        return app.api_doc
+
+    @app.route("/")
+    def home() -> BaseResponse:
+        return redirect("/docs")

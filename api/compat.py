@@ -1,0 +1,101 @@
+"""The first generation's call: a photo and points in, the cutout itself out."""
+
+from __future__ import annotations
+
+import json
+
+from flask import Response, request
+from flask_openapi3 import APIBlueprint, Tag
+from pydantic import ValidationError
+
+from api import problems
+from api.intake import base_url, idempotency_key, image_part
+from api.keyring import tenant
+from api.problems import STATUS_OF_CODE, Problem
+from api.services import services
+from api.submission import Submission, submit
+from shared.errors import Busy, InvalidRequest
+from shared.job import Job, Status
+from shared.spec import JobRequest, Prompt
+from shared.storage import keys
+
+_WAIT = 60.0
+
+blueprint = APIBlueprint(
+    "compat",
+    __name__,
+    abp_tags=[Tag(name="compatible calls", description="Earlier and other services' calls.")],
+    abp_responses=dict.fromkeys((401, 413, 415, 422, 503, 504), Problem),
+)
+
+
+@blueprint.post(
+    "/background-removal/remove",
+    summary="Cut out at once",
+    description="Answers the PNG itself. Without points, the subject is found. Waits for a worker "
+    "at most 60 s: 504 then, and the job goes on under `X-Job-Id`.",
+    responses={200: {"content": {"image/png": {}}}},
+    openapi_extensions={
+        "requestBody": {
+            "required": True,
+            "content": {
+                "multipart/form-data": {
+                    "schema": {
+                        "type": "object",
+                        "required": ["image"],
+                        "properties": {
+                            "image": {"type": "string", "format": "binary"},
+                            "points": {
+                                "type": "string",
+                                "description": "`[[x, y], …]` as text, in the photo's pixels.",
+                                "example": "[[100, 200], [300, 400]]",
+                            },
+                        },
+                    }
+                }
+            },
+        }
+    },
+)
+def remove() -> Response:
+    parts = services()
+    submission = Submission(
+        tenant(),
+        JobRequest(prompt=_prompt()),
+        base_url(parts.settings),
+        image_part("points"),
+        idempotency_key(),
+    )
+    with parts.waiting.place() as free:
+        if not free:  # before anything is made: this call can answer nothing but the picture
+            raise Busy("too many callers are waiting; try again, or use POST /v1/jobs")
+        accepted = submit(parts, submission)
+        job = parts.waiting.wait(accepted.job_id, tenant(), _WAIT)
+    return _answer(job)
+
+
+def _prompt() -> Prompt:
+    try:
+        points = json.loads(request.form.get("points") or "[]")
+        return Prompt.model_validate({"points": points})
+    except json.JSONDecodeError as error:
+        raise InvalidRequest.field("points", "must be a JSON array of [x, y]") from error
+    except ValidationError as error:
+        raise problems.invalid(error) from error
+
+
+def _answer(job: Job) -> Response:
+    if job.status is Status.SUCCEEDED:
+        key = keys.attempt_key(job.tenant, job.id, job.claims, keys.RESULT)
+        response = Response(services().storage.get(key), content_type="image/png")
+    elif job.outcome is not None and job.outcome.error is not None:
+        failure = job.outcome.error
+        response = problems.problem(
+            STATUS_OF_CODE.get(failure.code, 500), failure.code, failure.message
+        )
+    else:
+        response = problems.problem(
+            504, "not_finished", f"the job is still {job.status.value}; see /v1/jobs/{job.id}"
+        )
+    response.headers["X-Job-Id"] = job.id
+    return response

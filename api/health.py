@@ -1,0 +1,92 @@
+"""Health, and the models served."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+from flask import Response
+from flask_openapi3 import APIBlueprint, Tag
+from pydantic import BaseModel, Field
+
+from api.problems import Problem
+from api.services import services
+from shared.errors import Unavailable
+
+health_blueprint = APIBlueprint(
+    "health",
+    __name__,
+    url_prefix="/health",
+    abp_tags=[Tag(name="health", description="For load balancers and people on call.")],
+)
+models_blueprint = APIBlueprint(
+    "models",
+    __name__,
+    url_prefix="/v1/models",
+    abp_tags=[Tag(name="models", description="What the workers serve.")],
+    abp_responses={401: Problem, 503: Problem},
+)
+
+
+class Health(BaseModel):
+    """Each part: `ok`, or what is wrong with it."""
+
+    status: str
+    checks: dict[str, str] = {}
+
+
+class ModelView(BaseModel):
+    """A model that jobs can be done with now."""
+
+    name: str
+    workers: int = Field(description="Ready processes that serve it.")
+    devices: list[str]
+
+
+class ModelList(BaseModel):
+    """The models served, by name."""
+
+    models: list[ModelView]
+
+
+@health_blueprint.get("/live", summary="Is this process alive?", responses={200: Health})
+def live() -> Response:
+    return _json(Health(status="ok"), 200)
+
+
+@health_blueprint.get(
+    "/ready",
+    summary="Can a job be done now?",
+    description="503 until Redis and the storage answer and a worker is ready.",
+    responses={200: Health, 503: Health},
+)
+def ready() -> Response:
+    parts = services()
+    checks: dict[str, str] = {}
+    for name, check in (("redis", parts.connection.ping), ("storage", parts.storage.ping)):
+        try:
+            check()
+            checks[name] = "ok"
+        except Unavailable as error:
+            checks[name] = error.message
+    try:
+        checks["worker"] = "ok" if parts.workers.present() else "none is ready"
+    except Unavailable:
+        checks["worker"] = "unknown"
+    good = all(state == "ok" for state in checks.values())
+    return _json(Health(status="ok" if good else "not ready", checks=checks), 200 if good else 503)
+
+
+@models_blueprint.get("", summary="List the models served", responses={200: ModelList})
+def models() -> Response:
+    devices: dict[str, list[str]] = defaultdict(list)
+    for worker in services().workers.present():
+        devices[worker.model].append(worker.device)
+    listed = [
+        ModelView(name=name, workers=len(found), devices=sorted(set(found)))
+        for name, found in sorted(devices.items())
+    ]
+    return _json(ModelList(models=listed), 200)
+
+
+def _json(model: BaseModel, status: int) -> Response:
+    return Response(model.model_dump_json(), status=status, content_type="application/json")

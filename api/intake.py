@@ -1,0 +1,105 @@
+"""Reading a submitted job out of a request, multipart or JSON."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, BinaryIO, cast
+
+from flask import request
+from pydantic import ValidationError
+
+from api import problems
+from api.submission import Submission
+from shared.errors import InvalidRequest, MalformedRequest
+from shared.settings import Settings
+from shared.spec import JobRequest
+
+#: The most that the fields of a request may take, its image apart.
+MAX_FIELD_BYTES = 16 * 1024 * 1024
+_IDEMPOTENCY_KEY = re.compile(r"^[\x21-\x7e]{1,255}$")
+
+_JOB = {"$ref": "#/components/schemas/JobRequest"}
+#: The body of `POST /v1/jobs` as OpenAPI has it.
+REQUEST_BODY: dict[str, Any] = {
+    "required": True,
+    "content": {
+        "multipart/form-data": {
+            "schema": {
+                "type": "object",
+                "required": ["image"],
+                "properties": {
+                    "image": {"type": "string", "format": "binary", "description": "The photo."},
+                    "job": _JOB,
+                },
+            },
+            "encoding": {"job": {"contentType": "application/json"}},
+        },
+        "application/json": {"schema": _JOB},
+    },
+}
+
+
+def read_submission(settings: Settings, tenant: str, key: str | None) -> Submission:
+    """The current request as a submission.
+
+    Raises:
+        MalformedRequest: neither multipart nor JSON.
+        InvalidRequest: fields that do not validate.
+    """
+    image: BinaryIO | None = None
+    if request.mimetype == "multipart/form-data":
+        image = image_part("job")
+        parsed = _parse(_job_part())
+    elif request.is_json:
+        parsed = _parse(request.get_data(cache=False))
+    else:
+        raise MalformedRequest("send multipart/form-data or application/json")
+    return Submission(tenant, parsed, base_url(settings), image, key)
+
+
+def image_part(*beside: str) -> BinaryIO | None:
+    """The multipart request's `image` file, at its start; `beside` names its other parts.
+
+    Raises:
+        InvalidRequest: parts that mean nothing here, or several images.
+    """
+    parts = ("image", *beside)
+    unknown = (set(request.files) | set(request.form)) - set(parts)
+    if unknown:
+        raise InvalidRequest.field(min(unknown), f"no such part; there are {', '.join(parts)}")
+    if "image" in request.form:
+        raise InvalidRequest.field("image", "must be a file: give the part a filename")
+    files = request.files.getlist("image")
+    if len(files) > 1:
+        raise InvalidRequest.field("image", "one image a job")
+    return cast(BinaryIO, files[0].stream) if files else None
+
+
+def _job_part() -> bytes:
+    """The `job` part, sent as a field or as a file."""
+    if "job" in request.files:
+        return request.files["job"].stream.read(MAX_FIELD_BYTES)
+    return request.form.get("job", "{}").encode()
+
+
+def _parse(text: bytes) -> JobRequest:
+    try:
+        return JobRequest.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        if first["type"] == "json_invalid":
+            raise MalformedRequest(f"the job is not JSON: {first['msg']}") from error
+        raise problems.invalid(error) from error
+
+
+def idempotency_key() -> str | None:
+    """The request's `Idempotency-Key`."""
+    key = request.headers.get("Idempotency-Key")
+    if key is not None and not _IDEMPOTENCY_KEY.match(key):
+        raise InvalidRequest.field("Idempotency-Key", "1 to 255 visible ASCII characters")
+    return key
+
+
+def base_url(settings: Settings) -> str:
+    """The service's own address, as callers see it."""
+    return (settings.public_url or request.url_root).rstrip("/")

@@ -1,0 +1,218 @@
+"""`/v1/jobs`: submit, look, wait, list, fetch, cancel, erase."""
+
+from __future__ import annotations
+
+import re
+
+from flask import Response, make_response, redirect, request
+from flask_openapi3 import APIBlueprint, Tag
+from pydantic import BaseModel, ConfigDict, Field
+
+from api.intake import REQUEST_BODY, idempotency_key, read_submission
+from api.keyring import tenant
+from api.problems import Problem
+from api.services import Services, services
+from api.submission import submit
+from shared.errors import NoResult, NotFinished, NotFound, StorageUnavailable
+from shared.job import Job, Status
+from shared.queue.jobs import CancelVerdict
+from shared.spec import JobId
+from shared.storage import keys
+from shared.view import JobView
+
+#: Seconds for which a fresh presigned URL is good.
+_LINK_EXPIRY = 900
+_LONGEST_WAIT = 60.0
+_PREFER_WAIT = re.compile(r"(?:^|[\s,;])wait=(\d+(?:\.\d+)?)(?=$|[\s,;])", re.IGNORECASE)
+
+blueprint = APIBlueprint(
+    "jobs",
+    __name__,
+    url_prefix="/v1/jobs",
+    abp_tags=[Tag(name="jobs", description="Submit a photo, get a cutout.")],
+    abp_responses=dict.fromkeys((400, 401, 404, 409, 422, 503), Problem),
+)
+
+
+class JobPath(BaseModel):
+    """Which job."""
+
+    job_id: JobId
+
+
+class WaitQuery(BaseModel):
+    """How long to wait for the end."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    wait: float = Field(default=0, ge=0, le=_LONGEST_WAIT, description="Seconds, at most 60.")
+
+
+class ListQuery(BaseModel):
+    """Which jobs."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    status: Status | None = Field(default=None, description="Only these.")
+    limit: int = Field(default=50, ge=1, le=200)
+    cursor: JobId | None = Field(default=None, description="`next` of the page before.")
+
+
+class JobPage(BaseModel):
+    """A page of jobs, newest first."""
+
+    jobs: list[JobView]
+    next: str | None = Field(description="The cursor of the next page; null at the end.")
+
+
+@blueprint.post(
+    "",
+    summary="Submit a job",
+    description="The photo comes as a multipart `image` part (fields then go in a `job` part, as "
+    "JSON), or is named by exactly one of `url`, `upload`, `job`, `render` in a JSON body. "
+    "`Prefer: wait=N` (at most 60) answers 200 when the job finishes in time; it is a wish, and "
+    "a busy server answers 202 at once. `Idempotency-Key` makes a repeated request safe.",
+    responses={200: JobView, 202: JobView, 413: Problem, 415: Problem},
+    openapi_extensions={"requestBody": REQUEST_BODY},
+)
+def create() -> Response:
+    parts = services()
+    submission = read_submission(parts.settings, tenant(), idempotency_key())
+    accepted = submit(parts, submission)
+    job, waited = _waited(parts, accepted.job_id, _preferred_wait())
+    response = _answer(parts, job, 200 if waited and job.is_terminal else 202)
+    response.headers["Location"] = f"{job.base_url}/v1/jobs/{job.id}"
+    if waited:
+        response.headers["Preference-Applied"] = "wait"
+    if accepted.repeated:
+        response.headers["Idempotent-Replayed"] = "true"
+    return response
+
+
+@blueprint.get("", summary="List this key's jobs", responses={200: JobPage})
+def index(query: ListQuery) -> Response:
+    page = services().jobs.page(
+        tenant(), limit=query.limit, cursor=query.cursor, status=query.status
+    )
+    shown = JobPage(jobs=[JobView.of(job) for job in page.jobs], next=page.cursor)
+    return _json(shown, 200)
+
+
+@blueprint.get(
+    "/<job_id>",
+    summary="Look at a job",
+    description="`?wait=N` answers as soon as the job has ended, or after N seconds.",
+    responses={200: JobView},
+)
+def show(path: JobPath, query: WaitQuery) -> Response:
+    parts = services()
+    job, _ = _waited(parts, path.job_id, query.wait)
+    return _answer(parts, job, 200)
+
+
+@blueprint.get(
+    "/<job_id>/result",
+    summary="Get the result file",
+    description="The bytes, or 303 to a fresh presigned URL; this address stays good.",
+    responses={200: {"content": {"image/*": {}}}, 303: None},
+)
+def result(path: JobPath) -> Response:
+    job = _succeeded(path.job_id)
+    output = job.request.output
+    name = f"{job.id}.{output.format.value}"
+    return _file(job, keys.RESULT, output.format.content_type, name)
+
+
+@blueprint.get(
+    "/<job_id>/mask",
+    summary="Get the alpha",
+    description="8-bit gray PNG, the photo's size; the bytes, or 303 to a fresh presigned URL.",
+    responses={200: {"content": {"image/png": {}}}, 303: None},
+)
+def mask(path: JobPath) -> Response:
+    return _file(_succeeded(path.job_id), keys.ALPHA, "image/png", f"{path.job_id}-mask.png")
+
+
+@blueprint.post(
+    "/<job_id>/cancel",
+    summary="Stop a job",
+    description="A job that has ended stays as it is.",
+    responses={200: JobView},
+)
+def cancel(path: JobPath) -> Response:
+    parts = services()
+    if parts.jobs.cancel(path.job_id, tenant()) is CancelVerdict.MISSING:
+        raise NotFound(f"no such job: {path.job_id}")
+    return _answer(parts, parts.jobs.get(path.job_id, tenant()), 200)
+
+
+@blueprint.delete(
+    "/<job_id>",
+    summary="Stop a job and erase it",
+    description="Its photo (unless another job uses it), mask, result and record are gone.",
+    responses={204: None},
+)
+def erase(path: JobPath) -> Response:
+    parts = services()
+    erased = parts.jobs.erase(path.job_id, tenant())
+    if erased is None:
+        raise NotFound(f"no such job: {path.job_id}")
+    try:
+        parts.storage.delete([file for name in erased.files for file in keys.files_of(name)])
+    except StorageUnavailable:
+        return Response(status=204)  # the record is gone, and the files are noted for sweeping
+    if erased.settled:
+        parts.jobs.swept(*erased.files)
+    return Response(status=204)
+
+
+def _waited(parts: Services, job_id: str, seconds: float) -> tuple[Job, bool]:
+    """The job, after waiting where that was asked for and a place is free."""
+    if seconds > 0:
+        with parts.waiting.place() as free:
+            if free:
+                return parts.waiting.wait(job_id, tenant(), seconds), True
+    return parts.jobs.get(job_id, tenant()), False
+
+
+def _preferred_wait() -> float:
+    """The seconds of `Prefer: wait=N`; what cannot be understood is no preference (RFC 7240)."""
+    wish = _PREFER_WAIT.search(request.headers.get("Prefer", ""))
+    return min(float(wish[1]), _LONGEST_WAIT) if wish else 0.0
+
+
+def _succeeded(job_id: str) -> Job:
+    job = services().jobs.get(job_id, tenant())
+    if not job.is_terminal:
+        raise NotFinished(f"the job is still {job.status.value}")
+    if job.status is not Status.SUCCEEDED:
+        raise NoResult(f"the job is {job.status.value}")
+    return job
+
+
+def _file(job: Job, name: str, content_type: str, filename: str) -> Response:
+    storage = services().storage
+    key = keys.attempt_key(job.tenant, job.id, job.claims, name)
+    url = storage.presign_get(
+        key, expires=_LINK_EXPIRY, content_type=content_type, filename=filename
+    )
+    if url is not None:
+        response = make_response(redirect(url, 303))
+        response.headers["Cache-Control"] = "no-store"
+        return response
+    return Response(
+        storage.get(key),
+        content_type=content_type,
+        headers={
+            "Content-Disposition": f'inline; filename="{filename}"',
+            "Cache-Control": "private, max-age=3600, immutable",
+        },
+    )
+
+
+def _answer(parts: Services, job: Job, status: int) -> Response:
+    return _json(JobView.of(job, queue_position=parts.jobs.position(job)), status)
+
+
+def _json(model: BaseModel, status: int) -> Response:
+    return Response(model.model_dump_json(), status=status, content_type="application/json")

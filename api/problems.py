@@ -1,0 +1,144 @@
+"""Errors as callers see them: RFC 9457 problems, and the one table that maps ours to HTTP."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import NoReturn
+
+from flask import Flask, Response, g
+from pydantic import BaseModel, Field, ValidationError
+from werkzeug.exceptions import HTTPException
+
+from shared import errors
+from shared.errors import FieldProblem, InvalidRequest, NukkiError
+
+log = logging.getLogger("nukki.api")
+
+HTTP_STATUS: Mapping[type[NukkiError], int] = {
+    errors.InvalidRequest: 422,
+    errors.MalformedRequest: 400,
+    errors.Unauthorized: 401,
+    errors.NotFound: 404,
+    errors.NotFinished: 409,
+    errors.NoResult: 409,
+    errors.IdempotencyMismatch: 422,
+    errors.ModelNotServed: 422,
+    errors.PromptInvalid: 422,
+    errors.UrlForbidden: 422,
+    errors.UrlFailed: 422,
+    errors.ImageUnsupported: 415,
+    errors.ImageInvalid: 422,
+    errors.ImageTooLarge: 413,
+    errors.SubjectNotFound: 422,
+    errors.SegmenterFailed: 500,
+    errors.QueueUnavailable: 503,
+    errors.QueueFull: 503,
+    errors.StorageUnavailable: 503,
+    errors.UrlUnavailable: 502,
+    errors.Busy: 503,
+    errors.Poisoned: 500,
+}
+
+#: A job's failure as the synchronous calls answer it.
+STATUS_OF_CODE: Mapping[str, int] = {error.code: status for error, status in HTTP_STATUS.items()}
+
+_RETRY_AFTER = "2"
+_OWN_FIELD = re.compile(r"^(?:Value error, )?([a-z_]+): (.+)$", re.DOTALL)
+
+
+class FieldError(BaseModel):
+    """One field that is wrong."""
+
+    field: str = Field(description="A dotted path, such as `prompt.points.0`.")
+    message: str
+
+
+class Problem(BaseModel):
+    """What went wrong, as RFC 9457 has it, with a `code` for programs and the request's id."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    request_id: str
+    errors: list[FieldError] = []
+
+
+def problem(status: int, code: str, detail: str, fields: tuple[FieldProblem, ...] = ()) -> Response:
+    """The answer to a request that failed."""
+    content = Problem(
+        type=f"urn:nukki:error:{code}",
+        title=HTTPStatus(status).phrase,
+        status=status,
+        detail=detail,
+        code=code,
+        request_id=g.get("request_id", ""),
+        errors=[FieldError(field=item.field, message=item.message) for item in fields],
+    )
+    response = Response(
+        content.model_dump_json(exclude_defaults=True),
+        status=status,
+        content_type="application/problem+json",
+    )
+    if status in {429, 503}:
+        response.headers["Retry-After"] = _RETRY_AFTER
+    if status == 401:
+        response.headers["WWW-Authenticate"] = "Bearer"
+    return response
+
+
+def invalid(error: ValidationError, prefix: str = "") -> InvalidRequest:
+    """Pydantic's complaints as ours, each naming its field and never repeating its value."""
+    fields = []
+    for item in error.errors(include_input=False, include_url=False, include_context=False):
+        path = [prefix] if prefix else []
+        path += [str(part) for part in item["loc"]]
+        message = item["msg"]
+        if own := _OWN_FIELD.match(message):
+            path.append(own[1])
+            message = own[2]
+        fields.append(FieldProblem(".".join(path) or "body", message))
+    first = f"{fields[0].field}: {fields[0].message}"
+    more = f" (and {len(fields) - 1} more)" if len(fields) > 1 else ""
+    return InvalidRequest(first + more, fields[:20])
+
+
+def raise_invalid(error: ValidationError) -> NoReturn:
+    """flask-openapi3's hook for parameters that do not validate."""
+    raise invalid(error)
+
+
+def install(app: Flask) -> None:
+    """Answer every error of `app` with a problem."""
+
+    @app.errorhandler(NukkiError)
+    def _(error: NukkiError) -> Response:
+        status = HTTP_STATUS.get(type(error), 500)
+        log.log(
+            logging.ERROR if status == 500 else logging.INFO,
+            "%s: %s",
+            error.code,
+            error,
+            extra={"request_id": g.get("request_id", "")},
+        )
+        fields = error.fields if isinstance(error, InvalidRequest) else ()
+        return problem(status, error.code, error.message, fields)
+
+    @app.errorhandler(HTTPException)
+    def _(error: HTTPException) -> Response:
+        status = error.code or 500
+        code = re.sub(r"[^a-z]+", "_", HTTPStatus(status).phrase.lower())
+        response = problem(status, code, error.description or HTTPStatus(status).phrase)
+        for name, value in error.get_headers():
+            if name.lower() in {"allow", "retry-after"}:
+                response.headers[name] = value
+        return response
+
+    @app.errorhandler(Exception)
+    def _(error: Exception) -> Response:
+        log.error("unexpected", exc_info=error, extra={"request_id": g.get("request_id", "")})
+        return problem(500, "internal", "something went wrong inside the service; see its log")

@@ -1,0 +1,65 @@
+"""Everything the API's views work with, made once by `create_app`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import cast
+
+from flask import current_app
+
+from api.keyring import Keyring
+from api.waiting import WaitingRoom
+from shared.outbound import Guard
+from shared.queue.connection import Connection
+from shared.queue.doorbell import Doorbell, make_celery
+from shared.queue.jobs import JobQueue
+from shared.queue.workers import WorkerRoll
+from shared.settings import Settings
+from shared.storage import Storage, open_storage
+from shared.webhooks import SecretBook
+
+_EXTENSION = "nukki"
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The parts, connected."""
+
+    settings: Settings
+    connection: Connection
+    jobs: JobQueue
+    workers: WorkerRoll
+    storage: Storage
+    doorbell: Doorbell
+    guard: Guard
+    keyring: Keyring
+    secrets: SecretBook
+    waiting: WaitingRoom
+
+    @classmethod
+    def connect(cls, settings: Settings) -> Services:
+        """Make them; nothing is asked of Redis or storage yet."""
+        connection = Connection(settings.redis_url)
+        jobs = JobQueue(connection, retention_ms=int(settings.retention * 1000))
+        return cls(
+            settings=settings,
+            connection=connection,
+            jobs=jobs,
+            workers=WorkerRoll(connection),
+            storage=open_storage(settings),
+            doorbell=Doorbell(make_celery(settings)),
+            guard=Guard(settings.allow_networks),
+            keyring=Keyring(settings.api_keys),
+            secrets=SecretBook(settings.webhook_secrets),
+            waiting=WaitingRoom(connection, jobs, places=settings.api_threads // 2),
+        )
+
+
+def install(app_extensions: dict[str, object], services: Services) -> None:
+    """Keep the services with their app."""
+    app_extensions[_EXTENSION] = services
+
+
+def services() -> Services:
+    """The current app's services."""
+    return cast(Services, current_app.extensions[_EXTENSION])

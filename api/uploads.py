@@ -1,0 +1,89 @@
+"""`/v1/uploads`: large files go to the storage itself, round the API."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any, BinaryIO, cast
+
+from flask import Response, request
+from flask_openapi3 import APIBlueprint, Tag
+from pydantic import BaseModel, ConfigDict, Field
+
+from api.intake import base_url
+from api.keyring import tenant
+from api.problems import Problem
+from api.services import services
+from shared.errors import ImageTooLarge, InvalidRequest
+from shared.job import new_id
+from shared.storage import keys
+
+blueprint = APIBlueprint(
+    "uploads",
+    __name__,
+    url_prefix="/v1/uploads",
+    abp_tags=[Tag(name="uploads", description="Put a large photo straight into the storage.")],
+    abp_responses=dict.fromkeys((401, 413, 422, 503), Problem),
+)
+#: Signed addresses of our own, for the local folder; they need no API key.
+content_blueprint = APIBlueprint(
+    "upload_content", __name__, url_prefix="/v1/uploads/content", doc_ui=False
+)
+
+
+class UploadRequest(BaseModel):
+    """What is going to be put."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    bytes: int = Field(gt=0, description="The file's exact size; it is part of the signature.")
+    content_type: str = Field(
+        default="application/octet-stream", pattern=r"^[\w.+-]+/[\w.+-]+$", max_length=100
+    )
+
+
+class UploadView(BaseModel):
+    """Where to put it: `method` to `url` with exactly these `headers`, before `expires_at`."""
+
+    id: str = Field(description="Name it as `upload` in a job.")
+    method: str
+    url: str
+    headers: dict[str, str]
+    expires_at: datetime
+
+
+@blueprint.post("", summary="Get an address to put a photo to", responses={201: UploadView})
+def create(body: UploadRequest) -> Response:
+    parts = services()
+    limit = parts.settings.max_bytes
+    if body.bytes > limit:
+        raise ImageTooLarge(f"{body.bytes:,} bytes; at most {limit:,} are accepted")
+    upload_id, expiry = new_id("inp"), parts.settings.upload_expiry
+    # Kept past its URL's end for as long again: an upload that ends in time can still be used.
+    swept_ms = parts.jobs.note_input(
+        upload_id, tenant(), expiry_ms=int(2 * expiry * 1000), size=body.bytes
+    )
+    signed = parts.storage.presign_put(
+        keys.input_key(tenant(), upload_id),
+        expires=expiry,
+        size=body.bytes,
+        content_type=body.content_type,
+        base_url=base_url(parts.settings),
+    )
+    view = UploadView(
+        id=upload_id,
+        method="PUT",
+        url=signed.url,
+        headers=dict(signed.headers),
+        expires_at=datetime.fromtimestamp(swept_ms / 1000 - expiry, UTC),
+    )
+    return Response(view.model_dump_json(), status=201, content_type="application/json")
+
+
+@content_blueprint.put("/<token>")
+def content(**path: Any) -> Response:
+    parts = services()
+    grant = parts.storage.redeem(path["token"])
+    if request.content_length != grant.size:
+        raise InvalidRequest.field("Content-Length", f"{grant.size} bytes were signed for")
+    parts.storage.put(grant.key, cast(BinaryIO, request.stream), request.content_type or "")
+    return Response(status=200)
