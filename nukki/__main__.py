@@ -1,0 +1,3 @@
+from nukki.command import main
+
+main()

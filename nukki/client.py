@@ -1,0 +1,279 @@
+"""The client: submit, wait, download."""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, Self
+
+import httpx
+
+from nukki.errors import BY_STATUS, ApiError, ConnectionFailed, JobFailed, ServerError, WaitTimeout
+
+Image = str | Path | bytes | BinaryIO
+Point = tuple[float, float]
+
+#: One long poll; longer waits are several.
+_POLL = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class JobError:
+    """Why a job failed."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A job as the server last told it; `data` is all that it said."""
+
+    id: str
+    status: str
+    error: JobError | None
+    data: Mapping[str, Any]
+
+    @property
+    def done(self) -> bool:
+        return self.status in {"succeeded", "failed", "canceled"}
+
+    @classmethod
+    def of(cls, data: Mapping[str, Any]) -> Self:
+        """From the server's JSON."""
+        error = data.get("error")
+        return cls(data["id"], data["status"], JobError(**error) if error else None, data)
+
+
+class Client(AbstractContextManager["Client"]):
+    """Talks to a Nukki server. Safe to share between threads.
+
+    Args:
+        base_url: the server's address.
+        api_key: the key, where the server asks for one.
+        timeout: seconds without an answer after which a call fails; waiting is counted apart.
+        retries: how often a call that got no answer, or 503, is made again. Submitting is safe
+            to repeat: each submit carries an idempotency key.
+        transport: an httpx transport, for tests and for proxies.
+
+    Every call raises `ConnectionFailed` or an `ApiError`; see `nukki.errors`.
+    """
+
+    def __init__(
+        self,
+        base_url: str = "http://127.0.0.1:8000",
+        api_key: str | None = None,
+        *,
+        timeout: float = 30.0,
+        retries: int = 2,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        # As a bearer token: httpx drops that one on a redirect to the object storage.
+        headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+        self._timeout = timeout
+        self._retries = retries
+        self._http = httpx.Client(
+            base_url=base_url,
+            headers=headers,
+            timeout=timeout,
+            transport=transport,
+            follow_redirects=True,
+        )
+
+    def submit(
+        self,
+        image: Image | None = None,
+        *,
+        url: str | None = None,
+        upload: str | None = None,
+        job: str | None = None,
+        render: str | None = None,
+        points: Sequence[Point] = (),
+        labels: Sequence[int] = (),
+        box: tuple[float, float, float, float] | None = None,
+        mask: str | None = None,
+        model: str | None = None,
+        output: Mapping[str, Any] | None = None,
+        webhook: Mapping[str, Any] | None = None,
+        priority: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        idempotency_key: str | None = None,
+    ) -> Job:
+        """Submit a job and return at once.
+
+        Args:
+            image: a path, the bytes, or a binary file; or give one of the four that follow.
+            url: where the server fetches the photo.
+            upload: what `upload` returned.
+            job: an earlier job, whose photo is cut anew.
+            render: an earlier job, whose alpha is used as it is.
+            points: clicks `(x, y)` in pixels of the photo as displayed.
+            labels: one a point: 1 on the subject, 0 on the background; all 1 when left out.
+            box: `(x1, y1, x2, y2)` around the subject.
+            mask: an earlier job on the same photo, whose mask is the start.
+            model: one of `models`.
+            output: `type`, `format`, `background`.
+            webhook: `url`, `events`.
+            priority: `interactive` or `bulk`.
+            metadata: anything small; it comes back with the job.
+            idempotency_key: made up when left out.
+        """
+        prompt = {"points": list(points), "labels": list(labels), "box": box, "mask": mask}
+        fields: dict[str, Any] = {
+            "url": url,
+            "upload": upload,
+            "job": job,
+            "render": render,
+            "prompt": {name: value for name, value in prompt.items() if value},
+            "model": model,
+            "output": dict(output) if output else None,
+            "webhook": dict(webhook) if webhook else None,
+            "priority": priority,
+            "metadata": dict(metadata) if metadata else None,
+        }
+        body = {name: value for name, value in fields.items() if value}
+        headers = {"Idempotency-Key": idempotency_key or uuid.uuid4().hex}
+        if image is None:
+            answer = self._call("POST", "/v1/jobs", headers=headers, json=body)
+        else:
+            # Read once: a call that is made again must send the same bytes.
+            files = {"image": ("image", _bytes(image), "application/octet-stream")}
+            data = {"job": json.dumps(body)}
+            answer = self._call("POST", "/v1/jobs", headers=headers, files=files, data=data)
+        return Job.of(answer.json())
+
+    def get(self, job_id: str, *, wait: float = 0.0) -> Job:
+        """Look at a job, as soon as it has ended or after `wait` seconds (at most 60)."""
+        answer = self._call(
+            "GET",
+            f"/v1/jobs/{job_id}",
+            params={"wait": wait} if wait else None,
+            timeout=self._timeout + wait,
+        )
+        return Job.of(answer.json())
+
+    def wait(self, job: Job | str, *, timeout: float = 300.0) -> Job:
+        """The job, once it has succeeded.
+
+        Raises:
+            JobFailed: it failed, or was canceled.
+            WaitTimeout: it had not ended after `timeout` seconds.
+        """
+        deadline = time.monotonic() + timeout
+        found = job if isinstance(job, Job) else self.get(job)
+        while not found.done:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise WaitTimeout(found)
+            asked = time.monotonic()
+            found = self.get(found.id, wait=min(_POLL, max(left, 0.1)))
+            if not found.done and time.monotonic() - asked < 0.2:
+                time.sleep(0.25)  # no place to wait in: the server answered at once
+        if found.status != "succeeded":
+            raise JobFailed(found)
+        return found
+
+    def download(self, job: Job | str) -> bytes:
+        """The result file of a job that succeeded."""
+        return self._call("GET", f"/v1/jobs/{_id(job)}/result").content
+
+    def download_mask(self, job: Job | str) -> bytes:
+        """Its alpha, as an 8-bit gray PNG of the photo's size."""
+        return self._call("GET", f"/v1/jobs/{_id(job)}/mask").content
+
+    def upload(self, image: Image) -> str:
+        """Put a photo straight into the storage; what to give `submit` as `upload`."""
+        content = _bytes(image)
+        ticket = self._call("POST", "/v1/uploads", json={"bytes": len(content)}).json()
+        # Without our key: the address is signed, and may be another server's.
+        request = httpx.Request(
+            ticket["method"], ticket["url"], headers=ticket["headers"], content=content
+        )
+        self._send(request)
+        return str(ticket["id"])
+
+    def jobs(self, *, status: str | None = None) -> Iterator[Job]:
+        """This key's jobs, newest first."""
+        cursor = None
+        while True:
+            params = {"status": status, "cursor": cursor}
+            given = {name: value for name, value in params.items() if value}
+            page = self._call("GET", "/v1/jobs", params=given).json()
+            yield from map(Job.of, page["jobs"])
+            cursor = page["next"]
+            if cursor is None:
+                return
+
+    def cancel(self, job: Job | str) -> Job:
+        """Stop a job; one that has ended stays as it is."""
+        return Job.of(self._call("POST", f"/v1/jobs/{_id(job)}/cancel").json())
+
+    def delete(self, job: Job | str) -> None:
+        """Stop a job and erase it, its photo and its files."""
+        self._call("DELETE", f"/v1/jobs/{_id(job)}")
+
+    def models(self) -> list[str]:
+        """The models served now."""
+        return [model["name"] for model in self._call("GET", "/v1/models").json()["models"]]
+
+    def close(self) -> None:
+        self._http.close()
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _call(self, method: str, path: str, **options: Any) -> httpx.Response:
+        return self._send(self._http.build_request(method, path, **options))
+
+    def _send(self, request: httpx.Request) -> httpx.Response:
+        request.read()
+        for tries_left in range(self._retries, -1, -1):
+            try:
+                response = self._http.send(request)
+            except httpx.TransportError as error:
+                if tries_left:
+                    time.sleep(0.5)
+                    continue
+                raise ConnectionFailed(f"no answer from {request.url.host}: {error}") from error
+            if response.is_success:
+                return response
+            problem = _problem(response)
+            if response.status_code != 503 or not tries_left:
+                raise problem
+            time.sleep(min(problem.retry_after or 0.5, 5.0))
+        raise AssertionError("unreachable")
+
+
+def _problem(response: httpx.Response) -> ApiError:
+    """The server's problem as an error."""
+    try:
+        content = response.json()
+    except ValueError:
+        content = {}
+    kind = BY_STATUS.get(response.status_code, ServerError)
+    retry_after = response.headers.get("Retry-After", "")
+    return kind(
+        content.get("detail") or f"the server answered {response.status_code}",
+        status=response.status_code,
+        code=content.get("code", "unknown"),
+        request_id=response.headers.get("X-Request-Id", ""),
+        fields=tuple((item["field"], item["message"]) for item in content.get("errors", ())),
+        retry_after=float(retry_after) if retry_after.isdigit() else None,
+    )
+
+
+def _id(job: Job | str) -> str:
+    return job.id if isinstance(job, Job) else job
+
+
+def _bytes(image: Image) -> bytes:
+    if isinstance(image, bytes):
+        return image
+    if isinstance(image, str | Path):
+        return Path(image).read_bytes()
+    return image.read()

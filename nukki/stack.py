@@ -1,0 +1,269 @@
+"""The embedded stack: Redis, launcher, courier and API as child processes on this machine."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+import httpx
+
+from nukki import redis_server
+from shared import processes, webhooks
+from shared.errors import ConfigError, NukkiError, QueueUnavailable
+from shared.queue.connection import Connection
+from shared.queue.workers import WorkerRoll
+from shared.settings import DEFAULT_TENANT, Settings
+
+_REDIS_PATIENCE = 30.0
+_READY_PATIENCE = 300.0
+_LOG_LIMIT = 10 * 1024 * 1024
+
+
+class AlreadyRunning(NukkiError):
+    """A stack already runs on this data folder."""
+
+
+class ServiceDied(NukkiError):
+    """One of the stack's services ended by itself."""
+
+
+@dataclass(slots=True)
+class Stack:
+    """One data folder's services.
+
+    Attributes:
+        data: the folder that holds all state.
+        host: where the API listens.
+        port: 0 for any free one.
+        overrides: environment for the services, beyond this process's own.
+        say: takes one line a service, for people.
+    """
+
+    data: Path
+    host: str = "127.0.0.1"
+    port: int = 0
+    overrides: Mapping[str, str] = field(default_factory=dict)
+    say: Callable[[str], None] = print
+    _children: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict, init=False)
+    _lock: IO[str] | None = field(default=None, init=False)
+
+    @property
+    def url(self) -> str:
+        shown = "127.0.0.1" if self.host == "0.0.0.0" else self.host  # noqa: S104
+        return f"http://{f'[{shown}]' if ':' in shown else shown}:{self.port}"
+
+    def start(self) -> None:
+        """Start everything and return when the API says it is ready.
+
+        Raises:
+            AlreadyRunning: on this data folder.
+            ConfigError: the settings are not valid, or the port is taken.
+            ServiceDied: one of the services did not come up.
+        """
+        began = time.monotonic()
+        self._prepare()
+        try:
+            env = {**self.overrides, **self._start_redis()}
+            self._spawn("worker", [sys.executable, "-m", "worker.launcher"], env)
+            self._spawn("courier", [sys.executable, "-m", "worker.courier"], env)
+            self.say("courier  webhooks and upkeep")
+            listen = ["--host", self.host, "--port", str(self.port)]
+            self._spawn("api", [sys.executable, "-m", "api", *listen], env)
+            self.say(f"api      {self.url}")
+            model = self._await_ready(env)
+            self.say(f"worker   {model}")
+        except BaseException:
+            self.stop()
+            raise
+        self.say(
+            f"ready in {time.monotonic() - began:.1f} s: {self.url}  (docs at {self.url}/docs)"
+        )
+
+    def watch(self, seconds: float) -> None:
+        """Raise ServiceDied if a service has ended; else sleep."""
+        for name, child in self._children.items():
+            status = child.poll()
+            if status is not None:
+                raise ServiceDied(f"{name} ended with status {status}{self._last_words(name)}")
+        time.sleep(seconds)
+
+    def stop(self, grace: float = 30.0) -> None:
+        """Drain and stop, the API first and Redis last."""
+        for name in ("api", "worker", "courier", "redis"):
+            child = self._children.pop(name, None)
+            if child is not None:
+                processes.stop(child, grace + 5)
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def __enter__(self) -> Stack:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def pid(self, name: str) -> int:
+        """The process id of a service: redis, worker (its launcher), courier or api."""
+        return self._children[name].pid
+
+    def secrets(self) -> dict[str, str]:
+        """What `up` made up once and keeps: Redis's password, each tenant's webhook secret."""
+        path = self.data / "secrets.json"
+        known: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
+        tenants = {tenant for tenant, _ in self._settings().api_keys} or {DEFAULT_TENANT}
+        wanted = {"redis": secrets.token_hex(24)}
+        wanted |= {f"webhook:{tenant}": webhooks.new_secret() for tenant in sorted(tenants)}
+        if wanted.keys() - known.keys():
+            known = wanted | known
+            path.touch(mode=0o600)
+            path.write_text(json.dumps(known, indent=1))
+        return known
+
+    def _settings(self) -> Settings:
+        with _environment(self.overrides):
+            return Settings.load()
+
+    def _prepare(self) -> None:
+        """All that can be refused without starting anything."""
+        self._settings().require_keys(self.host)
+        try:
+            (self.data / "redis").mkdir(parents=True, exist_ok=True)
+            (self.data / "logs").mkdir(exist_ok=True)
+        except OSError as error:
+            raise ConfigError(f"cannot use {self.data}: {error.strerror}") from error
+        self._take_lock()
+        self.port = self.port or redis_server.free_port()
+        if _is_taken(self.host, self.port):
+            raise ConfigError(f"port {self.port} is taken; choose another with --port")
+
+    def _take_lock(self) -> None:
+        """Held by this process and by its Redis, so that neither can be there twice."""
+        lock = (self.data / "nukki.lock").open("a+")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            holder = lock.read().strip() or "unknown"
+            lock.close()
+            raise AlreadyRunning(
+                f"nukki is already running on {self.data} (pid {holder})"
+            ) from None
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        self._lock = lock
+
+    def _start_redis(self) -> dict[str, str]:
+        """Start Redis; returns the environment that leads the other services to everything."""
+        server = redis_server.find_server()
+        version = redis_server.version_of(server)
+        folder = (self.data / "redis").resolve()
+        redis_server.require_not_older(version, folder)
+        port, kept = redis_server.free_port(), self.secrets()
+        config = redis_server.write_config(folder, port, kept["redis"])
+        held = [self._lock.fileno()] if self._lock else []
+        self._spawn("redis", [server, str(config)], {}, pass_fds=held)
+        url = f"redis://:{kept['redis']}@127.0.0.1:{port}/0"
+        self._await_redis(url)
+        self.say(f"redis    {redis_server.dotted(version)} on 127.0.0.1:{port}")
+        signing = [
+            f"{tenant}:{secret}"
+            for name, secret in kept.items()
+            for kind, _, tenant in [name.partition(":")]
+            if kind == "webhook"
+        ]
+        env = {"REDIS_URL": url, "NUKKI_STORAGE_DIR": str(self.data.resolve() / "storage")}
+        if not self._settings().webhook_secrets:
+            env["NUKKI_WEBHOOK_SECRETS"] = ",".join(signing)
+        return env
+
+    def _spawn(
+        self,
+        name: str,
+        argv: list[str],
+        env: Mapping[str, str],
+        *,
+        pass_fds: list[int] | None = None,
+    ) -> None:
+        path = self.data / "logs" / f"{name}.log"
+        if path.exists() and path.stat().st_size > _LOG_LIMIT:
+            path.replace(path.with_suffix(".log.1"))
+        with path.open("ab") as output:
+            self._children[name] = processes.spawn(
+                argv, env=env, output=output, pass_fds=pass_fds or []
+            )
+
+    def _await_redis(self, url: str) -> None:
+        connection = Connection(url)
+        deadline = time.monotonic() + _REDIS_PATIENCE
+        try:
+            while True:
+                try:
+                    return connection.ping()
+                except QueueUnavailable:
+                    if time.monotonic() > deadline:
+                        raise
+                self.watch(0.02)
+        finally:
+            connection.close()
+
+    def _await_ready(self, env: Mapping[str, str]) -> str:
+        """Wait for `/health/ready`; returns what the workers serve, for people."""
+        deadline = time.monotonic() + _READY_PATIENCE
+        with httpx.Client(base_url=self.url, timeout=5, trust_env=False) as http:
+            while time.monotonic() < deadline:
+                with contextlib.suppress(httpx.TransportError):
+                    if http.get("/health/ready").status_code == 200:
+                        return _served(env)
+                self.watch(0.05)
+        raise ServiceDied(f"not ready after {_READY_PATIENCE:.0f} s; see {self.data / 'logs'}")
+
+    def _last_words(self, name: str) -> str:
+        lines = (self.data / "logs" / f"{name}.log").read_text(errors="replace").splitlines()[-8:]
+        return ":\n  " + "\n  ".join(lines) if lines else ""
+
+
+def _served(env: Mapping[str, str]) -> str:
+    connection = Connection(env["REDIS_URL"])
+    present = WorkerRoll(connection).present()
+    connection.close()
+    return "; ".join(f"{item.model} on {item.device}, {item.threads} threads" for item in present)
+
+
+def _is_taken(host: str, port: int) -> bool:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return True
+    return False
+
+
+@contextlib.contextmanager
+def _environment(changes: Mapping[str, str]) -> Iterator[None]:
+    """`os.environ` with these changes, for reading settings as a child would."""
+    before = {name: os.environ.get(name) for name in changes}
+    os.environ.update(changes)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
