@@ -11,7 +11,7 @@ from api.keyring import Keyring
 from api.waiting import WaitingRoom
 from shared.outbound import Guard
 from shared.queue.connection import Connection
-from shared.queue.doorbell import Doorbell, make_celery
+from shared.queue.doorbell import Bell, Doorbell, make_celery
 from shared.queue.jobs import JobQueue
 from shared.queue.workers import WorkerRoll
 from shared.settings import Settings
@@ -30,7 +30,7 @@ class Services:
     jobs: JobQueue
     workers: WorkerRoll
     storage: Storage
-    doorbell: Doorbell
+    doorbell: Bell
     guard: Guard
     keyring: Keyring
     secrets: SecretBook

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any, BinaryIO, cast
+from typing import BinaryIO, cast
 
 from flask import Response, request
 from flask_openapi3 import APIBlueprint, Tag
@@ -28,6 +28,12 @@ blueprint = APIBlueprint(
 content_blueprint = APIBlueprint(
     "upload_content", __name__, url_prefix="/v1/uploads/content", doc_ui=False
 )
+
+
+class ContentPath(BaseModel):
+    """A signed address."""
+
+    token: str
 
 
 class UploadRequest(BaseModel):
@@ -80,9 +86,9 @@ def create(body: UploadRequest) -> Response:
 
 
 @content_blueprint.put("/<token>")
-def content(**path: Any) -> Response:
+def content(path: ContentPath) -> Response:
     parts = services()
-    grant = parts.storage.redeem(path["token"])
+    grant = parts.storage.redeem(path.token)
     if request.content_length != grant.size:
         raise InvalidRequest.field("Content-Length", f"{grant.size} bytes were signed for")
     parts.storage.put(grant.key, cast(BinaryIO, request.stream), request.content_type or "")

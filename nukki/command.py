@@ -52,13 +52,18 @@ def up(host: str, port: int, data: Path, model: str | None, checkpoint: Path | N
     stack = Stack(data, host, port, overrides, say=click.echo)
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        with stack:
-            while True:
-                stack.watch(0.5)
+        stack.start()
+        while True:
+            stack.watch(0.5)
     except KeyboardInterrupt:
-        click.echo("stopped")
+        click.echo("stopping")
     except (AlreadyRunning, ConfigError, ServiceDied) as error:
         raise click.ClickException(str(error)) from error
+    finally:
+        # A second Ctrl-C must not cut the drain short.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        stack.stop()
 
 
 def _interrupt(*_: object) -> None:

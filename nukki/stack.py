@@ -83,12 +83,11 @@ class Stack:
             self.say(f"api      {self.url}")
             model = self._await_ready(env)
             self.say(f"worker   {model}")
+            took = time.monotonic() - began
+            self.say(f"ready in {took:.1f} s: {self.url}  (docs at {self.url}/docs)")
         except BaseException:
             self.stop()
             raise
-        self.say(
-            f"ready in {time.monotonic() - began:.1f} s: {self.url}  (docs at {self.url}/docs)"
-        )
 
     def watch(self, seconds: float) -> None:
         """Raise ServiceDied if a service has ended; else sleep."""

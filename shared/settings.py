@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import AliasChoices, Field, ValidationError, field_validator
+from pydantic import AliasChoices, Field, NonNegativeFloat, ValidationError, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
@@ -17,6 +19,8 @@ from shared.errors import ConfigError
 DEFAULT_TENANT = "default"
 
 _TENANT = re.compile(r"^[a-z0-9][a-z0-9_-]{0,31}$")
+#: Variables that the client and its command read.
+_CLIENT_VARIABLES = frozenset({"NUKKI_URL", "NUKKI_API_KEY"})
 
 
 def _pairs(value: object) -> list[tuple[str, str]]:
@@ -41,7 +45,12 @@ class Settings(BaseSettings):
     """The configuration; field descriptions are the README's table."""
 
     model_config = SettingsConfigDict(
-        env_prefix="NUKKI_", frozen=True, extra="forbid", populate_by_name=True
+        env_prefix="NUKKI_",
+        env_ignore_empty=True,  # compose files pass what is not set as an empty variable
+        frozen=True,
+        extra="forbid",
+        populate_by_name=True,
+        allow_inf_nan=False,
     )
 
     redis_url: Annotated[str, _alias("REDIS_URL")] = Field(
@@ -121,11 +130,13 @@ class Settings(BaseSettings):
     )
     fetch_timeout: float = Field(default=30.0, gt=0, description="Seconds to fetch a photo's URL.")
     webhook_timeout: float = Field(default=15.0, gt=0, description="Seconds for a webhook call.")
-    webhook_schedule: Annotated[tuple[float, ...], NoDecode] = Field(
+    webhook_schedule: Annotated[tuple[NonNegativeFloat, ...], NoDecode] = Field(
         default=(0, 5, 300, 1800, 7200),
         description="Seconds to wait before each try of a webhook; after the last it is dead.",
     )
-    log_level: str = Field(default="INFO", description="Level of the `nukki` loggers.")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = Field(
+        default="INFO", description="Level of the `nukki` loggers."
+    )
 
     @field_validator("api_keys", "webhook_secrets", mode="before")
     @classmethod
@@ -138,6 +149,11 @@ class Settings(BaseSettings):
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _upper(cls, value: object) -> object:
+        return value.upper() if isinstance(value, str) else value
 
     @property
     def max_pixels(self) -> int:
@@ -160,8 +176,10 @@ class Settings(BaseSettings):
         """From the environment, `overrides` first.
 
         Raises:
-            ConfigError: a value is not valid; the message names each, and never its content.
+            ConfigError: a value is not valid, or a `NUKKI_` variable sets nothing; the message
+                names each, and never its content.
         """
+        _require_known(os.environ)
         try:
             return cls(**overrides)  # type: ignore[arg-type]  # pydantic validates them
         except ValidationError as error:
@@ -170,6 +188,19 @@ class Settings(BaseSettings):
                 for item in error.errors(include_input=False, include_url=False)
             )
             raise ConfigError(f"the configuration is not valid: {problems}") from None
+
+
+def _require_known(environment: Mapping[str, str]) -> None:
+    """Refuse a misspelled variable: it would otherwise leave its setting at the default."""
+    known = {variable(name, field) for name, field in Settings.model_fields.items()}
+    known |= {f"NUKKI_{name}" for name in known} | _CLIENT_VARIABLES
+    unknown = sorted(
+        name
+        for name in environment
+        if name.startswith("NUKKI_") and not name.startswith("NUKKI_TEST_") and name not in known
+    )
+    if unknown:
+        raise ConfigError(f"there is no such setting: {', '.join(unknown)}")
 
 
 def _is_loopback(host: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 from shared.errors import StorageUnavailable
-from shared.queue.doorbell import Doorbell
+from shared.queue.doorbell import Bell
 from shared.queue.jobs import JobQueue
 from shared.queue.upkeep import Upkeep
 from shared.storage import Storage
@@ -17,9 +17,7 @@ log = logging.getLogger("nukki.janitor")
 class Janitor:
     """What time does to jobs and files. Any number of copies may run at once."""
 
-    def __init__(
-        self, upkeep: Upkeep, jobs: JobQueue, storage: Storage, doorbell: Doorbell
-    ) -> None:
+    def __init__(self, upkeep: Upkeep, jobs: JobQueue, storage: Storage, doorbell: Bell) -> None:
         self._upkeep = upkeep
         self._jobs = jobs
         self._storage = storage

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
@@ -24,12 +22,11 @@ from shared.errors import (
 from shared.images import Photo, decode, encode
 from shared.images.photo import FloatArray, UInt8Array
 from shared.job import Lane, Outcome, Result, Status, Subject
-from shared.queue.leases import Claim
 from shared.spec import Output, OutputFormat, Priority
 from shared.storage import keys
 from worker.compositing.cutout import compose, full_size, within
 from worker.compositing.subject import measure
-from worker.heartbeat import Lease
+from worker.course import Course
 from worker.retry import Fail, Retry, WaitOut, decide
 from worker.runtime import Runtime
 
@@ -37,52 +34,6 @@ log = logging.getLogger("nukki.worker")
 
 #: How long a worker whose job is done tries to say so to a Redis that is away.
 _FINISH_PATIENCE = 60.0
-
-
-@dataclass(slots=True)
-class Course:
-    """A job's way through the stages: who owns it, how long each took."""
-
-    runtime: Runtime
-    lease: Lease
-    timings_ms: dict[str, float] = field(default_factory=dict)
-    warnings: list[str] = field(default_factory=list)
-    stored: list[str] = field(default_factory=list)
-    begun: float = field(default_factory=time.perf_counter)
-
-    @property
-    def claim(self) -> Claim:
-        return self.lease.claim
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """Time a stage, bound it, and begin it only while the job is still this worker's."""
-        self.lease.require()
-        if not self.runtime.leases.owns(self.claim):
-            raise LeaseLost
-        self.lease.stage = name
-        self.lease.deadline = time.monotonic() + self.runtime.settings.stage_deadline
-        began = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.lease.deadline = float("inf")
-            spent = (time.perf_counter() - began) * 1000
-            self.timings_ms[name] = self.timings_ms.get(name, 0.0) + spent
-
-    def outcome(self, **fields: object) -> Outcome:
-        """The report, with what is known so far."""
-        job = self.claim.job
-        queued = (job.started_ms or 0) - job.created_ms
-        run = (time.perf_counter() - self.begun) * 1000
-        timings = {"queued": queued, **self.timings_ms, "total": queued + run}
-        return Outcome.model_validate(
-            {
-                "warnings": tuple(self.warnings),
-                "timings_ms": {name: round(value, 1) for name, value in timings.items()},
-                **fields,
-            }
-        )
 
 
 def run(runtime: Runtime, job_id: str) -> None:
@@ -149,7 +100,8 @@ def _fetch(course: Course) -> bytes:
         runtime.storage.put(key, data, "application/octet-stream")
     if photo.digest is None:
         digest = hashlib.sha256(data).hexdigest()
-        runtime.leases.record_input(course.claim, digest=digest, size=len(data))
+        with contextlib.suppress(QueueUnavailable):  # the next who reads it records it
+            runtime.leases.record_input(course.claim, digest=digest, size=len(data))
     return data
 
 

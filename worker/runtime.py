@@ -6,7 +6,7 @@ import threading
 from dataclasses import dataclass, field
 
 from shared.outbound import Outbound
-from shared.queue.doorbell import Doorbell
+from shared.queue.doorbell import Bell
 from shared.queue.leases import LeaseTable
 from shared.settings import Settings
 from shared.storage import Storage
@@ -21,7 +21,7 @@ class Runtime:
     settings: Settings
     storage: Storage
     leases: LeaseTable
-    doorbell: Doorbell
+    doorbell: Bell
     outbound: Outbound
     engine: Engine
     heartbeat: Heartbeat

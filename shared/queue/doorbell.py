@@ -7,7 +7,7 @@ nothing. The settings are those measured in the project's notes on Celery over R
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import Any, Protocol
 
 import redis
 from celery import Celery
@@ -48,6 +48,7 @@ def make_celery(settings: Settings) -> Celery:
         worker_enable_remote_control=False,
         worker_send_task_events=False,
         worker_hijack_root_logger=False,
+        broker_pool_limit=64,  # more than an API process has threads: ringing never queues
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
         broker_channel_error_retry=True,
@@ -65,6 +66,13 @@ def make_celery(settings: Settings) -> Celery:
         },
     )
     return app
+
+
+class Bell(Protocol):
+    """What those who ring need of a doorbell."""
+
+    def ring(self, job_id: str, lane: Lane) -> bool:
+        """Tell the workers of `lane`; False where nobody could be told."""
 
 
 class Doorbell:

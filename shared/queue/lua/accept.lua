@@ -27,7 +27,7 @@ for name, value in pairs(args.fields) do redis.call('HSET', job, name, value) en
 redis.call('HSET', job, 'created', now)
 -- Looked at again soon: the doorbell that follows is best effort.
 enqueue(args.id, args.lane, now + args.ring_ms)
-redis.call('ZADD', key('jobs', args.tenant), now, args.id)
+redis.call('ZADD', key('jobs', args.tenant), turn, args.id)
 if slot then
   redis.call('HSET', slot, 'job', args.id, 'fingerprint', args.fingerprint)
   redis.call('PEXPIRE', slot, args.idempotency_ms)

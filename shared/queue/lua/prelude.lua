@@ -7,12 +7,10 @@ local function key(name, id)
   return KEYS[1] .. name
 end
 
-local function clock()
-  local time = redis.call('TIME')
-  return time[1] * 1000 + math.floor(time[2] / 1000)
-end
-
-local now = clock()
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+-- Microseconds, where two jobs of one millisecond must keep their order.
+local turn = time[1] * 1000000 + time[2]
 
 -- The folder of a job's current attempt; its file names are fixed, so it is never listed.
 local function attempt_folder(job, id)
@@ -30,7 +28,7 @@ end
 -- Put a job (back) into a lane, to be looked at again at `due`.
 local function enqueue(id, lane, due)
   redis.call('HSET', key('job', id), 'status', 'queued', 'lane', lane, 'rung', now)
-  redis.call('ZADD', key('lane', lane), now, id)
+  redis.call('ZADD', key('lane', lane), turn, id)
   redis.call('ZADD', key('due'), due, id)
 end
 

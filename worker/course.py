@@ -1,0 +1,67 @@
+"""A job's way through the stages: whose it is, what it took, what it stored."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from shared.errors import LeaseLost, QueueUnavailable
+from shared.job import Outcome
+from shared.queue.leases import Claim
+from worker.heartbeat import Lease
+from worker.runtime import Runtime
+
+
+@dataclass(slots=True)
+class Course:
+    """A job's way through the stages: who owns it, how long each took."""
+
+    runtime: Runtime
+    lease: Lease
+    timings_ms: dict[str, float] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+    stored: list[str] = field(default_factory=list)
+    begun: float = field(default_factory=time.perf_counter)
+
+    @property
+    def claim(self) -> Claim:
+        return self.lease.claim
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Time a stage, bound it, and begin it only while the job is still this worker's."""
+        self.lease.require()
+        self._require_ownership()
+        self.lease.stage = name
+        self.lease.deadline = time.monotonic() + self.runtime.settings.stage_deadline
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.lease.deadline = float("inf")
+            spent = (time.perf_counter() - began) * 1000
+            self.timings_ms[name] = self.timings_ms.get(name, 0.0) + spent
+
+    def _require_ownership(self) -> None:
+        try:
+            owned = self.runtime.leases.owns(self.claim)
+        except QueueUnavailable:
+            return  # Redis is away for a moment: go on, the token decides when the job finishes
+        if not owned:
+            raise LeaseLost
+
+    def outcome(self, **fields: object) -> Outcome:
+        """The report, with what is known so far."""
+        job = self.claim.job
+        queued = (job.started_ms or 0) - job.created_ms
+        run = (time.perf_counter() - self.begun) * 1000
+        timings = {"queued": queued, **self.timings_ms, "total": queued + run}
+        return Outcome.model_validate(
+            {
+                "warnings": tuple(self.warnings),
+                "timings_ms": {name: round(value, 1) for name, value in timings.items()},
+                **fields,
+            }
+        )
