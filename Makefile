@@ -1,0 +1,60 @@
+# Two commands: `make demo` and `make test`. Each sets up what it needs, once.
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.PHONY: help demo test install up check format bench docs clean
+
+help:
+	@echo "make demo     set up the small stack, cut a sample photo four ways, stop"
+	@echo "make up       run the service until Ctrl-C (http://127.0.0.1:8000)"
+	@echo "make test     set up everything and run every test"
+	@echo "make check    ruff, mypy --strict, the workflow's schema"
+	@echo "make bench    measure the codecs on this machine"
+	@echo "make docs     write the README's generated parts anew"
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+# What the embedded default needs: no torch.
+$(VENV)/.base: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) -e .
+	touch $@
+
+# Everything for development. torch first: sam2 is built from source against it.
+$(VENV)/.dev: $(VENV)/.base
+	$(PIP) "setuptools>=77" wheel
+	$(PIP) torch
+	SAM2_BUILD_CUDA=0 $(PIP) --no-build-isolation -e ".[sam,dev]"
+	touch $@
+
+install: $(VENV)/.dev
+
+demo: $(VENV)/.base
+	$(BIN)/nukki demo
+
+up: $(VENV)/.base
+	$(BIN)/nukki up
+
+test: $(VENV)/.dev
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+
+format: $(VENV)/.dev
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+bench: $(VENV)/.dev
+	$(BIN)/python tests/bench/codecs.py
+
+docs: $(VENV)/.dev
+	$(BIN)/python -m tests.readme --write
+
+clean:
+	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache demo-results bench-results
