@@ -1,0 +1,107 @@
+"""The real stack: Redis, launcher, worker, courier and API as processes."""
+
+from __future__ import annotations
+
+import http.server
+import io
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+from PIL import Image
+
+from nukki import Client
+from nukki.stack import Stack
+
+LOOPBACK = {"NUKKI_ALLOW_NETWORKS": "127.0.0.0/8"}
+
+
+@contextmanager
+def running(data: Path, **overrides: str) -> Iterator[Stack]:
+    """A stack on this data folder; its settings by environment name, without `NUKKI_`."""
+    named = {
+        name if name.startswith(("S3_", "REDIS_")) else f"NUKKI_{name}": value
+        for name, value in overrides.items()
+    }
+    with Stack(data, overrides=LOOPBACK | named, say=lambda _line: None) as stack:
+        yield stack
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """One stack with the default model, for tests that leave it running."""
+    with running(tmp_path_factory.mktemp("stack")) as stack:
+        yield stack
+
+
+@pytest.fixture
+def client(stack: Stack) -> Iterator[Client]:
+    with Client(stack.url) as client:
+        yield client
+
+
+@dataclass
+class Receiver:
+    """A webhook receiver on loopback; it answers with `statuses` in turn, then with 204."""
+
+    url: str
+    messages: queue.Queue[tuple[dict[str, str], bytes]] = field(default_factory=queue.Queue)
+    statuses: list[int] = field(default_factory=list)
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    found: list[Receiver] = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            found[0].messages.put((dict(self.headers.items()), body))
+            self.send_response(found[0].statuses.pop(0) if found[0].statuses else 204)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        found.append(Receiver(f"http://127.0.0.1:{server.server_port}/hook"))
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield found[0]
+        server.shutdown()
+
+
+def until(condition: Callable[[], Any], seconds: float = 20.0) -> Any:
+    """What `condition` gives, as soon as it is true."""
+    deadline = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"still not so after {seconds} s")
+        time.sleep(0.02)
+
+
+def worker_process(stack: Stack) -> psutil.Process:
+    """The worker under the stack's launcher."""
+    child: psutil.Process = until(lambda: psutil.Process(stack.pid("worker")).children())[0]
+    return child
+
+
+def pixels(png: bytes) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    return np.asarray(Image.open(io.BytesIO(png)))
+
+
+def files_in(stack: Stack) -> list[str]:
+    """The objects in the stack's local storage."""
+    root = stack.data / "storage"
+    found = (path for path in root.rglob("*") if path.is_file() and path.name != ".upload-secret")
+    return sorted(str(path.relative_to(root)) for path in found)

@@ -1,0 +1,193 @@
+"""What dies is replaced, and its jobs are finished."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from nukki import Client
+from nukki.stack import AlreadyRunning, ServiceDied, Stack
+from shared.errors import ConfigError
+from shared.queue.connection import PREFIX, Connection
+from tests.integration.conftest import files_in, pixels, running, until, worker_process
+
+SLOW = {"MODEL": "simulated", "SIMULATED_SECONDS": "0.6", "LEASE": "1"}
+
+
+def test_kill_9_of_a_worker_loses_nothing(tmp_path: Path, sample: bytes) -> None:
+    with running(tmp_path, **SLOW) as stack, Client(stack.url) as client:
+        jobs = [client.submit(sample) for _ in range(6)]
+        until(lambda: client.get(jobs[0].id).status == "processing")
+        worker_process(stack).kill()
+        done = [client.wait(job, timeout=60) for job in jobs]
+        assert done[0].data["attempts"] == 2
+        assert {pixels(client.download(job)).shape for job in done} == {(400, 600, 4)}
+        results = [name for name in files_in(stack) if name.endswith("/result")]
+        assert len(results) == len(jobs)  # one each: the dead attempt left none
+
+
+def test_a_worker_that_is_told_to_stop_hands_its_job_back(tmp_path: Path, sample: bytes) -> None:
+    slow = {**SLOW, "LEASE": "30", "SIMULATED_SECONDS": "2", "SHUTDOWN_GRACE": "0.5"}
+    with running(tmp_path, **slow) as stack, Client(stack.url) as client:
+        job = client.submit(sample)
+        until(lambda: client.get(job.id).status == "processing")
+        worker_process(stack).terminate()  # the launcher starts another
+        done = client.wait(job, timeout=30)  # long before the lease would have run out
+        assert done.data["attempts"] == 1
+
+
+def test_a_worker_finishes_what_it_can_within_its_grace(tmp_path: Path, sample: bytes) -> None:
+    with running(tmp_path, **SLOW) as stack, Client(stack.url) as client:
+        job = client.submit(sample)
+        until(lambda: client.get(job.id).status == "processing")
+        first = worker_process(stack)
+        first.terminate()
+        assert client.wait(job, timeout=10).data["attempts"] == 1
+        until(lambda: not first.is_running())
+
+
+def test_what_was_queued_before_a_restart_is_finished_after_it(
+    tmp_path: Path, sample: bytes
+) -> None:
+    with running(tmp_path, **SLOW, SHUTDOWN_GRACE="0") as stack, Client(stack.url) as client:
+        jobs = [client.submit(sample) for _ in range(8)]
+    with running(tmp_path, **SLOW) as stack, Client(stack.url) as client:
+        assert all(client.wait(job, timeout=60).status == "succeeded" for job in jobs)
+
+
+def test_a_storage_that_goes_away_costs_a_job_time_but_no_attempt(
+    tmp_path: Path, sample: bytes
+) -> None:
+    with running(tmp_path, **SLOW) as stack, Client(stack.url) as client:
+        job = client.submit(sample)
+        until(lambda: client.get(job.id).status == "processing")
+        storage, aside = tmp_path / "storage", tmp_path / "aside"
+        storage.rename(aside)
+        until(lambda: client.get(job.id).status == "queued")  # it has tried to store
+        aside.rename(storage)
+        done = client.wait(job, timeout=30)
+        assert done.data["attempts"] == 1
+        assert pixels(client.download(done)).shape == (400, 600, 4)
+
+
+def test_a_storage_that_stays_away_fails_the_job_with_its_reason(
+    tmp_path: Path, sample: bytes
+) -> None:
+    with running(tmp_path, **SLOW, STORAGE_PATIENCE="1") as stack, Client(stack.url) as client:
+        job = client.submit(sample)
+        until(lambda: client.get(job.id).status == "processing")
+        (tmp_path / "storage").rename(tmp_path / "aside")
+        failed = until(lambda: (seen := client.get(job.id)).done and seen, 30)
+        assert failed.error.code == "storage_unavailable"
+        (tmp_path / "aside").rename(tmp_path / "storage")
+
+
+def test_a_canceled_job_is_left_at_its_next_stage(tmp_path: Path, sample: bytes) -> None:
+    with running(tmp_path, **SLOW) as stack, Client(stack.url) as client:
+        job = client.submit(sample)
+        until(lambda: client.get(job.id).status == "processing")
+        assert client.cancel(job).status == "canceled"
+        time.sleep(1.5)
+        assert client.get(job.id).status == "canceled"
+        assert not [name for name in files_in(stack) if job.id in name]
+
+
+def test_erasing_everything_leaves_nothing_behind(tmp_path: Path, sample: bytes) -> None:
+    with running(tmp_path, **(SLOW | {"SIMULATED_SECONDS": "0"})) as stack:
+        with Client(stack.url) as client:
+            done = [client.wait(client.submit(sample)) for _ in range(3)]
+            for job in done:
+                client.delete(job)
+        password = stack.secrets()["redis"]
+        config = (tmp_path / "redis" / "redis.conf").read_text()
+        port = config.split("port ")[1].split()[0]
+        connection = Connection(f"redis://:{password}@127.0.0.1:{port}/0")
+        left = connection.redis.keys(f"{PREFIX}*")
+        connection.close()
+        idempotency = {key for key in left if key.startswith(f"{PREFIX}idempotency:")}
+        workers = {key for key in left if key.startswith(f"{PREFIX}worker")}
+        assert set(left) == idempotency | workers  # both run out by themselves
+        assert files_in(stack) == []
+
+
+@pytest.mark.parametrize("service", ["redis", "api", "courier", "worker"])
+def test_the_death_of_a_service_ends_the_stack_loudly(tmp_path: Path, service: str) -> None:
+    with running(tmp_path) as stack:
+        os.kill(stack.pid(service), signal.SIGKILL)
+        with pytest.raises(ServiceDied, match=service):
+            until(lambda: stack.watch(0.01))
+
+
+def test_a_second_stack_on_the_same_folder_says_so(tmp_path: Path) -> None:
+    with (
+        running(tmp_path),
+        pytest.raises(AlreadyRunning, match=f"already running on .* \\(pid {os.getpid()}\\)"),
+    ):
+        Stack(tmp_path, say=lambda _line: None).start()
+
+
+def test_a_folder_that_a_newer_redis_wrote_is_refused(tmp_path: Path) -> None:
+    with running(tmp_path):
+        pass
+    (tmp_path / "redis" / "redis-version").write_text("99.0.0")
+    with pytest.raises(ConfigError, match=r"written by Redis 99\.0\.0"):
+        Stack(tmp_path, say=lambda _line: None).start()
+
+
+def _up(data: Path, *options: str) -> subprocess.Popen[str]:
+    argv = [sys.executable, "-m", "nukki", "up", "--data", str(data), "--port", "0", *options]
+    return subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def _lines_until_ready(process: subprocess.Popen[str]) -> list[str]:
+    lines = []
+    for line in process.stdout or ():
+        lines.append(line.rstrip())
+        if line.startswith("ready"):
+            break
+    return lines
+
+
+def test_the_command_prints_a_line_a_service_and_stops_on_ctrl_c(tmp_path: Path) -> None:
+    with _up(tmp_path) as process:
+        lines = _lines_until_ready(process)
+        children = psutil.Process(process.pid).children(recursive=True)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 0
+    assert [line.split()[0] for line in lines] == ["redis", "courier", "api", "worker", "ready"]
+    assert "grabcut on cpu" in lines[3]
+    assert "http://127.0.0.1:" in lines[4]
+    assert len(children) == 5
+    assert not [child for child in children if child.is_running()]
+
+
+def test_kill_9_of_the_command_leaves_no_process(tmp_path: Path) -> None:
+    with _up(tmp_path) as process:
+        _lines_until_ready(process)
+        children = psutil.Process(process.pid).children(recursive=True)
+        process.kill()
+        process.wait()
+        until(lambda: not [child for child in children if child.is_running()], 30)
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        (["--model", "sam9"], "no such model: sam9"),
+        (["--host", "0.0.0.0"], "set NUKKI_API_KEYS"),
+    ],
+)
+def test_a_wrong_configuration_is_named_and_refused(
+    tmp_path: Path, options: list[str], complaint: str
+) -> None:
+    with _up(tmp_path, *options) as process:
+        output = process.communicate(timeout=30)[0]
+    assert process.returncode != 0
+    assert complaint in output

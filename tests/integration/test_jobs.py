@@ -1,0 +1,196 @@
+"""A photo goes in, a cutout comes out: over HTTP, through real processes."""
+
+from __future__ import annotations
+
+import hashlib
+import http.server
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+import numpy as np
+import pytest
+from standardwebhooks.webhooks import Webhook
+
+from nukki import Client, JobFailed, NotFound
+from nukki.stack import Stack
+from shared.settings import DEFAULT_TENANT
+from tests.integration.conftest import Receiver, files_in, pixels
+
+BOX = (115, 15, 520, 375)
+CUP = (300, 120)  # inside the cup, on the sample photo
+CORNER = (5, 5)
+
+
+@pytest.mark.parametrize("prompt", [{"points": [CUP]}, {"box": BOX}, {}])
+def test_a_photo_is_cut_out_at_its_full_size(
+    client: Client, sample: bytes, prompt: dict[str, object]
+) -> None:
+    job = client.wait(client.submit(sample, **prompt))  # type: ignore[arg-type]
+    cutout = pixels(client.download(job))
+    assert cutout.shape == (400, 600, 4)
+    assert cutout[CUP[1], CUP[0], 3] == 255
+    assert cutout[CORNER[1], CORNER[0], 3] == 0
+    assert not cutout[cutout[..., 3] == 0].any()  # no background under alpha 0
+
+
+def test_what_is_opaque_keeps_the_photos_own_colours(client: Client, sample: bytes) -> None:
+    job = client.wait(client.submit(sample, box=BOX))
+    cutout, photo = pixels(client.download(job)), pixels(sample)
+    opaque = cutout[..., 3] == 255
+    assert opaque.mean() > 0.1
+    assert np.array_equal(cutout[opaque][:, :3], photo[opaque])
+
+
+def test_the_job_tells_of_its_file_its_subject_and_its_stages(
+    client: Client, sample: bytes
+) -> None:
+    job = client.wait(client.submit(sample, box=BOX, metadata={"sku": "A-1"})).data
+    content = client.download(job["id"])
+    assert job["result"]["sha256"] == hashlib.sha256(content).hexdigest()
+    assert job["result"]["bytes"] == len(content)
+    assert (job["result"]["width"], job["result"]["height"]) == (600, 400)
+    assert job["model"] == "grabcut"
+    assert job["metadata"] == {"sku": "A-1"}
+    x1, y1, x2, y2 = job["subject"]["box"]
+    assert x1 >= BOX[0] - 4
+    assert y2 <= BOX[3] + 4
+    assert x1 < x2
+    assert y1 < y2
+    stages = {"queued", "fetch", "decode", "encode", "segment", "compose", "store", "total"}
+    assert set(job["timings_ms"]) == stages
+    parts = sum(value for name, value in job["timings_ms"].items() if name != "total")
+    assert parts <= job["timings_ms"]["total"] + 5
+
+
+def test_the_mask_is_the_results_alpha(client: Client, sample: bytes) -> None:
+    job = client.wait(client.submit(sample, box=BOX))
+    alpha = pixels(client.download(job))[..., 3]
+    assert np.array_equal(pixels(client.download_mask(job)), alpha)
+
+
+def test_a_second_click_starts_from_the_first_mask(client: Client, sample: bytes) -> None:
+    first = client.wait(client.submit(sample, box=BOX))
+    away = (180, 330)  # on the saucer
+    second = client.wait(
+        client.submit(job=first.id, mask=first.id, points=[CUP, away], labels=[1, 0])
+    )
+    cutout = pixels(client.download(second))
+    assert cutout[CUP[1], CUP[0], 3] == 255
+    assert cutout[away[1], away[0], 3] == 0
+
+
+def test_a_render_uses_the_alpha_again(client: Client, sample: bytes) -> None:
+    parent = client.wait(client.submit(sample, box=BOX))
+    output = {"format": "jpeg", "background": "#ffffff"}
+    child = client.wait(client.submit(render=parent.id, output=output))
+    assert np.array_equal(pixels(client.download_mask(child)), pixels(client.download_mask(parent)))
+    picture = pixels(client.download(child))
+    assert picture.shape == (400, 600, 3)
+    assert picture[CORNER[1], CORNER[0]].tolist() == [255, 255, 255]
+    assert "segment" not in child.data["timings_ms"]
+
+
+def test_an_upload_goes_round_the_api(client: Client, sample: bytes) -> None:
+    job = client.wait(client.submit(upload=client.upload(sample), box=BOX))
+    assert pixels(client.download(job)).shape == (400, 600, 4)
+
+
+def test_a_photo_is_fetched_from_its_url(client: Client, sample: bytes) -> None:
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200 if self.path == "/photo" else 404)
+            self.end_headers()
+            self.wfile.write(sample)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        host = f"http://127.0.0.1:{server.server_port}"
+        job = client.wait(client.submit(url=f"{host}/photo", box=BOX))
+        with pytest.raises(JobFailed, match="url_failed: the URL answered 404"):
+            client.wait(client.submit(url=f"{host}/gone"))
+        server.shutdown()
+    assert pixels(client.download(job)).shape == (400, 600, 4)
+    again = client.wait(client.submit(job=job.id, box=BOX))  # the photo was kept
+    assert client.download(again) == client.download(job)
+
+
+def test_prefer_wait_answers_with_the_finished_job(stack: Stack, sample: bytes) -> None:
+    answer = httpx.post(
+        f"{stack.url}/v1/jobs",
+        files={"image": sample},
+        data={"job": '{"prompt": {"box": [115, 15, 520, 375]}}'},
+        headers={"Prefer": "wait=30"},
+        timeout=40,
+    )
+    assert answer.status_code == 200
+    assert answer.json()["status"] == "succeeded"
+
+
+def test_the_first_generations_call_answers_the_png(stack: Stack, sample: bytes) -> None:
+    answer = httpx.post(
+        f"{stack.url}/background-removal/remove",
+        files={"image": ("coffee.png", sample, "image/png")},
+        data={"points": "[[300, 120], [300, 200]]"},
+        timeout=60,
+    )
+    assert answer.status_code == 200
+    assert answer.headers["Content-Type"] == "image/png"
+    cutout = pixels(answer.content)
+    assert cutout.shape == (400, 600, 4)
+    assert cutout[120, 300, 3] == 255
+
+
+def test_a_webhook_tells_of_the_end_signed(
+    stack: Stack, client: Client, sample: bytes, receiver: Receiver
+) -> None:
+    receiver.statuses.append(500)  # the first try fails, and is made again
+    job = client.submit(sample, box=BOX, webhook={"url": receiver.url})
+    first_headers, first_body = receiver.messages.get(timeout=30)
+    headers, body = receiver.messages.get(timeout=30)
+    secret = stack.secrets()[f"webhook:{DEFAULT_TENANT}"]
+    message = Webhook(secret).verify(body, {name.lower(): value for name, value in headers.items()})
+    assert message["type"] == "job.succeeded"
+    assert message["data"] == dict(client.get(job.id).data)
+    assert httpx.get(message["data"]["result"]["url"], timeout=10).content == client.download(job)
+    assert headers["webhook-id"] == first_headers["webhook-id"]
+    assert body == first_body
+
+
+def test_a_photo_damaged_past_its_header_fails_with_its_reason(
+    client: Client, sample: bytes
+) -> None:
+    middle = len(sample) // 2
+    damaged = sample[:middle] + bytes(64) + sample[middle + 64 :]
+    with pytest.raises(JobFailed, match="image_invalid") as failed:
+        client.wait(client.submit(damaged))
+    assert failed.value.job.data["result"] is None
+
+
+def test_deleting_a_job_erases_its_files(stack: Stack, client: Client, sample: bytes) -> None:
+    job = client.wait(client.submit(sample, box=BOX))
+    assert [name for name in files_in(stack) if job.id in name]
+    before = len(files_in(stack))
+    client.delete(job)
+    assert len(files_in(stack)) == before - 3  # photo, result, alpha
+    with pytest.raises(NotFound):
+        client.get(job.id)
+
+
+def test_many_callers_at_once_each_get_their_own_photo(client: Client) -> None:
+    def cut(side: int) -> tuple[int, ...]:
+        import cv2
+
+        photo = np.full((side, side, 3), 255, np.uint8)
+        cv2.circle(photo, (side // 2, side // 2), side // 4, (20, 60, 200), -1)
+        _, png = cv2.imencode(".png", photo)
+        job = client.wait(client.submit(png.tobytes()), timeout=60)
+        return tuple(pixels(client.download(job)).shape)
+
+    sides = list(range(40, 72))
+    with ThreadPoolExecutor(16) as callers:
+        shapes = list(callers.map(cut, sides))
+    assert shapes == [(side, side, 4) for side in sides]
