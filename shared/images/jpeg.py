@@ -1,0 +1,177 @@
+"""JPEG: its segments, and whether the file is whole."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from shared.errors import ImageInvalid, ImageTooLarge, ImageUnsupported
+from shared.images import exif
+from shared.images.info import ImageInfo
+from shared.images.source import CutShort, Source
+
+_SOI, _EOI, _SOS, _COM = 0xD8, 0xD9, 0xDA, 0xFE
+_APP0, _APP1, _APP2, _ADOBE, _APP15 = 0xE0, 0xE1, 0xE2, 0xEE, 0xEF
+_STANDALONE = {0x01, *range(0xD0, 0xD9)}
+_FRAMES = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_PROGRESSIVE = {0xC2, 0xC6, 0xCA, 0xCE}
+_MAX_JUNK = 4096
+_MAX_SCANS = 100
+_LONGEST = 65_500  # Of libjpeg, short of the format's own 65,535.
+
+_ANY_MARKER = re.compile(rb"\xff[^\x00\xff]")
+# In coded data 0xFF is followed by zero or a restart marker; anything else ends it.
+_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A marker's payload, from `start` to `end`, its two length bytes left out."""
+
+    marker: int
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Jpeg:
+    """A JPEG up to its first scan; `scan` is where that scan's marker stands."""
+
+    info: ImageInfo
+    segments: tuple[Segment, ...]
+    scan: int | None
+
+
+def read(source: Source) -> Jpeg:
+    """The segments before the first scan.
+
+    Raises:
+        ImageInvalid, ImageUnsupported, ImageTooLarge: no decoder would take it.
+        CutShort: the file ends before its frame header; or, if not partial, before its scan.
+    """
+    segments: list[Segment] = []
+    frame: Segment | None = None
+    turn: int | None = None
+    scan: int | None = None
+    try:
+        for segment in _segments(source):
+            if segment.marker == _SOS:
+                scan = segment.start - 4
+                break
+            segments.append(segment)
+            if segment.marker in _FRAMES:
+                frame = segment
+            elif turn is None and segment.marker == _APP1:
+                block = source.read(segment.start, segment.end - segment.start)
+                turn = exif.orientation(block) if block.startswith(b"Exif\0\0") else None
+    except CutShort:
+        if frame is None or not source.partial:
+            raise
+    if frame is None:
+        raise ImageInvalid("The JPEG has no frame header.")
+    if scan is not None and turn is None:
+        turn = 1
+    return Jpeg(_info(source, frame, turn), tuple(segments), scan)
+
+
+def _segments(source: Source) -> Iterator[Segment]:
+    at = 2
+    while True:
+        at, marker = _marker(source, at)
+        if marker == _EOI:
+            raise ImageInvalid("The JPEG ends before its picture begins.")
+        if marker in _STANDALONE:
+            continue
+        length = int.from_bytes(source.read(at, 2))
+        if length < 2:
+            raise ImageInvalid("The JPEG has a segment of impossible length.")
+        source.require(at + length)
+        yield Segment(marker, at + 2, at + length)
+        at += length
+
+
+def _marker(source: Source, at: int) -> tuple[int, int]:
+    """The next marker from `at`, with the offset after it; what stands between is passed over."""
+    ahead = source.head(_MAX_JUNK, at)
+    found = _ANY_MARKER.search(ahead)
+    if found is None:
+        raise CutShort if len(ahead) < _MAX_JUNK else ImageInvalid("The JPEG is damaged.")
+    return at + found.end(), ahead[found.end() - 1]
+
+
+def _info(source: Source, frame: Segment, turn: int | None) -> ImageInfo:
+    if frame.end - frame.start < 6:
+        raise ImageInvalid("The JPEG's frame header is cut short.")
+    header = source.read(frame.start, 6)
+    bits, channels = header[0], header[5]
+    if bits != 8:
+        raise ImageUnsupported(f"A JPEG of {bits} bits is not supported.")
+    if channels not in {1, 3, 4}:
+        raise ImageUnsupported(f"A JPEG of {channels} components is not supported.")
+    size = (int.from_bytes(header[3:5]), int.from_bytes(header[1:3]))
+    if max(size) > _LONGEST:
+        raise ImageTooLarge(f"The JPEG is {size[0]}×{size[1]}; at most {_LONGEST} a side are read.")
+    progressive = frame.marker in _PROGRESSIVE
+    return ImageInfo.stored("jpeg", size, turn, channels=channels, progressive=progressive)
+
+
+def profile(data: bytes, jpeg: Jpeg) -> bytes | None:
+    """The ICC profile, put together from its numbered parts; None where there is none.
+
+    Raises:
+        ValueError: parts are missing.
+    """
+    parts: dict[int, bytes] = {}
+    expected = 0
+    for segment in jpeg.segments:
+        body = data[segment.start : segment.end]
+        if segment.marker == _APP2 and body.startswith(b"ICC_PROFILE\0") and len(body) >= 14:
+            expected = max(expected, body[13])
+            parts[body[12]] = body[14:]
+    if not parts:
+        return None
+    if sorted(parts) != list(range(1, expected + 1)):
+        raise ValueError("parts of the profile are missing")
+    return b"".join(parts[number] for number in sorted(parts))
+
+
+def require_end(data: bytes, jpeg: Jpeg) -> int:
+    """Where the end marker of the picture stands.
+
+    libjpeg fills a picture that ends early with gray, and OpenCV does not tell; so the file is
+    walked, scan by scan, to the marker that closes it. An EXIF thumbnail or a second picture has
+    an end marker too, hence no search from the back.
+
+    Raises:
+        ImageInvalid: there is none, or the scans before it are more than any encoder writes.
+    """
+    at = jpeg.scan if jpeg.scan is not None else len(data)
+    scans = 0
+    while found := _MARKER.search(data, at):
+        marker = data[found.start() + 1]
+        if marker == _EOI:
+            return found.start()
+        scans += marker == _SOS
+        if scans > _MAX_SCANS:
+            # Each goes over the whole picture again: a few bytes each, minutes together.
+            raise ImageInvalid(f"The JPEG has more than {_MAX_SCANS} scans.")
+        at = found.end() + int.from_bytes(data[found.end() : found.end() + 2])
+    raise ImageInvalid("The JPEG is cut short.")
+
+
+def without_metadata(data: bytes, jpeg: Jpeg) -> bytes:
+    """The same picture with only the segments that its pixels need."""
+    dropped = {*range(_APP0, _APP15 + 1), _COM} - {_ADOBE}
+    kept = [data[s.start - 4 : s.end] for s in jpeg.segments if s.marker not in dropped]
+    return b"".join([b"\xff\xd8", *kept, data[jpeg.scan :]])
+
+
+def with_filler(data: bytes, end: int, length: int) -> bytes:
+    """The same file with `length` bytes of made-up coded data before its end marker.
+
+    A decoder that had all it needed passes over them; one that ran out takes them for pixels.
+    """
+    pattern = bytes(range(1, 255))
+    filler = (pattern * (length // len(pattern) + 1))[:length]
+    return data[:end] + filler + data[end:]

@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+UInt8Array = NDArray[np.uint8]
+FloatArray = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Photo:
+    """A decoded image, as displayed.
+
+    Attributes:
+        rgb: (H, W, 3) uint8, sRGB, EXIF orientation applied.
+        alpha: (H, W) uint8 where the file had transparency, else None.
+        warnings: what was left out in reading it, for the job's `warnings`.
+    """
+
+    rgb: UInt8Array
+    alpha: UInt8Array | None = None
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def width(self) -> int:
+        return int(self.rgb.shape[1])
+
+    @property
+    def height(self) -> int:
+        return int(self.rgb.shape[0])
