@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import json
-
 from flask import Response, request
 from flask_openapi3 import APIBlueprint, Tag
 from pydantic import ValidationError
+from pydantic_core import from_json, to_json
 
 from api import problems
 from api.intake import base_url, idempotency_key, image_part
-from api.keyring import tenant
-from api.problems import STATUS_OF_CODE, Problem
+from api.keyring import SECURITY, tenant
+from api.problems import PROBLEM, STATUS_OF_CODE
 from api.services import services
 from api.submission import Submission, submit
-from shared.errors import Busy, InvalidRequest
+from shared.errors import Busy, InvalidRequest, NoResult
 from shared.job import Job, Status
 from shared.spec import JobRequest, Prompt
 from shared.storage import keys
@@ -24,8 +23,9 @@ _WAIT = 60.0
 blueprint = APIBlueprint(
     "compat",
     __name__,
+    abp_security=SECURITY,
     abp_tags=[Tag(name="compatible calls", description="Earlier and other services' calls.")],
-    abp_responses=dict.fromkeys((401, 413, 415, 422, 503, 504), Problem),
+    abp_responses=dict.fromkeys((401, 409, 413, 415, 422, 503, 504), PROBLEM),
 )
 
 
@@ -75,13 +75,14 @@ def remove() -> Response:
 
 
 def _prompt() -> Prompt:
+    text = request.form.get("points") or "[]"
     try:
-        points = json.loads(request.form.get("points") or "[]")
-        return Prompt.model_validate({"points": points})
-    except json.JSONDecodeError as error:
-        raise InvalidRequest.field("points", "must be a JSON array of [x, y]") from error
+        # Not by `json`: that raises RecursionError for deep nesting.
+        return Prompt.model_validate_json(to_json({"points": from_json(text)}), strict=True)
     except ValidationError as error:
         raise problems.invalid(error) from error
+    except ValueError as error:
+        raise InvalidRequest.field("points", "must be a JSON array of [x, y]") from error
 
 
 def _answer(job: Job) -> Response:
@@ -93,6 +94,8 @@ def _answer(job: Job) -> Response:
         response = problems.problem(
             STATUS_OF_CODE.get(failure.code, 500), failure.code, failure.message
         )
+    elif job.is_terminal:
+        response = problems.problem(409, NoResult.code, f"the job was {job.status.value}")
     else:
         response = problems.problem(
             504, "not_finished", f"the job is still {job.status.value}; see /v1/jobs/{job.id}"

@@ -8,7 +8,8 @@ from flask import Response
 from flask_openapi3 import APIBlueprint, Tag
 from pydantic import BaseModel, Field
 
-from api.problems import Problem
+from api.keyring import SECURITY
+from api.problems import PROBLEM
 from api.services import services
 from shared.errors import Unavailable
 
@@ -22,8 +23,9 @@ models_blueprint = APIBlueprint(
     "models",
     __name__,
     url_prefix="/v1/models",
+    abp_security=SECURITY,
     abp_tags=[Tag(name="models", description="What the workers serve.")],
-    abp_responses={401: Problem, 503: Problem},
+    abp_responses={401: PROBLEM, 503: PROBLEM},
 )
 
 
@@ -69,7 +71,9 @@ def ready() -> Response:
         except Unavailable as error:
             checks[name] = error.message
     try:
-        checks["worker"] = "ok" if parts.workers.present() else "none is ready"
+        asked = checks["redis"] == "ok"  # not twice: a Redis that hangs takes its time
+        present = parts.workers.present() if asked else None
+        checks["worker"] = "unknown" if present is None else "ok" if present else "none is ready"
     except Unavailable:
         checks["worker"] = "unknown"
     good = all(state == "ok" for state in checks.values())

@@ -38,6 +38,22 @@ REQUEST_BODY: dict[str, Any] = {
     },
 }
 
+#: The headers that `POST /v1/jobs` heeds, as OpenAPI has them.
+REQUEST_HEADERS: list[dict[str, Any]] = [
+    {
+        "name": "Idempotency-Key",
+        "in": "header",
+        "description": "The same key and request again answer the same job, for 24 hours.",
+        "schema": {"type": "string", "maxLength": 255},
+    },
+    {
+        "name": "Prefer",
+        "in": "header",
+        "description": "`wait=N`: answer 200 if the job ends within N seconds, at most 60.",
+        "schema": {"type": "string", "example": "wait=30"},
+    },
+]
+
 
 def read_submission(settings: Settings, tenant: str, key: str | None) -> Submission:
     """The current request as a submission.
@@ -84,11 +100,12 @@ def _job_part() -> bytes:
 
 def _parse(text: bytes) -> JobRequest:
     try:
-        return JobRequest.model_validate_json(text)
+        return JobRequest.model_validate_json(text, strict=True)  # "5" is no number
     except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        if first["type"] == "json_invalid":
-            raise MalformedRequest(f"the job is not JSON: {first['msg']}") from error
+        if error.error_count() == 1:  # to list a million takes seconds
+            first = error.errors(include_input=False, include_url=False)[0]
+            if first["type"] == "json_invalid":
+                raise MalformedRequest(f"the job is not JSON: {first['msg']}") from error
         raise problems.invalid(error) from error
 
 

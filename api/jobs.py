@@ -8,9 +8,9 @@ from flask import Response, make_response, redirect, request
 from flask_openapi3 import APIBlueprint, Tag
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.intake import REQUEST_BODY, idempotency_key, read_submission
-from api.keyring import tenant
-from api.problems import Problem
+from api.intake import REQUEST_BODY, REQUEST_HEADERS, idempotency_key, read_submission
+from api.keyring import SECURITY, tenant
+from api.problems import PROBLEM
 from api.services import Services, services
 from api.submission import submit
 from shared.errors import NoResult, NotFinished, NotFound, StorageUnavailable
@@ -29,8 +29,9 @@ blueprint = APIBlueprint(
     "jobs",
     __name__,
     url_prefix="/v1/jobs",
+    abp_security=SECURITY,
     abp_tags=[Tag(name="jobs", description="Submit a photo, get a cutout.")],
-    abp_responses=dict.fromkeys((400, 401, 404, 409, 422, 503), Problem),
+    abp_responses=dict.fromkeys((400, 401, 404, 409, 422, 503), PROBLEM),
 )
 
 
@@ -72,8 +73,8 @@ class JobPage(BaseModel):
     "JSON), or is named by exactly one of `url`, `upload`, `job`, `render` in a JSON body. "
     "`Prefer: wait=N` (at most 60) answers 200 when the job finishes in time; it is a wish, and "
     "a busy server answers 202 at once. `Idempotency-Key` makes a repeated request safe.",
-    responses={200: JobView, 202: JobView, 413: Problem, 415: Problem},
-    openapi_extensions={"requestBody": REQUEST_BODY},
+    responses={200: JobView, 202: JobView, 413: PROBLEM, 415: PROBLEM},
+    openapi_extensions={"requestBody": REQUEST_BODY, "parameters": REQUEST_HEADERS},
 )
 def create() -> Response:
     parts = services()
@@ -91,11 +92,11 @@ def create() -> Response:
 
 @blueprint.get("", summary="List this key's jobs", responses={200: JobPage})
 def index(query: ListQuery) -> Response:
-    page = services().jobs.page(
-        tenant(), limit=query.limit, cursor=query.cursor, status=query.status
-    )
-    shown = JobPage(jobs=[JobView.of(job) for job in page.jobs], next=page.cursor)
-    return _json(shown, 200)
+    jobs = services().jobs
+    page = jobs.page(tenant(), limit=query.limit, cursor=query.cursor, status=query.status)
+    placed = zip(page.jobs, jobs.positions(page.jobs), strict=True)
+    views = [JobView.of(job, queue_position=position) for job, position in placed]
+    return _json(JobPage(jobs=views, next=page.cursor), 200)
 
 
 @blueprint.get(

@@ -10,6 +10,9 @@ from flask import g, request
 from shared.errors import ConfigError, Unauthorized
 from shared.settings import DEFAULT_TENANT
 
+#: How OpenAPI says that a call wants a key; the schemes themselves are the app's.
+SECURITY: list[dict[str, list[str]]] = [{"key": []}, {"bearer": []}]
+
 _SHORTEST = 16
 
 

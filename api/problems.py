@@ -6,14 +6,14 @@ import logging
 import re
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import NoReturn
+from typing import Any, NoReturn
 
-from flask import Flask, Response, g
+from flask import Flask, Response, g, request
 from pydantic import BaseModel, Field, ValidationError
 from werkzeug.exceptions import HTTPException
 
 from shared import errors
-from shared.errors import FieldProblem, InvalidRequest, NukkiError
+from shared.errors import FieldProblem, InvalidRequest, MalformedRequest, NotFound, NukkiError
 
 log = logging.getLogger("nukki.api")
 
@@ -46,7 +46,9 @@ HTTP_STATUS: Mapping[type[NukkiError], int] = {
 STATUS_OF_CODE: Mapping[str, int] = {error.code: status for error, status in HTTP_STATUS.items()}
 
 _RETRY_AFTER = "2"
-_OWN_FIELD = re.compile(r"^(?:Value error, )?([a-z_]+): (.+)$", re.DOTALL)
+_OWN_FIELD = re.compile(r"^([a-z_]+): (.+)$", re.DOTALL)
+#: More complaints than this are only counted: pydantic takes seconds to list a million.
+_MOST_LISTED = 1000
 
 
 class FieldError(BaseModel):
@@ -66,6 +68,12 @@ class Problem(BaseModel):
     code: str
     request_id: str
     errors: list[FieldError] = []
+
+
+#: A problem as OpenAPI has it, among a call's responses.
+PROBLEM: dict[str, Any] = {
+    "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+}
 
 
 def problem(status: int, code: str, detail: str, fields: tuple[FieldProblem, ...] = ()) -> Response:
@@ -93,15 +101,17 @@ def problem(status: int, code: str, detail: str, fields: tuple[FieldProblem, ...
 
 def invalid(error: ValidationError, prefix: str = "") -> InvalidRequest:
     """Pydantic's complaints as ours, each naming its field and never repeating its value."""
+    if error.error_count() > _MOST_LISTED:
+        return InvalidRequest.field(prefix or "body", f"{error.error_count():,} fields are wrong")
     fields = []
     for item in error.errors(include_input=False, include_url=False, include_context=False):
         path = [prefix] if prefix else []
         path += [str(part) for part in item["loc"]]
-        message = item["msg"]
+        message = item["msg"].removeprefix("Value error, ")
         if own := _OWN_FIELD.match(message):
             path.append(own[1])
             message = own[2]
-        fields.append(FieldProblem(".".join(path) or "body", message))
+        fields.append(FieldProblem(".".join(path)[:200] or "body", message))
     first = f"{fields[0].field}: {fields[0].message}"
     more = f" (and {len(fields) - 1} more)" if len(fields) > 1 else ""
     return InvalidRequest(first + more, fields[:20])
@@ -109,6 +119,12 @@ def invalid(error: ValidationError, prefix: str = "") -> InvalidRequest:
 
 def raise_invalid(error: ValidationError) -> NoReturn:
     """flask-openapi3's hook for parameters that do not validate."""
+    if error.error_count() == 1:
+        only = error.errors(include_input=False, include_url=False)[0]
+        if only["loc"] and only["loc"][0] in (request.view_args or {}):
+            raise NotFound  # part of an address that leads nowhere
+        if only["type"] == "model_type" and request.get_json(silent=True) is None:
+            raise MalformedRequest("send a JSON object as application/json")
     raise invalid(error)
 
 
@@ -131,7 +147,7 @@ def install(app: Flask) -> None:
     @app.errorhandler(HTTPException)
     def _(error: HTTPException) -> Response:
         status = error.code or 500
-        code = re.sub(r"[^a-z]+", "_", HTTPStatus(status).phrase.lower())
+        code = re.sub(r"[^a-z]+", "_", error.name.lower())  # a phrase differs by Python's version
         response = problem(status, code, error.description or HTTPStatus(status).phrase)
         for name, value in error.get_headers():
             if name.lower() in {"allow", "retry-after"}:

@@ -9,7 +9,7 @@ from flask import current_app
 
 from api.keyring import Keyring
 from api.waiting import WaitingRoom
-from shared.outbound import Guard
+from shared.guard import Guard
 from shared.queue.connection import Connection
 from shared.queue.doorbell import Bell, Doorbell, make_celery
 from shared.queue.jobs import JobQueue

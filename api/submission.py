@@ -10,6 +10,7 @@ from typing import BinaryIO
 
 from api.services import Services
 from shared.errors import (
+    IdempotencyMismatch,
     ImageInvalid,
     ImageTooLarge,
     InvalidRequest,
@@ -46,6 +47,25 @@ class Submission:
 
 
 @dataclass(frozen=True, slots=True)
+class _File:
+    """An image that came along, read once."""
+
+    stream: BinaryIO
+    digest: str
+    size: int
+
+    @classmethod
+    def of(cls, stream: BinaryIO) -> _File:
+        """Read it; it is left at its start."""
+        digest = hashlib.sha256()
+        while chunk := stream.read(1 << 20):
+            digest.update(chunk)
+        size = stream.tell()
+        stream.seek(0)
+        return cls(stream, digest.hexdigest(), size)
+
+
+@dataclass(frozen=True, slots=True)
 class _Source:
     """Where the job's photo comes from; `file` where it came along and is still to be stored."""
 
@@ -63,14 +83,16 @@ def submit(services: Services, submission: Submission) -> Accepted:
         QueueUnavailable, QueueFull, StorageUnavailable: try again later.
     """
     request = submission.request
-    _check_webhook(services, submission)
-    _check_model(services, request)
-    source = _source(services, submission)
-    idempotency = _idempotency(submission, source)
+    file = None if submission.image is None else _File.of(submission.image)
+    idempotency = _idempotency(submission, file)
     if idempotency is not None:
+        # Before any check: what was taken once stays taken, though its parent be gone by now.
         earlier = services.jobs.repeated(submission.tenant, idempotency)
         if earlier is not None:
             return Accepted(earlier, repeated=True)
+    _check_webhook(services, submission)
+    _check_model(services, request)
+    source = _source(services, submission, file)
     if services.connection.memory_share() > _MEMORY_LIMIT:
         raise QueueFull("the queue's memory is nearly full; try again later")
     if source.file is not None:
@@ -83,7 +105,12 @@ def submit(services: Services, submission: Submission) -> Accepted:
         base_url=submission.base_url,
         parent_alpha=source.parent_alpha,
     )
-    accepted = services.jobs.accept(job, source.photo, idempotency)
+    try:
+        accepted = services.jobs.accept(job, source.photo, idempotency)
+    except IdempotencyMismatch:
+        if source.file is not None:
+            _discard(services, source.photo)
+        raise
     if accepted.repeated and source.file is not None:
         _discard(services, source.photo)  # a simultaneous twin was first
     if not accepted.repeated:
@@ -112,15 +139,15 @@ def _check_model(services: Services, request: JobRequest) -> None:
         raise ModelNotServed(f"{request.model} is not served; these are: {listed}")
 
 
-def _source(services: Services, submission: Submission) -> _Source:
+def _source(services: Services, submission: Submission, file: _File | None) -> _Source:
     """The one photo that the request names, checked as far as its header shows."""
     request = submission.request
-    given = request.sources + (["image"] if submission.image is not None else [])
+    given = request.sources + (["image"] if file is not None else [])
     if len(given) != 1:
         named = f"{', '.join(given)} given" if given else "none given"
         raise InvalidRequest.field("image", f"give one of image, url, upload, job, render; {named}")
-    if submission.image is not None:
-        source = _from_file(services, submission.tenant, submission.image, request)
+    if file is not None:
+        source = _from_file(services, submission.tenant, file, request)
     elif request.url is not None:
         source = _from_url(services, submission.tenant, request.url)
     elif request.upload is not None:
@@ -132,14 +159,12 @@ def _source(services: Services, submission: Submission) -> _Source:
     return _with_mask(services, submission, source)
 
 
-def _from_file(services: Services, tenant: str, file: BinaryIO, request: JobRequest) -> _Source:
-    digest, size = _digest(file)
-    _check_size(services, size)
-    info = probe(file, max_pixels=services.settings.max_pixels)
-    file.seek(0)
+def _from_file(services: Services, tenant: str, file: _File, request: JobRequest) -> _Source:
+    _check_size(services, file.size)
+    info = probe(file.stream, max_pixels=services.settings.max_pixels)
     _check_prompt(request, info)
-    photo = Input(new_id("inp"), tenant, stored=True, digest=digest, bytes=size)
-    return _Source(photo, file)
+    photo = Input(new_id("inp"), tenant, stored=True, digest=file.digest, bytes=file.size)
+    return _Source(photo, file.stream)
 
 
 def _from_url(services: Services, tenant: str, url: str) -> _Source:
@@ -169,7 +194,7 @@ def _from_job(services: Services, tenant: str, parent_id: str) -> _Source:
     if not parent.is_terminal:
         raise NotFinished(f"{parent_id} is still {parent.status.value}")
     photo = services.jobs.input(parent.input_id, tenant)
-    if not photo.stored:
+    if photo.url is not None and not photo.stored:  # an upload was there before its first job
         raise NoResult(f"{parent_id} never had its photo")
     return _Source(photo)
 
@@ -217,25 +242,17 @@ def _check_size(services: Services, size: int) -> None:
 
 def _check_prompt(request: JobRequest, info: ImageInfo) -> None:
     misfit = request.prompt.misfit(info.width, info.height)
+    if info.orientation is None and request.prompt.misfit(info.height, info.width) is None:
+        return  # the file's end may yet tell that it is turned
     if misfit is not None:
         raise InvalidRequest.field(f"prompt.{misfit[0]}", misfit[1])
 
 
-def _digest(file: BinaryIO) -> tuple[str, int]:
-    """The file's SHA-256 and size; the file is left at its start."""
-    digest = hashlib.sha256()
-    while chunk := file.read(1 << 20):
-        digest.update(chunk)
-    size = file.tell()
-    file.seek(0)
-    return digest.hexdigest(), size
-
-
-def _idempotency(submission: Submission, source: _Source) -> Idempotency | None:
+def _idempotency(submission: Submission, file: _File | None) -> Idempotency | None:
     if submission.idempotency_key is None:
         return None
     canonical = submission.request.model_dump(mode="json")
-    sent = {"request": canonical, "image": source.photo.digest if source.file else None}
+    sent = {"request": canonical, "image": file.digest if file else None}
     digest = hashlib.sha256(json.dumps(sent, sort_keys=True).encode()).hexdigest()
     return Idempotency(submission.idempotency_key, digest)
 

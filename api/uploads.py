@@ -10,8 +10,8 @@ from flask_openapi3 import APIBlueprint, Tag
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.intake import base_url
-from api.keyring import tenant
-from api.problems import Problem
+from api.keyring import SECURITY, tenant
+from api.problems import PROBLEM
 from api.services import services
 from shared.errors import ImageTooLarge, InvalidRequest
 from shared.job import new_id
@@ -21,8 +21,9 @@ blueprint = APIBlueprint(
     "uploads",
     __name__,
     url_prefix="/v1/uploads",
+    abp_security=SECURITY,
     abp_tags=[Tag(name="uploads", description="Put a large photo straight into the storage.")],
-    abp_responses=dict.fromkeys((401, 413, 422, 503), Problem),
+    abp_responses=dict.fromkeys((400, 401, 413, 422, 503), PROBLEM),
 )
 #: Signed addresses of our own, for the local folder; they need no API key.
 content_blueprint = APIBlueprint(
@@ -39,7 +40,7 @@ class ContentPath(BaseModel):
 class UploadRequest(BaseModel):
     """What is going to be put."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     bytes: int = Field(gt=0, description="The file's exact size; it is part of the signature.")
     content_type: str = Field(

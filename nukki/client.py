@@ -77,13 +77,16 @@ class Client(AbstractContextManager["Client"]):
         headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
         self._timeout = timeout
         self._retries = retries
-        self._http = httpx.Client(
-            base_url=base_url,
-            headers=headers,
-            timeout=timeout,
-            transport=transport,
-            follow_redirects=True,
-        )
+        try:
+            self._http = httpx.Client(
+                base_url=base_url,
+                headers=headers,
+                timeout=timeout,
+                transport=transport,
+                follow_redirects=True,
+            )
+        except httpx.InvalidURL as error:
+            raise ConnectionFailed(f"{base_url} is no server's address: {error}") from error
 
     def submit(
         self,
@@ -145,7 +148,7 @@ class Client(AbstractContextManager["Client"]):
             files = {"image": ("image", _bytes(image), "application/octet-stream")}
             data = {"job": json.dumps(body)}
             answer = self._call("POST", "/v1/jobs", headers=headers, files=files, data=data)
-        return Job.of(answer.json())
+        return _job(answer)
 
     def get(self, job_id: str, *, wait: float = 0.0) -> Job:
         """Look at a job, as soon as it has ended or after `wait` seconds (at most 60)."""
@@ -155,7 +158,7 @@ class Client(AbstractContextManager["Client"]):
             params={"wait": wait} if wait else None,
             timeout=self._timeout + wait,
         )
-        return Job.of(answer.json())
+        return _job(answer)
 
     def wait(self, job: Job | str, *, timeout: float = 300.0) -> Job:
         """The job, once it has succeeded.
@@ -189,7 +192,8 @@ class Client(AbstractContextManager["Client"]):
     def upload(self, image: Image) -> str:
         """Put a photo straight into the storage; what to give `submit` as `upload`."""
         content = _bytes(image)
-        ticket = self._call("POST", "/v1/uploads", json={"bytes": len(content)}).json()
+        answer = self._call("POST", "/v1/uploads", json={"bytes": len(content)})
+        ticket = _content(answer, "id", "method", "url", "headers")
         # Without our key: the address is signed, and may be another server's.
         request = httpx.Request(
             ticket["method"], ticket["url"], headers=ticket["headers"], content=content
@@ -203,7 +207,7 @@ class Client(AbstractContextManager["Client"]):
         while True:
             params = {"status": status, "cursor": cursor}
             given = {name: value for name, value in params.items() if value}
-            page = self._call("GET", "/v1/jobs", params=given).json()
+            page = _content(self._call("GET", "/v1/jobs", params=given), "jobs", "next")
             yield from map(Job.of, page["jobs"])
             cursor = page["next"]
             if cursor is None:
@@ -211,7 +215,7 @@ class Client(AbstractContextManager["Client"]):
 
     def cancel(self, job: Job | str) -> Job:
         """Stop a job; one that has ended stays as it is."""
-        return Job.of(self._call("POST", f"/v1/jobs/{_id(job)}/cancel").json())
+        return _job(self._call("POST", f"/v1/jobs/{_id(job)}/cancel"))
 
     def delete(self, job: Job | str) -> None:
         """Stop a job and erase it, its photo and its files."""
@@ -219,7 +223,8 @@ class Client(AbstractContextManager["Client"]):
 
     def models(self) -> list[str]:
         """The models served now."""
-        return [model["name"] for model in self._call("GET", "/v1/models").json()["models"]]
+        served = _content(self._call("GET", "/v1/models"), "models")
+        return [model["name"] for model in served["models"]]
 
     def close(self) -> None:
         self._http.close()
@@ -235,7 +240,7 @@ class Client(AbstractContextManager["Client"]):
         for tries_left in range(self._retries, -1, -1):
             try:
                 response = self._http.send(request)
-            except httpx.TransportError as error:
+            except httpx.RequestError as error:  # no answer, or redirects without end
                 if tries_left:
                     time.sleep(0.5)
                     continue
@@ -249,12 +254,39 @@ class Client(AbstractContextManager["Client"]):
         raise AssertionError("unreachable")
 
 
-def _problem(response: httpx.Response) -> ApiError:
-    """The server's problem as an error."""
+def _object(response: httpx.Response) -> dict[str, Any]:
+    """The answer's JSON object; empty where it is none."""
     try:
         content = response.json()
     except ValueError:
-        content = {}
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _content(response: httpx.Response, *needed: str) -> dict[str, Any]:
+    """The answer's JSON object, with at least these fields.
+
+    Raises:
+        ServerError: something else answers at that address.
+    """
+    content = _object(response)
+    if any(name not in content for name in needed):
+        raise ServerError(
+            f"{response.url.host} is not a Nukki server",
+            status=response.status_code,
+            code="unknown",
+        )
+    return content
+
+
+def _job(response: httpx.Response) -> Job:
+    return Job.of(_content(response, "id", "status"))
+
+
+def _problem(response: httpx.Response) -> ApiError:
+    """The server's problem as an error; a proxy's page is one without details."""
+    content = _object(response)
+    fields = [item for item in content.get("errors", ()) if isinstance(item, dict)]
     kind = BY_STATUS.get(response.status_code, ServerError)
     retry_after = response.headers.get("Retry-After", "")
     return kind(
@@ -262,7 +294,7 @@ def _problem(response: httpx.Response) -> ApiError:
         status=response.status_code,
         code=content.get("code", "unknown"),
         request_id=response.headers.get("X-Request-Id", ""),
-        fields=tuple((item["field"], item["message"]) for item in content.get("errors", ())),
+        fields=tuple((item.get("field", ""), item.get("message", "")) for item in fields),
         retry_after=float(retry_after) if retry_after.isdigit() else None,
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import sys
 from collections.abc import Callable
@@ -100,9 +101,10 @@ class _BoxType(click.ParamType[tuple[float, ...]]):
 
 def _numbers(value: str) -> list[float] | None:
     try:
-        return [float(part) for part in str(value).split(",")]
+        numbers = [float(part) for part in str(value).split(",")]
     except ValueError:
         return None
+    return numbers if all(map(math.isfinite, numbers)) else None
 
 
 def _server_options(command: Callable[..., Any]) -> Callable[..., Any]:

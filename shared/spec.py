@@ -10,9 +10,11 @@ from pydantic import (
     AfterValidator,
     BaseModel,
     ConfigDict,
+    FailFast,
     Field,
     FiniteFloat,
     StringConstraints,
+    field_serializer,
     model_validator,
 )
 
@@ -34,10 +36,11 @@ class Model(BaseModel):
 class Prompt(Model):
     """Where the subject is, in pixels of the image as displayed; nothing at all means `auto`."""
 
-    points: tuple[tuple[Pixel, Pixel], ...] = Field(
+    # FailFast: a million wrong items are one complaint, not a million.
+    points: Annotated[tuple[tuple[Pixel, Pixel], ...], FailFast()] = Field(
         default=(), max_length=MAX_POINTS, description="Clicks, each `[x, y]`."
     )
-    labels: tuple[Literal[0, 1], ...] = Field(
+    labels: Annotated[tuple[Literal[0, 1], ...], FailFast()] = Field(
         default=(),
         max_length=MAX_POINTS,
         description="One a point: 1 on the subject, 0 on the background. All 1 when left out.",
@@ -143,7 +146,12 @@ class Webhook(Model):
     """Where to tell of the job's end."""
 
     url: HttpUrl
-    events: frozenset[Event] = Field(default=frozenset(Event), min_length=1)
+    events: Annotated[frozenset[Event], FailFast()] = Field(default=frozenset(Event), min_length=1)
+
+    @field_serializer("events")
+    def _in_order(self, events: frozenset[Event]) -> list[Event]:
+        """Sorted: a set's order differs from process to process, and with it a digest of this."""
+        return sorted(events)
 
 
 class Priority(StrEnum):

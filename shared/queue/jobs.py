@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -146,13 +147,22 @@ class JobQueue:
             raise NotFound(f"no such job: {job_id}")
         return Job.from_fields(job_id, fields)
 
-    def position(self, job: Job) -> int | None:
-        """How many jobs of its lane are served before it, and itself; None once it runs."""
-        if job.status is not Status.QUEUED:
-            return None
+    def positions(self, jobs: Sequence[Job]) -> list[int | None]:
+        """For each, how many of its lane are served before it, and itself; None once it runs."""
+        queued = [job for job in jobs if job.status is Status.QUEUED]
+        if not queued:
+            return [None] * len(jobs)
         with translated():
-            rank = self._connection.redis.zrank(f"{PREFIX}lane:{job.lane.value}", job.id)
-        return None if rank is None else int(rank) + 1
+            pipeline = self._connection.redis.pipeline(transaction=False)
+            for job in queued:
+                pipeline.zrank(f"{PREFIX}lane:{job.lane.value}", job.id)
+            ranks = {job.id: rank for job, rank in zip(queued, pipeline.execute(), strict=True)}
+        found = [ranks.get(job.id) for job in jobs]
+        return [None if rank is None else int(rank) + 1 for rank in found]
+
+    def position(self, job: Job) -> int | None:
+        """As `positions`, of one job."""
+        return self.positions([job])[0]
 
     def page(
         self, tenant: str, *, limit: int, cursor: str | None = None, status: Status | None = None

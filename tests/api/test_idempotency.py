@@ -1,0 +1,245 @@
+"""`Idempotency-Key`: the same request again is the same job, however often it is sent."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from shared.job import Job
+from shared.queue.connection import PREFIX, Connection
+from shared.queue.jobs import JobQueue
+from shared.queue.workers import WorkerRoll
+from shared.spec import Event, Webhook
+from shared.testing import MemoryStorage, SilentDoorbell
+from tests.api.conftest import (
+    OTHER,
+    SHOP,
+    Clear,
+    Client,
+    Finish,
+    accepted,
+    another_client,
+    assert_problem,
+    noted,
+    submit,
+)
+
+KEY = {"Idempotency-Key": "order-17"}
+
+
+def all_jobs(jobs: JobQueue, tenant: str = "default") -> tuple[Job, ...]:
+    return jobs.page(tenant, limit=200).jobs
+
+
+class TestRepeat:
+    def test_the_same_photo_and_fields_are_the_same_job(
+        self, client: Client, sample: bytes, jobs: JobQueue, storage: MemoryStorage
+    ) -> None:
+        job = {"prompt": {"points": [[1, 2]]}, "metadata": {"sku": 1}}
+        first, again = (submit(client, sample, job=job, headers=KEY) for _ in range(2))
+        assert again.status_code == 202
+        assert again.json["id"] == first.json["id"]
+        assert again.headers["Location"] == first.headers["Location"]
+        assert again.headers["Idempotent-Replayed"] == "true"
+        assert "Idempotent-Replayed" not in first.headers
+        assert len(all_jobs(jobs)) == 1
+        assert len(storage.objects) == 1
+
+    def test_it_is_not_rung_for_again(
+        self, client: Client, sample: bytes, doorbell: SilentDoorbell
+    ) -> None:
+        for _ in range(2):
+            submit(client, sample, headers=KEY)
+        assert len(doorbell.rung) == 1
+
+    def test_what_is_said_in_other_words_is_the_same_request(
+        self, client: Client, sample: bytes
+    ) -> None:
+        webhook = '"webhook": {"url": "https://a.example/", "events": %s}'
+        one = "{%s}" % (webhook % '["job.failed", "job.succeeded"]')
+        other = '{"priority": "interactive",  %s, "prompt": {}}' % (
+            webhook % '["job.succeeded", "job.failed"]'
+        )
+        first = submit(client, sample, job=one, headers=KEY)
+        again = submit(client, sample, job=other, headers=KEY, filename="another.jpg")
+        assert accepted(again) == accepted(first)
+
+    def test_a_finished_job_is_answered_as_it_is(
+        self, client: Client, sample: bytes, finish: Finish
+    ) -> None:
+        job_id = accepted(submit(client, sample, headers=KEY))
+        finish(job_id)
+        again = submit(client, sample, headers=KEY)
+        assert again.json["id"] == job_id
+        assert again.json["status"] == "succeeded"
+
+    def test_a_finished_job_is_answered_at_once_to_a_caller_that_would_wait(
+        self, client: Client, sample: bytes, finish: Finish
+    ) -> None:
+        job_id = accepted(submit(client, sample, headers=KEY))
+        finish(job_id)
+        again = submit(client, sample, headers={**KEY, "Prefer": "wait=30"})
+        assert again.status_code == 200
+        assert again.json["id"] == job_id
+
+    def test_it_is_the_same_job_though_its_parent_is_gone(
+        self, client: Client, sample: bytes, finish: Finish
+    ) -> None:
+        parent = accepted(submit(client, sample))
+        finish(parent)
+        first = accepted(client.post("/v1/jobs", json={"job": parent}, headers=KEY))
+        client.delete(f"/v1/jobs/{parent}")
+        again = client.post("/v1/jobs", json={"job": parent}, headers=KEY)
+        assert accepted(again) == first
+
+    def test_it_is_the_same_job_though_its_model_is_no_longer_served(
+        self,
+        client: Client,
+        sample: bytes,
+        sign_in: Callable[[str], None],
+        connection: Connection,
+    ) -> None:
+        sign_in("grabcut")
+        first = accepted(submit(client, sample, job={"model": "grabcut"}, headers=KEY))
+        WorkerRoll(connection).sign_out("host/grabcut")
+        again = submit(client, sample, job={"model": "grabcut"}, headers=KEY)
+        assert accepted(again) == first
+
+    def test_a_set_of_events_is_written_in_one_order(self) -> None:
+        # Of strings a set's order differs from process to process.
+        webhook = Webhook(url="https://a.example/", events=frozenset(Event))
+        assert webhook.model_dump(mode="json")["events"] == sorted(Event)
+
+
+class TestAnotherRequest:
+    def test_another_body_is_refused(
+        self, client: Client, sample: bytes, jobs: JobQueue, storage: MemoryStorage
+    ) -> None:
+        submit(client, sample, headers=KEY)
+        response = submit(client, sample, job={"priority": "bulk"}, headers=KEY)
+        assert_problem(response, 422, "idempotency_mismatch")
+        assert len(all_jobs(jobs)) == 1
+        assert len(storage.objects) == 1
+
+    def test_another_file_is_refused(
+        self, client: Client, sample: bytes, jobs: JobQueue, storage: MemoryStorage
+    ) -> None:
+        submit(client, sample, headers=KEY)
+        response = submit(client, sample + b"\0", headers=KEY)
+        assert_problem(response, 422, "idempotency_mismatch")
+        assert len(all_jobs(jobs)) == 1
+        assert list(storage.objects.values()) == [sample]
+
+    def test_another_source_is_refused(self, client: Client, sample: bytes) -> None:
+        submit(client, sample, headers=KEY)
+        job = {"url": "https://example.com/a.jpg"}
+        response = client.post("/v1/jobs", json=job, headers=KEY)
+        assert_problem(response, 422, "idempotency_mismatch")
+
+    def test_another_tenant_has_keys_of_its_own(
+        self, keyed: Client, sample: bytes, jobs: JobQueue
+    ) -> None:
+        mine = accepted(submit(keyed, sample, headers=SHOP | KEY))
+        theirs = accepted(submit(keyed, sample + b"\0", headers=OTHER | KEY))
+        assert mine != theirs
+        assert [job.id for job in all_jobs(jobs, "shop")] == [mine]
+        assert [job.id for job in all_jobs(jobs, "other")] == [theirs]
+
+    def test_another_key_is_another_job(self, client: Client, sample: bytes) -> None:
+        first = accepted(submit(client, sample, headers=KEY))
+        second = accepted(submit(client, sample, headers={"Idempotency-Key": "order-18"}))
+        assert first != second
+
+    def test_without_a_key_every_request_is_a_job(self, client: Client, sample: bytes) -> None:
+        assert accepted(submit(client, sample)) != accepted(submit(client, sample))
+
+
+class TestTogether:
+    def test_twenty_at_once_make_one_job(
+        self, client: Client, sample: bytes, jobs: JobQueue, storage: MemoryStorage
+    ) -> None:
+        answers = _at_once(client, [sample] * 20)
+        assert {answer.status_code for answer in answers} == {202}
+        (job,) = all_jobs(jobs)
+        assert {answer.json["id"] for answer in answers} == {job.id}
+        replayed = [answer.headers.get("Idempotent-Replayed") for answer in answers]
+        assert sorted(replayed, key=str) == [None] + ["true"] * 19
+        assert list(storage.objects) == [f"default/inputs/{job.input_id}"]
+
+    def test_what_the_nineteen_noted_is_swept(
+        self, client: Client, sample: bytes, connection: Connection, clear: Clear
+    ) -> None:
+        _at_once(client, [sample] * 20)
+        clear()
+        assert noted(connection) == []
+        assert len(connection.redis.keys(f"{PREFIX}input:*")) == 1
+
+    def test_of_twenty_different_ones_at_once_one_is_taken(
+        self, client: Client, sample: bytes, jobs: JobQueue, storage: MemoryStorage
+    ) -> None:
+        answers = _at_once(client, [sample + bytes(extra) for extra in range(20)])
+        assert sorted(answer.status_code for answer in answers) == [202] + [422] * 19
+        (job,) = all_jobs(jobs)
+        assert list(storage.objects) == [f"default/inputs/{job.input_id}"]
+
+
+def _at_once(client: Client, photos: list[bytes]) -> list[Any]:
+    """Post each photo from a thread of its own, all under one key."""
+    answers: list[Any] = []
+    ready = threading.Barrier(len(photos))
+
+    def post(photo: bytes) -> None:
+        mine = another_client(client.application)
+        ready.wait()
+        answers.append(submit(mine, photo, headers=KEY))
+
+    threads = [threading.Thread(target=post, args=(photo,)) for photo in photos]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(answers) == len(photos)
+    return answers
+
+
+class TestKey:
+    @pytest.mark.usefixtures("nothing_left")
+    @pytest.mark.parametrize("key", ["", "two words", "é", "x" * 256, "tab\tbed"])
+    def test_a_key_of_other_characters_is_refused(
+        self, client: Client, sample: bytes, key: str
+    ) -> None:
+        response = submit(client, sample, headers={"Idempotency-Key": key})
+        assert_problem(response, 422, "invalid_request", "Idempotency-Key")
+
+    @pytest.mark.parametrize("key", ["a", "x" * 255, "!~", "a:b:c", "order/17?x=1"])
+    def test_a_key_of_visible_characters_is_taken(
+        self, client: Client, sample: bytes, key: str
+    ) -> None:
+        headers = {"Idempotency-Key": key}
+        first, again = (accepted(submit(client, sample, headers=headers)) for _ in range(2))
+        assert first == again
+
+    def test_after_its_job_is_erased_it_makes_a_new_one(
+        self, client: Client, sample: bytes, jobs: JobQueue
+    ) -> None:
+        first = accepted(submit(client, sample, headers=KEY))
+        client.delete(f"/v1/jobs/{first}")
+        second = submit(client, sample + b"\0", headers=KEY)
+        assert accepted(second) != first
+        assert "Idempotent-Replayed" not in second.headers
+        assert [job.id for job in all_jobs(jobs)] == [second.json["id"]]
+
+    def test_a_refused_request_does_not_use_it_up(self, client: Client, sample: bytes) -> None:
+        assert_problem(submit(client, b"nonsense", headers=KEY), 415, "image_unsupported")
+        accepted(submit(client, sample, headers=KEY))
+
+    def test_a_request_that_failed_half_way_does_not_use_it_up(
+        self, client: Client, sample: bytes, storage: MemoryStorage
+    ) -> None:
+        storage.down = True
+        assert_problem(submit(client, sample, headers=KEY), 503, "storage_unavailable")
+        storage.down = False
+        accepted(submit(client, sample, headers=KEY))

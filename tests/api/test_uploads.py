@@ -1,0 +1,312 @@
+"""`/v1/uploads`: an address that takes exactly what it was signed for."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image, PngImagePlugin
+
+from shared.queue.connection import PREFIX, Connection
+from shared.queue.jobs import JobQueue
+from shared.storage import Storage, keys
+from shared.storage.local import LocalStorage
+from shared.testing import MemoryStorage
+from tests.api.conftest import (
+    OTHER,
+    SHOP,
+    Clear,
+    Client,
+    MakeClient,
+    accepted,
+    assert_problem,
+    noted,
+)
+
+
+@dataclasses.dataclass
+class Place:
+    """A client, and the storage behind its app."""
+
+    client: Client
+    storage: Storage
+
+
+@pytest.fixture(params=["memory", "local"])
+def place(
+    request: pytest.FixtureRequest, make_client: MakeClient, storage: MemoryStorage, tmp_path: Path
+) -> Place:
+    """The app on the double, and on a real folder."""
+    chosen: Storage = storage if request.param == "memory" else LocalStorage(tmp_path / "folder")
+    return Place(make_client(stored_in=chosen), chosen)
+
+
+@pytest.fixture
+def local(make_client: MakeClient, tmp_path: Path) -> Place:
+    """The app on a real folder, its addresses good for a second."""
+    storage = LocalStorage(tmp_path / "folder")
+    return Place(make_client(stored_in=storage, upload_expiry=1), storage)
+
+
+def create(client: Client, size: int, **kwargs: Any) -> Any:
+    response = client.post("/v1/uploads", json={"bytes": size}, **kwargs)
+    assert response.status_code == 201, response.text
+    return response.json
+
+
+def submit(client: Client, upload_id: str, **job: Any) -> Any:
+    return client.post("/v1/jobs", json={"upload": upload_id, **job})
+
+
+class TestCreate:
+    def test_it_says_where_to_put_what_and_until_when(
+        self, client: Client, connection: Connection
+    ) -> None:
+        response = client.post("/v1/uploads", json={"bytes": 10, "content_type": "image/jpeg"})
+        assert response.status_code == 201
+        view = response.json
+        assert set(view) == {"id", "method", "url", "headers", "expires_at"}
+        assert view["method"] == "PUT"
+        assert view["headers"] == {"Content-Type": "image/jpeg"}
+        assert view["url"].startswith("http://localhost/v1/uploads/content/")
+        ends = datetime.fromisoformat(view["expires_at"]) - datetime.now(UTC)
+        assert abs(ends - timedelta(hours=1)) < timedelta(minutes=1)
+        assert noted(connection) == [f"default/inputs/{view['id']}"]
+
+    def test_the_public_url_begins_the_address(self, make_client: MakeClient) -> None:
+        client = make_client(public_url="https://cut.example.com")
+        assert create(client, 1)["url"].startswith("https://cut.example.com/v1/uploads/content/")
+
+    @pytest.mark.usefixtures("nothing_left")
+    @pytest.mark.parametrize(
+        ("body", "field"),
+        [
+            ({}, "bytes"),
+            ({"bytes": 0}, "bytes"),
+            ({"bytes": -1}, "bytes"),
+            ({"bytes": "10"}, "bytes"),
+            ({"bytes": 1.5}, "bytes"),
+            ({"bytes": True}, "bytes"),
+            ({"bytes": 1, "content_type": "jpeg"}, "content_type"),
+            ({"bytes": 1, "content_type": "image/png\r\nX: y"}, "content_type"),
+            ({"bytes": 1, "content_type": "image/png\n"}, "content_type"),
+            ({"bytes": 1, "size": 1}, "size"),
+        ],
+        ids=str,
+    )
+    def test_a_field_that_is_wrong_is_named(
+        self, client: Client, body: dict[str, Any], field: str
+    ) -> None:
+        response = client.post("/v1/uploads", json=body)
+        assert_problem(response, 422, "invalid_request", field)
+
+    @pytest.mark.usefixtures("nothing_left")
+    @pytest.mark.parametrize(
+        ("text", "content_type"),
+        [("{", "application/json"), ("", "application/json"), ('{"bytes": 1}', "text/plain")],
+    )
+    def test_what_is_no_json_is_malformed(
+        self, client: Client, text: str, content_type: str
+    ) -> None:
+        response = client.post("/v1/uploads", data=text, content_type=content_type)
+        assert_problem(response, 400, "malformed_request")
+
+    @pytest.mark.usefixtures("nothing_left")
+    @pytest.mark.parametrize("text", ["[]", "1"])
+    def test_json_that_is_no_object_is_refused(self, client: Client, text: str) -> None:
+        response = client.post("/v1/uploads", data=text, content_type="application/json")
+        assert_problem(response, 422, "invalid_request", "body")
+
+    @pytest.mark.usefixtures("nothing_left")
+    def test_json_beyond_all_measure_is_not_even_read(self, client: Client) -> None:
+        text = b" " * (16 * 1024 * 1024 + 1)
+        response = client.post("/v1/uploads", data=text, content_type="application/json")
+        assert_problem(response, 413, "request_entity_too_large")
+
+    @pytest.mark.usefixtures("nothing_left")
+    def test_more_bytes_than_are_taken_are_refused(self, make_client: MakeClient) -> None:
+        client = make_client(max_bytes=1000)
+        response = client.post("/v1/uploads", json={"bytes": 1001})
+        assert_problem(response, 413, "image_too_large")
+
+
+class TestPut:
+    def test_exactly_the_signed_bytes_are_taken(self, place: Place, sample: bytes) -> None:
+        made = create(place.client, len(sample))
+        response = place.client.put(made["url"], data=sample, headers=made["headers"])
+        assert response.status_code == 200
+        assert place.storage.get(keys.input_key("default", made["id"])) == sample
+
+    @pytest.mark.parametrize("change", [-1, 1])
+    def test_another_length_is_refused(self, place: Place, sample: bytes, change: int) -> None:
+        made = create(place.client, len(sample) + change)
+        response = place.client.put(made["url"], data=sample)
+        assert_problem(response, 422, "invalid_request", "Content-Length")
+        assert place.storage.size(keys.input_key("default", made["id"])) is None
+
+    def test_a_body_without_a_length_is_refused(self, place: Place, sample: bytes) -> None:
+        made = create(place.client, len(sample))
+        chunked = {"CONTENT_LENGTH": "", "HTTP_TRANSFER_ENCODING": "chunked"}
+        response = place.client.put(made["url"], data=sample, environ_overrides=chunked)
+        assert_problem(response, 422, "invalid_request", "Content-Length")
+
+    def test_a_body_shorter_than_it_says_is_not_kept(self, place: Place, sample: bytes) -> None:
+        made = create(place.client, len(sample))
+        promised = {"CONTENT_LENGTH": str(len(sample))}
+        response = place.client.put(made["url"], data=sample[:-10], environ_overrides=promised)
+        assert_problem(response, 400, "bad_request")
+        assert place.storage.size(keys.input_key("default", made["id"])) is None
+
+    def test_no_key_is_needed(self, keyed: Client, sample: bytes) -> None:
+        made = create(keyed, len(sample), headers=SHOP)
+        assert keyed.put(made["url"], data=sample).status_code == 200
+
+    def test_the_bytes_land_with_their_tenant(
+        self, keyed: Client, sample: bytes, storage: MemoryStorage
+    ) -> None:
+        made = create(keyed, len(sample), headers=OTHER)
+        keyed.put(made["url"], data=sample)
+        assert list(storage.objects) == [f"other/inputs/{made['id']}"]
+
+    @pytest.mark.parametrize(
+        "spoil",
+        [lambda url: url[:-1], lambda url: url + "x", lambda url: url.replace(".", "", 1)],
+        ids=["cut", "longer", "joined"],
+    )
+    def test_a_tampered_address_leads_nowhere(
+        self, local: Place, sample: bytes, spoil: Callable[[str], str]
+    ) -> None:
+        made = create(local.client, len(sample))
+        response = local.client.put(spoil(made["url"]), data=sample)
+        assert_problem(response, 404, "not_found")
+        assert local.storage.size(keys.input_key("default", made["id"])) is None
+
+    def test_an_address_of_another_house_leads_nowhere(
+        self, local: Place, sample: bytes, tmp_path: Path
+    ) -> None:
+        other = LocalStorage(tmp_path / "other")
+        signed = other.presign_put(
+            "default/inputs/x", expires=60, size=len(sample), content_type="", base_url=""
+        )
+        response = local.client.put(signed.url, data=sample)
+        assert_problem(response, 404, "not_found")
+
+    def test_an_expired_address_leads_nowhere(self, local: Place, sample: bytes) -> None:
+        made = create(local.client, len(sample))
+        time.sleep(2.1)  # itsdangerous counts whole seconds
+        response = local.client.put(made["url"], data=sample)
+        assert_problem(response, 404, "not_found")
+
+    def test_another_method_is_refused(self, local: Place) -> None:
+        assert_problem(local.client.get(create(local.client, 1)["url"]), 405, "method_not_allowed")
+
+    def test_with_the_storage_down_it_says_so(
+        self, client: Client, sample: bytes, storage: MemoryStorage
+    ) -> None:
+        made = create(client, len(sample))
+        storage.down = True
+        assert_problem(client.put(made["url"], data=sample), 503, "storage_unavailable")
+
+
+class TestUse:
+    def test_a_job_takes_it(self, place: Place, sample: bytes, jobs: JobQueue) -> None:
+        made = create(place.client, len(sample))
+        place.client.put(made["url"], data=sample)
+        job_id = accepted(submit(place.client, made["id"]))
+        assert jobs.get(job_id).input_id == made["id"]
+        assert jobs.input(made["id"], "default").bytes == len(sample)
+
+    def test_two_jobs_may_take_it(
+        self, place: Place, sample: bytes, connection: Connection
+    ) -> None:
+        made = create(place.client, len(sample))
+        place.client.put(made["url"], data=sample)
+        first, second = (accepted(submit(place.client, made["id"])) for _ in range(2))
+        assert connection.redis.hget(f"{PREFIX}input:{made['id']}", "refs") == "2"
+        for job_id in (first, second):
+            place.client.delete(f"/v1/jobs/{job_id}")
+        assert place.storage.size(keys.input_key("default", made["id"])) is None
+
+    def test_one_that_was_never_put_is_refused(self, place: Place, jobs: JobQueue) -> None:
+        made = create(place.client, 10)
+        assert_problem(submit(place.client, made["id"]), 422, "invalid_request", "upload")
+        assert jobs.page("default", limit=1).jobs == ()
+
+    def test_one_that_is_no_image_is_refused(self, place: Place) -> None:
+        made = create(place.client, 8)
+        place.client.put(made["url"], data=b"<svg/>  ")
+        assert_problem(submit(place.client, made["id"]), 415, "image_unsupported")
+
+    def test_a_point_outside_it_is_refused(self, place: Place, sample: bytes) -> None:
+        made = create(place.client, len(sample))
+        place.client.put(made["url"], data=sample)
+        response = submit(place.client, made["id"], prompt={"points": [[600, 1]]})
+        assert_problem(response, 422, "invalid_request", "prompt.points.0")
+
+    def test_one_larger_than_is_taken_is_refused(
+        self, make_client: MakeClient, sample: bytes
+    ) -> None:
+        made = create(make_client(), len(sample))
+        make_client().put(made["url"], data=sample)
+        response = submit(make_client(max_bytes=len(sample) - 1), made["id"])
+        assert_problem(response, 413, "image_too_large")
+
+    def test_a_photo_whose_turn_stands_at_its_end_may_be_either_way_round(
+        self, client: Client
+    ) -> None:
+        photo = _turned_at_its_end()
+        made = create(client, len(photo))
+        client.put(made["url"], data=photo)
+        accepted(submit(client, made["id"], prompt={"points": [[300, 500]]}))
+
+
+def _turned_at_its_end() -> bytes:
+    """A PNG stored as 600 × 400 and shown as 400 × 600, which its last chunk tells."""
+    image = Image.effect_noise((600, 400), 200).convert("RGB")
+    whole = io.BytesIO()
+    image.save(whole, "PNG", compress_level=0)
+    exif = image.getexif()
+    exif[0x0112] = 6
+    chunk = io.BytesIO()
+    PngImagePlugin.putchunk(chunk, b"eXIf", exif.tobytes()[6:])
+    data = whole.getvalue()
+    end = data.rindex(b"IEND") - 4
+    assert end > 256 * 1024
+    return data[:end] + chunk.getvalue() + data[end:]
+
+
+class TestSweep:
+    @pytest.mark.usefixtures("nothing_left_once_swept")
+    def test_one_that_no_job_takes_is_swept(
+        self, client: Client, sample: bytes, storage: MemoryStorage
+    ) -> None:
+        made = create(client, len(sample))
+        client.put(made["url"], data=sample)
+        assert len(storage.objects) == 1
+
+    @pytest.mark.usefixtures("nothing_left_once_swept")
+    def test_one_that_was_never_put_is_swept(self, client: Client) -> None:
+        create(client, 10)
+
+    def test_one_that_a_job_took_is_kept(
+        self, client: Client, sample: bytes, storage: MemoryStorage, clear: Clear
+    ) -> None:
+        made = create(client, len(sample))
+        client.put(made["url"], data=sample)
+        accepted(submit(client, made["id"]))
+        assert clear() == 0
+        assert list(storage.objects.values()) == [sample]
+
+    def test_one_that_was_swept_cannot_be_taken(
+        self, client: Client, sample: bytes, clear: Clear
+    ) -> None:
+        made = create(client, len(sample))
+        client.put(made["url"], data=sample)
+        clear()
+        assert_problem(submit(client, made["id"]), 404, "not_found")
