@@ -14,8 +14,9 @@ import numpy as np
 from celery import Celery, signals
 
 from shared import logs
-from shared.errors import ConfigError
-from shared.outbound import Guard, Outbound
+from shared.errors import ConfigError, StorageUnavailable
+from shared.guard import Guard
+from shared.outbound import Outbound
 from shared.queue.connection import Connection
 from shared.queue.doorbell import QUEUES, TASK, Doorbell, make_celery
 from shared.queue.leases import LeaseTable
@@ -44,6 +45,9 @@ def main(argv: list[str] | None = None) -> int:
     except ConfigError as error:
         log.critical("%s", error)
         return 78  # EX_CONFIG: starting again would not help
+    except StorageUnavailable as error:
+        log.critical("%s", error)
+        return 1
     _register(celery, runtime)
     _warm_up(runtime)
     runtime.heartbeat.start()

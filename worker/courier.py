@@ -12,7 +12,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 from shared import logs
 from shared.errors import ConfigError, QueueUnavailable, StorageUnavailable, Unavailable
-from shared.outbound import Guard, Outbound
+from shared.guard import Guard
+from shared.outbound import Outbound
 from shared.queue.connection import Connection
 from shared.queue.deliveries import DeliveryQueue
 from shared.queue.doorbell import Doorbell, make_celery

@@ -13,6 +13,9 @@ from shared.queue.leases import Claim
 from worker.heartbeat import Lease
 from worker.runtime import Runtime
 
+#: What a job's `timings_ms` may hold, in order.
+TIMINGS = ("queued", "fetch", "decode", "encode", "segment", "compose", "store", "total")
+
 
 @dataclass(slots=True)
 class Course:
@@ -57,7 +60,8 @@ class Course:
         job = self.claim.job
         queued = (job.started_ms or 0) - job.created_ms
         run = (time.perf_counter() - self.begun) * 1000
-        timings = {"queued": queued, **self.timings_ms, "total": queued + run}
+        known = {"queued": queued, **self.timings_ms, "total": queued + run}
+        timings = {name: known[name] for name in TIMINGS if name in known}
         return Outcome.model_validate(
             {
                 "warnings": tuple(self.warnings),

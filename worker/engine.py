@@ -94,15 +94,18 @@ class Engine:
         begun = time.perf_counter()
         embeddings = self._segmenter.encode([call.image for call in batch])
         encoded = time.perf_counter()
+        _require_one_each(embeddings, batch)
         questions = [
             Question(embedding, call.prompt, call.prior)
             for call, embedding in zip(batch, embeddings, strict=True)
         ]
         predictions = self._segmenter.decode(questions)
         decoded = time.perf_counter()
-        if len(predictions) != len(batch):
-            raise SegmenterFailed(
-                f"{len(predictions)} answers to {len(batch)} questions. This is a bug"
-            )
+        _require_one_each(predictions, batch)
         times = (encoded - begun) * 1000, (decoded - encoded) * 1000
         return [Answer(prediction, *times) for prediction in predictions]
+
+
+def _require_one_each(answers: Sequence[object], batch: Sequence[_Call]) -> None:
+    if len(answers) != len(batch):
+        raise SegmenterFailed(f"{len(answers)} answers to {len(batch)} questions. This is a bug")

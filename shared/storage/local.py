@@ -34,10 +34,8 @@ class LocalStorage:
     def put(self, key: str, data: bytes | BinaryIO, content_type: str) -> None:  # noqa: ARG002
         path = self._path(key)
         with self._translated(key):
-            if not (self._root / _MARKER).exists():
-                raise FileNotFoundError
-            path.parent.mkdir(parents=True, exist_ok=True)
-            handle, name = tempfile.mkstemp(dir=path.parent, prefix=".partial-")
+            self._require_marker()
+            handle, name = self._partial(path.parent)
             try:
                 with os.fdopen(handle, "wb") as file:
                     if isinstance(data, bytes):
@@ -66,6 +64,7 @@ class LocalStorage:
         for key in keys:
             path = self._path(key)
             with self._translated(key):
+                self._require_marker()
                 path.unlink(missing_ok=True)
             self._prune(path.parent)
 
@@ -102,8 +101,7 @@ class LocalStorage:
 
     def ping(self) -> None:
         with self._translated("."), tempfile.TemporaryFile(dir=self._root):
-            if not (self._root / _MARKER).exists():
-                raise FileNotFoundError
+            self._require_marker()
 
     @contextmanager
     def _translated(self, key: str) -> Iterator[None]:
@@ -121,6 +119,20 @@ class LocalStorage:
         if not path.is_relative_to(self._root) or path == self._root:
             raise NotFound(f"no such object: {key}")
         return path
+
+    def _require_marker(self) -> None:
+        if not (self._root / _MARKER).exists():
+            raise FileNotFoundError
+
+    @staticmethod
+    def _partial(folder: Path) -> tuple[int, str]:
+        """A new file to write in `folder`; a neighbour's `_prune` may remove that meanwhile."""
+        while True:
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                return tempfile.mkstemp(dir=folder, prefix=".partial-")
+            except FileNotFoundError:
+                continue
 
     def _prune(self, folder: Path) -> None:
         """Remove the folders that a deletion left empty."""

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any, BinaryIO
 
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from shared.errors import NotFound, StorageUnavailable
+from shared.errors import ConfigError, NotFound, StorageUnavailable
 from shared.settings import Settings
 from shared.storage.protocol import Grant, SignedPut
 
@@ -69,8 +70,11 @@ class S3Storage:
                 config=_CONFIG,
             )
 
-        self._client = client(endpoint)
-        self._signer = client(public_endpoint) if public_endpoint else self._client
+        try:
+            self._client = client(endpoint)
+            self._signer = client(public_endpoint) if public_endpoint else self._client
+        except ValueError as error:  # an endpoint without http://, a region with a space
+            raise ConfigError(f"the object storage: {error}") from error
 
     @classmethod
     def from_settings(cls, settings: Settings) -> S3Storage:
@@ -100,14 +104,16 @@ class S3Storage:
                 if error.response.get("Error", {}).get("Code") == "InvalidRange":
                     return b""  # an empty object has no first byte
                 raise
-            with answer["Body"] as body:
-                return bytes(body.read())
+            # Not `with body`: that is urllib3's stream, whose errors botocore does not translate.
+            with closing(answer["Body"]) as body:
+                return bytes(body.read())[:limit]
 
     def size(self, key: str) -> int | None:
         try:
             with _translated(key):
                 head = self._client.head_object(Bucket=self._bucket, Key=key)
         except NotFound:
+            self.ping()  # a HEAD's 404 may as well mean that the bucket is missing
             return None
         return int(head["ContentLength"])
 
@@ -132,7 +138,7 @@ class S3Storage:
                     "ResponseContentType": content_type,
                     "ResponseContentDisposition": f'inline; filename="{filename}"',
                 },
-                ExpiresIn=int(expires),
+                ExpiresIn=math.ceil(expires),
             )
         )
 
@@ -154,7 +160,7 @@ class S3Storage:
                 "ContentType": content_type,
                 "ContentLength": size,
             },
-            ExpiresIn=int(expires),
+            ExpiresIn=math.ceil(expires),
         )
         return SignedPut(str(url), {"Content-Type": content_type})
 

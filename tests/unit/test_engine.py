@@ -1,0 +1,260 @@
+"""The engine with small segmenters whose every move the test decides."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import pytest
+
+from shared.errors import NukkiError, SegmenterFailed, SubjectNotFound
+from shared.images.photo import FloatArray, UInt8Array
+from shared.spec import Prompt
+from worker.engine import Answer, Engine
+from worker.segmenters import Prediction, Question
+
+AUTO = Prompt()
+
+
+def photo(number: int) -> UInt8Array:
+    """A photo that can be told from others by its colour."""
+    return np.full((2, 2, 3), number, np.uint8)
+
+
+class Recorder:
+    """Answers each photo with its number as the score, batches noted; `gate` holds it up."""
+
+    name = "recorder"
+
+    def __init__(self, max_batch: int = 4) -> None:
+        self.max_batch = max_batch
+        self.batches: list[list[int]] = []
+        self.questions: list[Question] = []
+        self.gate = threading.Event()
+        self.gate.set()
+        self.entered = threading.Event()
+
+    def encode(self, images: Sequence[UInt8Array]) -> list[Any]:
+        self.batches.append([int(image[0, 0, 0]) for image in images])
+        self.entered.set()
+        self.gate.wait(5)
+        return list(self.batches[-1])
+
+    def decode(self, questions: Sequence[Question]) -> list[Prediction]:
+        self.questions += questions
+        return [prediction(question.embedding) for question in questions]
+
+
+def prediction(number: int) -> Prediction:
+    return Prediction(mask=np.zeros((1, 1), np.float32), scores=(float(number),))
+
+
+class Desk:
+    """Callers, each on a thread of its own."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self.recorder = recorder
+        self.engine = Engine(recorder)
+        self.pool = ThreadPoolExecutor(16)
+
+    def call(self, number: int, *, urgent: bool = True) -> Future[Answer]:
+        """Call, and return once the call is queued."""
+        queued = self.engine._queue.qsize()
+        future = self.pool.submit(self.engine.segment, photo(number), AUTO, urgent=urgent)
+        deadline = time.monotonic() + 5
+        while self.engine._queue.qsize() == queued and not self.recorder.gate.is_set():
+            assert time.monotonic() < deadline
+            time.sleep(0.001)
+        return future
+
+    def occupy(self) -> Future[Answer]:
+        """Keep the device busy with photo 0 until the gate is opened."""
+        self.recorder.entered.clear()
+        self.recorder.gate.clear()
+        future = self.pool.submit(self.engine.segment, photo(0), AUTO, urgent=True)
+        assert self.recorder.entered.wait(5)
+        return future
+
+
+@pytest.fixture
+def recorder() -> Recorder:
+    return Recorder()
+
+
+@pytest.fixture
+def desk(recorder: Recorder) -> Iterator[Desk]:
+    made = Desk(recorder)
+    yield made
+    recorder.gate.set()
+    made.pool.shutdown()
+
+
+def score(future: Future[Answer]) -> float:
+    return future.result(5).prediction.scores[0]
+
+
+def test_a_photo_is_answered(desk: Desk) -> None:
+    assert score(desk.call(7)) == 7
+
+
+def test_the_engine_has_its_segmenters_name(desk: Desk) -> None:
+    assert desk.engine.model == "recorder"
+
+
+def test_prompt_and_prior_reach_the_segmenter(desk: Desk, recorder: Recorder) -> None:
+    prompt, prior = Prompt(points=((1, 1),)), np.ones((2, 2), np.float32)
+    desk.engine.segment(photo(1), prompt, prior, urgent=True)
+    [question] = recorder.questions
+    assert (question.embedding, question.prompt) == (1, prompt)
+    assert question.prior is prior
+
+
+def test_interactive_calls_go_before_bulk(desk: Desk, recorder: Recorder) -> None:
+    recorder.max_batch = 1
+    calls = [desk.occupy()]
+    calls += [desk.call(number, urgent=False) for number in (1, 2)]
+    calls += [desk.call(number, urgent=True) for number in (3, 4)]
+    recorder.gate.set()
+    assert [score(call) for call in calls] == [0, 1, 2, 3, 4]
+    assert recorder.batches == [[0], [3], [4], [1], [2]]
+
+
+def test_calls_of_one_urgency_are_answered_in_their_order(desk: Desk, recorder: Recorder) -> None:
+    recorder.max_batch = 1
+    calls = [desk.occupy(), *(desk.call(number) for number in range(1, 6))]
+    recorder.gate.set()
+    assert [score(call) for call in calls] == [0, 1, 2, 3, 4, 5]
+    assert recorder.batches == [[number] for number in range(6)]
+
+
+def test_what_is_queued_goes_in_batches_up_to_the_limit(desk: Desk, recorder: Recorder) -> None:
+    calls = [desk.occupy(), *(desk.call(number) for number in range(1, 8))]
+    recorder.gate.set()
+    assert [score(call) for call in calls] == list(range(8))
+    assert recorder.batches == [[0], [1, 2, 3, 4], [5, 6, 7]]
+
+
+def test_interactive_calls_lead_a_batch_that_bulk_fills(desk: Desk, recorder: Recorder) -> None:
+    calls = [desk.occupy(), desk.call(1, urgent=False), desk.call(2, urgent=True)]
+    recorder.gate.set()
+    assert [score(call) for call in calls] == [0, 1, 2]
+    assert recorder.batches == [[0], [2, 1]]
+
+
+def test_a_lone_call_does_not_wait_for_company(desk: Desk, recorder: Recorder) -> None:
+    desk.call(0).result(5)
+    began = time.perf_counter()
+    desk.call(1).result(5)
+    assert time.perf_counter() - began < 0.4
+    assert recorder.batches == [[0], [1]]
+
+
+def test_many_callers_at_once_each_get_their_own_answer(desk: Desk) -> None:
+    with ThreadPoolExecutor(32) as callers:
+        answers = callers.map(
+            lambda number: desk.engine.segment(photo(number), AUTO, urgent=number % 2 == 0),
+            range(250),
+        )
+        assert [answer.prediction.scores[0] for answer in answers] == list(range(250))
+
+
+def test_the_devices_time_is_told(desk: Desk, recorder: Recorder) -> None:
+    call = desk.occupy()
+    time.sleep(0.05)
+    recorder.gate.set()
+    answer = call.result(5)
+    assert 50 <= answer.encode_ms < 5000
+    assert answer.segment_ms >= 0
+
+
+def raising(error: Exception) -> Callable[[Any], list[Any]]:
+    def fail(_: Any) -> list[Any]:
+        raise error
+
+    return fail
+
+
+@pytest.mark.parametrize("step", ["encode", "decode"])
+@pytest.mark.parametrize(
+    ("error", "heard"),
+    [
+        (ValueError("bad shape"), SegmenterFailed("ValueError: bad shape")),
+        (MemoryError("no room"), SegmenterFailed("MemoryError: no room")),
+        (SubjectNotFound("nothing there"), SubjectNotFound("nothing there")),
+        (SegmenterFailed("a fault"), SegmenterFailed("a fault")),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_an_error_is_heard_by_every_caller_of_the_batch(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, step: str, error: Exception, heard: NukkiError
+) -> None:
+    first = desk.occupy()
+    calls = [desk.call(number) for number in (1, 2, 3)]
+    whole = getattr(desk.recorder, step)
+
+    def but_of_one(items: Sequence[Any]) -> list[Any]:
+        return list(whole(items)) if len(items) == 1 else raising(error)(items)
+
+    monkeypatch.setattr(desk.recorder, step, but_of_one)
+    desk.recorder.gate.set()
+    assert score(first) == 0
+    for call in calls:
+        with pytest.raises(type(heard), match=str(heard)):
+            call.result(5)
+
+
+@pytest.mark.parametrize("step", ["encode", "decode"])
+def test_the_device_lives_on_after_an_error(
+    desk: Desk, recorder: Recorder, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    with monkeypatch.context() as broken:
+        broken.setattr(recorder, step, raising(RuntimeError("once")))
+        with pytest.raises(SegmenterFailed):
+            desk.call(1).result(5)
+    assert score(desk.call(2)) == 2
+
+
+def test_the_cause_of_an_unexpected_error_is_kept(
+    desk: Desk, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cause = RuntimeError("deep down")
+    monkeypatch.setattr(recorder, "decode", raising(cause))
+    with pytest.raises(SegmenterFailed) as failure:
+        desk.call(1).result(5)
+    assert failure.value.__cause__ is cause
+
+
+@pytest.mark.parametrize("step", ["encode", "decode"])
+@pytest.mark.parametrize("answers", [0, 2, 4], ids=["none", "too few", "too many"])
+def test_a_wrong_number_of_answers_is_the_segmenters_failure(
+    desk: Desk, recorder: Recorder, monkeypatch: pytest.MonkeyPatch, step: str, answers: int
+) -> None:
+    desk.occupy()
+    calls = [desk.call(number) for number in (1, 2, 3)]
+    monkeypatch.setattr(recorder, step, lambda _: [prediction(9)] * answers)
+    recorder.gate.set()
+    for call in calls:
+        with pytest.raises(SegmenterFailed, match="This is a bug"):
+            call.result(5)
+
+
+def test_no_answer_at_all_is_the_segmenters_failure(
+    desk: Desk, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recorder, "decode", lambda _: None)
+    with pytest.raises(SegmenterFailed):
+        desk.call(1).result(5)
+
+
+def test_a_mask_is_passed_on_untouched(
+    desk: Desk, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mask: FloatArray = np.random.default_rng(0).random((5, 4), np.float32)
+    monkeypatch.setattr(recorder, "decode", lambda _: [Prediction(mask, (0.5, 0.4), ("thin",))])
+    answer = desk.call(1).result(5)
+    assert answer.prediction.mask is mask
+    assert answer.prediction.reasons == ("thin",)

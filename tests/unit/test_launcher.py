@@ -1,0 +1,262 @@
+"""The launcher with children that are real processes, though not workers."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shared import processes
+from worker import launcher
+from worker.launcher import Launcher
+
+#: Appends its pid to the file named first, and then does what the test says.
+PREAMBLE = """
+import os, signal, sys, time
+from pathlib import Path
+log = Path(sys.argv[1])
+def note(word):
+    with log.open("a") as file:
+        file.write(f"{word} {os.getpid()}\\n")
+"""
+SERVE = """
+def leave(*_):
+    time.sleep(0.2)
+    note("left")
+    sys.exit(0)
+signal.signal(signal.SIGTERM, leave)
+note("began")
+while True:
+    time.sleep(0.01)
+"""
+DIE = 'note("began"); sys.exit(3)'
+
+
+class Children:
+    """What the launcher started, and what they noted."""
+
+    def __init__(self, log: Path) -> None:
+        self.log = log
+        self.started: list[subprocess.Popen[bytes]] = []
+        self.asked: list[list[str]] = []
+
+    def noted(self, word: str) -> list[int]:
+        lines = self.log.read_text().splitlines() if self.log.exists() else []
+        return [int(pid) for said, pid in map(str.split, lines) if said == word]
+
+    def await_noted(self, word: str, count: int) -> None:
+        deadline = time.monotonic() + 20
+        while len(self.noted(word)) < count:
+            assert time.monotonic() < deadline, f"{word}: {self.noted(word)}"
+            time.sleep(0.01)
+
+
+@pytest.fixture
+def children(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Children]:
+    monkeypatch.setattr(launcher, "_FIRST_DELAY", 0.01)
+    made = Children(tmp_path / "log")
+    yield made
+    for child in made.started:
+        child.kill()
+        child.wait()
+
+
+Script = Callable[[str], None]
+
+
+@pytest.fixture
+def script(children: Children, monkeypatch: pytest.MonkeyPatch) -> Script:
+    """Have every worker be this program instead."""
+    spawn = processes.spawn
+
+    def run(text: str) -> None:
+        def instead(argv: list[str], **options: Any) -> subprocess.Popen[bytes]:
+            children.asked.append(argv)
+            own = [sys.executable, "-S", "-c", PREAMBLE + text, str(children.log), argv[-1]]
+            child = spawn(own, **options)
+            children.started.append(child)
+            return child
+
+        monkeypatch.setattr(processes, "spawn", instead)
+
+    return run
+
+
+def supervise(supervisor: Launcher, meanwhile: Callable[[], None]) -> int:
+    """Run it here, in the main thread, as its children need; `meanwhile` beside it, then stop."""
+    failures: list[BaseException] = []
+
+    def aside() -> None:
+        try:
+            meanwhile()
+        except BaseException as error:  # noqa: BLE001 - raised again below
+            failures.append(error)
+        finally:
+            supervisor.stop()
+
+    thread = threading.Thread(target=aside)
+    thread.start()
+    status = supervisor.run()
+    thread.join()
+    for failure in failures:
+        raise failure
+    return status
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_each_name_gets_a_worker_of_its_own(children: Children, script: Script) -> None:
+    script(SERVE)
+    names = ["worker@here-0", "worker@here-1"]
+    assert supervise(Launcher(names, 5), lambda: children.await_noted("began", 2)) == 0
+    assert [argv[1:3] for argv in children.asked] == [["-m", "worker"]] * 2
+    assert [argv[3:] for argv in children.asked] == [["--name", name] for name in names]
+
+
+def test_a_worker_that_dies_is_started_again(children: Children, script: Script) -> None:
+    script(SERVE)
+
+    def murder() -> None:
+        for count in (1, 2, 3):
+            children.await_noted("began", count)
+            os.kill(children.noted("began")[-1], signal.SIGKILL)
+        children.await_noted("began", 4)
+
+    assert supervise(Launcher(["worker"], 5), murder) == 0
+    assert len(set(children.noted("began"))) == 4
+
+
+def test_a_worker_that_dies_leaves_its_neighbour_alone(children: Children, script: Script) -> None:
+    script(SERVE)
+
+    def murder() -> None:
+        children.await_noted("began", 2)
+        os.kill(children.noted("began")[0], signal.SIGKILL)
+        children.await_noted("began", 3)
+        assert alive(children.noted("began")[1])
+
+    assert supervise(Launcher(["one", "two"], 5), murder) == 0
+    assert children.noted("began")[1] in children.noted("left")
+
+
+def test_a_worker_that_keeps_dying_is_given_up_loudly(
+    children: Children, script: Script, caplog: pytest.LogCaptureFixture
+) -> None:
+    script(DIE)
+    with caplog.at_level(logging.INFO, "nukki.launcher"):
+        assert Launcher(["worker"], 5).run() == 1
+    assert len(children.noted("began")) == 5
+    levels = [record.levelname for record in caplog.records]
+    assert levels == ["ERROR"] * 4 + ["CRITICAL"]
+    assert "5 times" in caplog.records[-1].message
+
+
+def test_each_start_waits_longer_than_the_one_before(
+    script: Script, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script(DIE)
+    slots: list[float] = []
+    buried = launcher._Slot.buried
+
+    def note(slot: launcher._Slot, now: float) -> float | None:
+        delay = buried(slot, now)
+        slots.append(delay or 0)
+        return delay
+
+    monkeypatch.setattr(launcher._Slot, "buried", note)
+    Launcher(["worker"], 5).run()
+    assert slots == [0.01, 0.02, 0.04, 0.08, 0]
+
+
+def test_deaths_long_ago_are_forgotten(
+    children: Children, script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(launcher, "_WINDOW", 0.1)
+    script(DIE)
+    assert supervise(Launcher(["worker"], 5), lambda: children.await_noted("began", 7)) == 0
+
+
+def test_giving_one_up_stops_the_others(children: Children, script: Script) -> None:
+    wait_for_the_other = "\n    while not log.exists(): time.sleep(0.01)\n    sys.exit(3)\n"
+    script(f"if sys.argv[2] == 'bad':{wait_for_the_other}{SERVE}")
+    assert Launcher(["good", "bad"], 5).run() == 1
+    assert children.noted("left") == children.noted("began")[:1]
+
+
+def test_a_bad_configuration_is_given_up_at_once(
+    children: Children, script: Script, caplog: pytest.LogCaptureFixture
+) -> None:
+    script('note("began"); sys.exit(78)')
+    assert Launcher(["worker"], 5).run() == 78
+    assert len(children.noted("began")) == 1
+    assert "configuration" in caplog.text
+
+
+def test_stopping_passes_sigterm_on_and_waits(children: Children, script: Script) -> None:
+    script(SERVE)
+    assert supervise(Launcher(["one", "two"], 5), lambda: children.await_noted("began", 2)) == 0
+    assert sorted(children.noted("left")) == sorted(children.noted("began"))
+
+
+def test_no_child_is_left(children: Children, script: Script) -> None:
+    script(SERVE)
+    supervise(Launcher(["one", "two"], 5), lambda: children.await_noted("began", 2))
+    assert [alive(child.pid) for child in children.started] == [False, False]
+
+
+def test_a_child_that_will_not_leave_is_killed_after_its_grace(
+    children: Children, script: Script
+) -> None:
+    script('signal.signal(signal.SIGTERM, signal.SIG_IGN); note("began"); time.sleep(60)')
+    began = time.monotonic()
+    # Five seconds are added to a worker's own grace; the test has less patience.
+    supervise(Launcher(["worker"], -4.7), lambda: children.await_noted("began", 1))
+    assert time.monotonic() - began < 5
+    assert not alive(children.started[0].pid)
+
+
+def test_stopping_before_the_start_starts_nothing(children: Children, script: Script) -> None:
+    script(SERVE)
+    supervisor = Launcher(["worker"], 5)
+    supervisor.stop()
+    assert supervisor.run() == 0
+    assert children.started == []
+
+
+def test_a_child_does_not_outlive_a_launcher_that_is_killed(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    program = (
+        "import sys\n"
+        "from shared import processes\n"
+        "child = processes.spawn([sys.executable, '-S', '-c', sys.argv[1], sys.argv[2]])\n"
+        "child.wait()\n"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", program, PREAMBLE + SERVE, str(log)])
+    children = Children(log)
+    children.await_noted("began", 1)
+    parent.kill()
+    parent.wait()
+    children.await_noted("left", 1)
+
+
+def test_a_configuration_that_is_not_valid_is_said(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("NUKKI_LEASE", "soon")
+    assert launcher.main([]) == 78
+    assert "lease" in capsys.readouterr().err

@@ -1,0 +1,266 @@
+"""Settings: read from the environment, refused by name, and silent about secrets."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shared import settings
+from shared.errors import ConfigError
+from shared.settings import Settings
+
+SECRET = "hunter2-hunter2-hunter2"
+
+
+@pytest.fixture(autouse=True)
+def _empty_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.startswith(("NUKKI_", "S3_", "REDIS_")):
+            monkeypatch.delenv(name)
+
+
+def load(monkeypatch: pytest.MonkeyPatch, environment: Mapping[str, str]) -> Settings:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    return Settings.load()
+
+
+@pytest.mark.parametrize(
+    ("variable", "text", "field", "value"),
+    [
+        ("REDIS_URL", "redis://there:1/2", "redis_url", "redis://there:1/2"),
+        ("NUKKI_REDIS_URL", "redis://there:1/2", "redis_url", "redis://there:1/2"),
+        ("S3_BUCKET", "photos", "s3_bucket", "photos"),
+        ("NUKKI_S3_BUCKET", "photos", "s3_bucket", "photos"),
+        ("S3_ENDPOINT", "http://s3:9000", "s3_endpoint", "http://s3:9000"),
+        ("S3_PUBLIC_ENDPOINT", "https://s3", "s3_public_endpoint", "https://s3"),
+        ("S3_REGION", "eu-central-1", "s3_region", "eu-central-1"),
+        ("S3_ACCESS_KEY", "AK", "s3_access_key", "AK"),
+        ("S3_SECRET_KEY", "SK", "s3_secret_key", "SK"),
+        ("NUKKI_STORAGE_DIR", "/srv/nukki", "storage_dir", Path("/srv/nukki")),
+        ("NUKKI_API_KEYS", "shop:k1", "api_keys", (("shop", "k1"),)),
+        ("NUKKI_MAX_BYTES", "1000", "max_bytes", 1000),
+        ("NUKKI_MAX_MEGAPIXELS", "0.5", "max_megapixels", 0.5),
+        ("NUKKI_MODEL", "simulated", "model", "simulated"),
+        ("NUKKI_ALLOW_NETWORKS", "10.0.0.0/8, ::1", "allow_networks", ("10.0.0.0/8", "::1")),
+        ("NUKKI_WEBHOOK_SCHEDULE", "0, 1.5,10", "webhook_schedule", (0, 1.5, 10)),
+        ("NUKKI_LOG_LEVEL", "debug", "log_level", "DEBUG"),
+    ],
+)
+def test_a_variable_sets_its_field(
+    monkeypatch: pytest.MonkeyPatch, variable: str, text: str, field: str, value: object
+) -> None:
+    assert getattr(load(monkeypatch, {variable: text}), field) == value
+
+
+def test_an_empty_environment_is_enough() -> None:
+    assert Settings.load().redis_url == "redis://127.0.0.1:6379/0"
+
+
+@pytest.mark.parametrize("field", Settings.model_fields)
+def test_an_empty_variable_is_one_not_set(monkeypatch: pytest.MonkeyPatch, field: str) -> None:
+    variable = settings.variable(field, Settings.model_fields[field])
+    default = Settings.load()
+    assert load(monkeypatch, {variable: ""}) == default
+
+
+def test_overrides_come_before_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NUKKI_MODEL", "simulated")
+    assert Settings.load(model="grabcut").model == "grabcut"
+
+
+def test_an_override_that_is_no_setting_is_refused() -> None:
+    with pytest.raises(ConfigError, match="modle"):
+        Settings.load(modle="grabcut")
+
+
+def test_settings_do_not_change() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        Settings.load().model = "simulated"  # type: ignore[misc]
+
+
+def test_megapixels_are_millions_of_pixels() -> None:
+    assert Settings.load(max_megapixels=1.5).max_pixels == 1_500_000
+
+
+# Pairs
+
+
+@pytest.mark.parametrize(
+    ("text", "pairs"),
+    [
+        ("shop:secret", [("shop", "secret")]),
+        ("shop:a,other:b", [("shop", "a"), ("other", "b")]),
+        (" shop:a , other:b ,", [("shop", "a"), ("other", "b")]),
+        ("shop:old,shop:new", [("shop", "old"), ("shop", "new")]),
+        ("shop:with:colons:==", [("shop", "with:colons:==")]),
+        ("a-b_9:x", [("a-b_9", "x")]),
+        (",,", []),
+    ],
+)
+@pytest.mark.parametrize("variable", ["NUKKI_API_KEYS", "NUKKI_WEBHOOK_SECRETS"])
+def test_pairs_are_read(
+    monkeypatch: pytest.MonkeyPatch, variable: str, text: str, pairs: list[tuple[str, str]]
+) -> None:
+    loaded = load(monkeypatch, {variable: text})
+    assert getattr(loaded, variable.removeprefix("NUKKI_").lower()) == tuple(pairs)
+
+
+@pytest.mark.parametrize(
+    ("text", "entry"),
+    [
+        (SECRET, 1),
+        (f":{SECRET}", 1),
+        ("shop:", 1),
+        (f"Shop:{SECRET}", 1),
+        (f"-shop:{SECRET}", 1),
+        (f"my shop:{SECRET}", 1),
+        (f"../shop:{SECRET}", 1),
+        (f"{'s' * 33}:{SECRET}", 1),
+        (f"shop:{SECRET},{SECRET}", 2),
+        (f"shop:{SECRET},, other:", 2),
+    ],
+)
+def test_a_bad_pair_is_named_by_its_place_alone(
+    monkeypatch: pytest.MonkeyPatch, text: str, entry: int
+) -> None:
+    with pytest.raises(ConfigError, match=f"api_keys.*entry {entry} ") as refusal:
+        load(monkeypatch, {"NUKKI_API_KEYS": text})
+    assert SECRET not in str(refusal.value)
+
+
+# Bad values
+
+
+@pytest.mark.parametrize(
+    ("variable", "text"),
+    [
+        ("NUKKI_MAX_BYTES", "many"),
+        ("NUKKI_MAX_BYTES", "0"),
+        ("NUKKI_MAX_BYTES", "-5"),
+        ("NUKKI_MAX_MEGAPIXELS", "0"),
+        ("NUKKI_MAX_MEGAPIXELS", "nan"),
+        ("NUKKI_API_THREADS", "1"),
+        ("NUKKI_WORKER_THREADS", "0"),
+        ("NUKKI_WORKER_THREADS", "65"),
+        ("NUKKI_LEASE", "0.1"),
+        ("NUKKI_LEASE", "inf"),
+        ("NUKKI_MAX_ATTEMPTS", "0"),
+        ("NUKKI_STAGE_DEADLINE", "0"),
+        ("NUKKI_RETENTION", "0"),
+        ("NUKKI_RETENTION", "inf"),
+        ("NUKKI_RETENTION", "a week"),
+        ("NUKKI_STORAGE_PATIENCE", "-1"),
+        ("NUKKI_FETCH_TIMEOUT", "0"),
+        ("NUKKI_WEBHOOK_TIMEOUT", "soon"),
+        ("NUKKI_WEBHOOK_SCHEDULE", "0,soon"),
+        ("NUKKI_WEBHOOK_SCHEDULE", "0,-1"),
+        ("NUKKI_WEBHOOK_SCHEDULE", "0,nan"),
+        ("NUKKI_LOG_LEVEL", "LOUD"),
+    ],
+)
+def test_a_bad_value_is_refused_by_its_name(
+    monkeypatch: pytest.MonkeyPatch, variable: str, text: str
+) -> None:
+    with pytest.raises(ConfigError, match=variable.removeprefix("NUKKI_").lower()):
+        load(monkeypatch, {variable: text})
+
+
+def test_every_bad_value_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ConfigError, match=r"max_bytes.*lease"):
+        load(monkeypatch, {"NUKKI_MAX_BYTES": "x", "NUKKI_LEASE": "y"})
+
+
+# Secrets
+
+SECRETS: dict[str, Any] = {
+    "redis_url": f"redis://:{SECRET}@there:6379/0",
+    "s3_access_key": SECRET,
+    "s3_secret_key": SECRET,
+    "api_keys": f"shop:{SECRET}",
+    "webhook_secrets": f"shop:{SECRET}",
+}
+
+
+@pytest.mark.parametrize("field", SECRETS)
+@pytest.mark.parametrize("show", [str, repr, "{}".format], ids=["str", "repr", "format"])
+def test_a_secret_is_not_shown(field: str, show: Any) -> None:
+    assert SECRET not in show(Settings.load(**{field: SECRETS[field]}))
+
+
+@pytest.mark.parametrize("field", SECRETS)
+def test_a_secret_is_not_shown_by_another_fields_error(field: str) -> None:
+    with pytest.raises(ConfigError) as refusal:
+        Settings.load(**{field: SECRETS[field], "max_bytes": "x"})
+    assert SECRET not in f"{refusal.value} {refusal.value!r}"
+    assert refusal.value.__cause__ is None
+    assert refusal.value.__suppress_context__
+
+
+@pytest.mark.parametrize("field", Settings.model_fields)
+def test_what_is_given_is_not_repeated_in_an_error(field: str) -> None:
+    try:
+        Settings.load(**{field: [{SECRET: SECRET}]})
+    except ConfigError as refusal:
+        assert field in str(refusal)  # noqa: PT017 - not every field refuses it
+        assert SECRET not in str(refusal)  # noqa: PT017
+
+
+# API keys
+
+
+@pytest.mark.parametrize(
+    ("host", "needed"),
+    [
+        ("127.0.0.1", False),
+        ("127.0.0.2", False),
+        ("localhost", False),
+        ("::1", False),
+        ("0.0.0.0", True),
+        ("::", True),
+        ("", True),
+        ("192.168.1.5", True),
+        ("10.0.0.1", True),
+        ("8.8.8.8", True),
+        ("nukki.example", True),
+        ("localhost.example", True),
+    ],
+)
+def test_other_machines_are_served_only_with_keys(host: str, needed: bool) -> None:
+    Settings.load(api_keys="shop:key").require_keys(host)
+    if needed:
+        with pytest.raises(ConfigError, match="NUKKI_API_KEYS"):
+            Settings.load().require_keys(host)
+    else:
+        Settings.load().require_keys(host)
+
+
+# The README's table
+
+
+@pytest.mark.parametrize("field", Settings.model_fields)
+def test_every_setting_is_described_in_a_sentence(field: str) -> None:
+    description = Settings.model_fields[field].description or ""
+    assert description.endswith(".")
+    assert description[0].isupper() or description[0] == "`"
+
+
+def test_the_table_has_a_row_a_setting() -> None:
+    rows = settings.table().splitlines()[2:]
+    variables = [settings.variable(*item) for item in Settings.model_fields.items()]
+    assert [row.split("`")[1] for row in rows] == variables
+    assert all(row.count(" | ") == 2 for row in rows)
+
+
+@pytest.mark.parametrize("field", Settings.model_fields)
+def test_the_tables_variable_is_one_that_is_read(
+    monkeypatch: pytest.MonkeyPatch, field: str
+) -> None:
+    variable = settings.variable(field, Settings.model_fields[field])
+    changed = {"api_keys": "t:s", "webhook_secrets": "t:s", "log_level": "ERROR"}.get(field, "63")
+    loaded = load(monkeypatch, {variable: changed})
+    assert getattr(loaded, field) != Settings.model_fields[field].default
