@@ -43,6 +43,8 @@ def translated() -> Iterator[None]:
     except redis.ResponseError as error:
         if "OOM" in str(error):  # as a script reports it
             raise QueueFull("Redis is out of memory") from error
+        if "MISCONF" in str(error):  # it cannot write to its disk
+            raise QueueUnavailable from error
         raise
     except (redis.ConnectionError, redis.TimeoutError, redis.ReadOnlyError) as error:
         raise QueueUnavailable from error

@@ -501,6 +501,7 @@ class TestKeys:
             {"Authorization": "Bearer "},
             {"Authorization": "Basic c2hvcDpzaG9wLWtleS0wMTIzNDU2Nzg5"},
             {"Authorization": "shop-key-0123456789"},
+            {"Authorization": "Basic shop-key-0123456789"},
             {"Cookie": "X-Api-Key=shop-key-0123456789"},
         ],
         ids=str,

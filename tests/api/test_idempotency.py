@@ -58,11 +58,11 @@ class TestRepeat:
     def test_what_is_said_in_other_words_is_the_same_request(
         self, client: Client, sample: bytes
     ) -> None:
-        webhook = '"webhook": {"url": "https://a.example/", "events": %s}'
-        one = "{%s}" % (webhook % '["job.failed", "job.succeeded"]')
-        other = '{"priority": "interactive",  %s, "prompt": {}}' % (
-            webhook % '["job.succeeded", "job.failed"]'
-        )
+        webhook = {"url": "https://a.example/", "events": ["job.failed", "job.succeeded"]}
+        one = {"webhook": webhook, "metadata": {"a": 1, "b": 2}}
+        turned = {"url": webhook["url"], "events": ["job.succeeded", "job.failed"]}
+        defaults = {"priority": "interactive", "prompt": {}}
+        other = {"metadata": {"b": 2, "a": 1}, "webhook": turned, **defaults}
         first = submit(client, sample, job=one, headers=KEY)
         again = submit(client, sample, job=other, headers=KEY, filename="another.jpg")
         assert accepted(again) == accepted(first)
