@@ -24,7 +24,8 @@ from shared.images.photo import FloatArray, UInt8Array
 from shared.job import Lane, Outcome, Result, Status, Subject
 from shared.spec import Output, OutputFormat, Priority
 from shared.storage import keys
-from worker.compositing.cutout import compose, full_size, within
+from worker.compositing.cutout import compose, within
+from worker.compositing.edges import refine
 from worker.compositing.subject import measure
 from worker.course import Course
 from worker.retry import Fail, Retry, WaitOut, decide
@@ -120,7 +121,7 @@ def _segment(
     course.timings_ms["segment"] = max(0.0, course.timings_ms["segment"] - answer.encode_ms)
     prediction = answer.prediction
     with course.stage("compose"):
-        alpha = within(full_size(prediction.mask, photo.width, photo.height), photo.alpha)
+        alpha = within(refine(prediction.mask, photo.rgb), photo.alpha)
         subject = measure(alpha, prediction.scores, prediction.reasons)
     return engine.model, subject, alpha
 

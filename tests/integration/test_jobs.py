@@ -76,8 +76,8 @@ def test_a_second_click_starts_from_the_first_mask(client: Client, sample: bytes
         client.submit(job=first.id, mask=first.id, points=[CUP, away], labels=[1, 0])
     )
     cutout = pixels(client.download(second))
-    assert cutout[CUP[1], CUP[0], 3] == 255
-    assert cutout[away[1], away[0], 3] == 0
+    assert cutout[CUP[1], CUP[0], 3] > 127  # which side of the edge; how soft is the photo's say
+    assert cutout[away[1], away[0], 3] < 127
 
 
 def test_a_render_uses_the_alpha_again(client: Client, sample: bytes) -> None:

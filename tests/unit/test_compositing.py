@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from shared.errors import SubjectNotFound
-from shared.images.photo import FloatArray, UInt8Array
+from shared.images.photo import UInt8Array
 from shared.spec import Output, OutputFormat, OutputType
-from worker.compositing.cutout import compose, full_size, within
+from worker.compositing.cutout import compose, within
 from worker.compositing.subject import measure
 
 RANDOM = np.random.default_rng(7)
@@ -89,37 +89,6 @@ def test_photos_of_odd_sizes_are_composed(shape: tuple[int, int]) -> None:
 
 
 # The alpha
-
-
-def step(width: int, height: int) -> FloatArray:
-    mask = np.zeros((height, width), np.float32)
-    mask[:, width // 2 :] = 1
-    return mask
-
-
-@pytest.mark.parametrize("size", [(1, 1), (640, 480), (37, 1000), (8, 8), (3, 5)])
-def test_the_alpha_has_the_photos_size(size: tuple[int, int]) -> None:
-    alpha = full_size(step(8, 8), *size)
-    assert alpha.shape == (size[1], size[0])
-    assert alpha.dtype == np.uint8
-
-
-def test_an_edge_stays_soft_at_full_size() -> None:
-    row = full_size(step(16, 16), 320, 320)[160].astype(int)
-    between = row[(row > 0) & (row < 255)]
-    assert len(np.unique(between)) > 10
-    assert (np.diff(row) >= 0).all()
-    assert (row[0], row[-1]) == (0, 255)
-
-
-def test_a_share_stays_the_share() -> None:
-    assert (full_size(np.full((4, 4), 0.6, np.float32), 40, 40) == 153).all()
-
-
-def test_bicubic_overshoot_does_not_wrap_round() -> None:
-    alpha = full_size(step(8, 8), 800, 8)
-    assert (alpha[:, :300] == 0).all()
-    assert (alpha[:, 500:] == 255).all()
 
 
 def test_a_photos_own_alpha_is_honoured() -> None:

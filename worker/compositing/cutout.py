@@ -2,23 +2,13 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 
-from shared.images.photo import FloatArray, UInt8Array
+from shared.images.photo import UInt8Array
 from shared.spec import Output, OutputType
 
 #: Rows composed at once: temporaries stay small however large the photo.
 _BAND = 256
-
-
-def full_size(mask: FloatArray, width: int, height: int) -> UInt8Array:
-    """A soft (h, w) mask in 0..1 as a (height, width) uint8 alpha.
-
-    Bicubic and never thresholded: a threshold at mask size shows as steps at full size.
-    """
-    large = cv2.resize(mask, (width, height), interpolation=cv2.INTER_CUBIC)
-    return np.rint(np.clip(large, 0, 1) * 255).astype(np.uint8)
 
 
 def within(alpha: UInt8Array, own: UInt8Array | None) -> UInt8Array:

@@ -1,0 +1,295 @@
+"""How well the cut without weights does, on any folder with `image/` and `alpha/`.
+
+    python tests/bench/quality.py --data DIR --json OUT [--sheet OUT.png] [--quick]
+
+Each photo is cut by one click where the subject is deepest, by random clicks inside it, and by no
+click at all; upright, turned, at other sizes, and with the subject pasted smaller onto its own
+background, filled in. IoU is of the alpha above 127, at the photo's size. Seconds are processor
+time on one thread, encoding included. `plain_*` is a textbook GrabCut at 512 px, for comparison.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from shared.spec import Prompt
+from worker.compositing.edges import refine
+from worker.segmenters.grabcut import GrabCutSegmenter
+from worker.segmenters.protocol import Prediction, Question
+
+Array = Any
+Point = tuple[float, float]
+
+RANDOM_CLICKS = 5
+SCALES = (0.45, 0.6, 0.8)
+SIZES = (0.5, 2.0)
+MAGENTA = (255, 0, 255)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A photo and the truth about it."""
+
+    name: str
+    kind: str
+    rgb: Array
+    alpha: Array
+
+    @property
+    def truth(self) -> Array:
+        return self.alpha > 127
+
+
+def load(folder: Path) -> Iterator[Case]:
+    for path in sorted((folder / "image").iterdir()):
+        alpha = cv2.imread(str(folder / "alpha" / f"{path.stem}.png"), cv2.IMREAD_GRAYSCALE)
+        image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+        if image is not None and alpha is not None:
+            rgb = np.ascontiguousarray(image[..., ::-1])
+            if alpha.shape != rgb.shape[:2]:
+                alpha = cv2.resize(alpha, rgb.shape[1::-1], interpolation=cv2.INTER_AREA)
+            yield Case(path.stem, "upright", rgb, alpha)
+
+
+def deepest(truth: Array) -> Point:
+    """Where the distance to the outside is largest; the picture's sides are outside too."""
+    padded = np.pad(truth.astype(np.uint8), 1)
+    depth = cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
+    row, column = np.unravel_index(int(depth.argmax()), depth.shape)
+    return float(column), float(row)
+
+
+def anywhere(truth: Array, count: int, seed: int) -> list[Point]:
+    rows, columns = np.nonzero(truth)
+    chosen = np.random.default_rng(seed).integers(len(rows), size=count)
+    return [(float(columns[i]), float(rows[i])) for i in chosen]
+
+
+def fill(rgb: Array, known: Array) -> Array:
+    """(H, W, 3) float32, unknown pixels from known ones near by: push, then pull."""
+    colour, weight = rgb.astype(np.float32) * known[..., None], known.astype(np.float32)
+    levels = []
+    while min(weight.shape) > 2:
+        levels.append((colour, weight))
+        size = ((weight.shape[1] + 1) // 2, (weight.shape[0] + 1) // 2)
+        colour = cv2.resize(colour, size, interpolation=cv2.INTER_AREA)
+        weight = cv2.resize(weight, size, interpolation=cv2.INTER_AREA)
+    average = colour.reshape(-1, 3).sum(axis=0) / max(float(weight.sum()), 1e-6)
+    filled = np.tile(average, (*weight.shape, 1)).astype(np.float32)
+    for index, (colour, weight) in reversed(list(enumerate(levels))):
+        larger = cv2.resize(filled, weight.shape[::-1], interpolation=cv2.INTER_LINEAR)
+        filled = np.asarray(larger, dtype=np.float32)
+        share = (weight if index == 0 else np.clip(weight * 4, 0, 1))[..., None]
+        filled = filled * (1 - share) + share * colour / np.maximum(weight, 1e-6)[..., None]
+    return filled
+
+
+def composited(case: Case, scale: float, seed: int) -> Case:
+    """The subject at `scale` of the frame's side (the side it fills more), somewhere inside."""
+    height, width = case.alpha.shape
+    ground = fill(case.rgb, cv2.dilate(case.alpha, np.ones((15, 15))) < 3)
+    ground += np.random.default_rng(1).normal(0, 2, ground.shape)  # the grain the fill lost
+    colour = fill(case.rgb, case.truth)
+    rows, columns = np.nonzero(case.truth)
+    top, bottom, left, right = rows.min(), rows.max() + 1, columns.min(), columns.max() + 1
+    factor = scale / max((right - left) / width, (bottom - top) / height)
+    size = (max(1, round((right - left) * factor)), max(1, round((bottom - top) * factor)))
+    how = cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR
+    alpha = cv2.resize(
+        case.alpha[top:bottom, left:right].astype(np.float32) / 255, size, interpolation=how
+    )[..., None]
+    colour = cv2.resize(colour[top:bottom, left:right], size, interpolation=how)
+    shift = np.random.default_rng(seed).uniform(0.2, 0.8, 2)
+    x, y = int((width - size[0]) * shift[0]), int((height - size[1]) * shift[1])
+    place = (slice(y, y + size[1]), slice(x, x + size[0]))
+    ground[place] = colour * alpha + ground[place] * (1 - alpha)
+    whole = np.zeros((height, width), dtype=np.float32)
+    whole[place] = alpha[..., 0]
+    picture = np.clip(ground, 0, 255).astype(np.uint8)
+    return Case(case.name, f"composited_{scale:g}", picture, np.rint(whole * 255).astype(np.uint8))
+
+
+def turned(case: Case, quarters: int) -> Case:
+    rgb, alpha = (np.rot90(array, quarters).copy() for array in (case.rgb, case.alpha))
+    return Case(case.name, f"rotated_{90 * quarters}", rgb, alpha)
+
+
+def resized(case: Case, factor: float) -> Case:
+    size = (round(case.rgb.shape[1] * factor), round(case.rgb.shape[0] * factor))
+    how = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
+    rgb, alpha = (cv2.resize(array, size, interpolation=how) for array in (case.rgb, case.alpha))
+    return Case(case.name, f"resized_{factor:g}", rgb, alpha)
+
+
+def iou(one: Array, other: Array) -> float:
+    return float((one & other).sum()) / max(1, int((one | other).sum()))
+
+
+def plain(rgb: Array, point: Point | None) -> Array:
+    """GrabCut as in the tutorials: a ring of background, a disc (or all the rest) of subject."""
+    factor = 512 / max(rgb.shape[:2])
+    size = (round(rgb.shape[1] * factor), round(rgb.shape[0] * factor))
+    small = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
+    around = cv2.GC_PR_BGD if point else cv2.GC_PR_FGD
+    labels: Array = np.full(small.shape[:2], around, dtype=np.uint8)
+    short = min(labels.shape)
+    if point:
+        place = (int(point[0] * factor), int(point[1] * factor))
+        cv2.circle(labels, place, round(0.5 * short), cv2.GC_PR_FGD, -1)
+        cv2.circle(labels, place, max(1, round(0.02 * short)), cv2.GC_FGD, -1)
+    ring = max(1, round(0.03 * short))
+    edge = np.ones(labels.shape, dtype=bool)
+    edge[ring:-ring, ring:-ring] = False
+    labels[edge & (labels != cv2.GC_FGD)] = cv2.GC_BGD
+    cv2.setRNGSeed(0)
+    models = np.zeros((2, 1, 65))
+    cv2.grabCut(small, labels, (0, 0, 1, 1), models[0], models[1], 5, cv2.GC_INIT_WITH_MASK)
+    mask = (labels & 1).astype(np.float32)
+    return cv2.resize(mask, rgb.shape[1::-1], interpolation=cv2.INTER_LINEAR) > 0.5
+
+
+class Bench:
+    """Cuts cases and keeps the figures."""
+
+    def __init__(self) -> None:
+        self.segmenter = GrabCutSegmenter()
+        self.rows: dict[str, dict[str, Any]] = defaultdict(dict)
+        self.sheet: list[Array] = []
+
+    def cut(
+        self, case: Case, embedding: Any, point: Point | None
+    ) -> tuple[Array, Prediction, float]:
+        prompt = Prompt(points=(point,)) if point else Prompt()
+        begun = time.process_time()
+        prediction = self.segmenter.decode([Question(embedding, prompt)])[0]
+        seconds = time.process_time() - begun
+        return refine(prediction.mask, case.rgb), prediction, seconds
+
+    def measure(self, case: Case, *, clicks: int = 0, baseline: bool = False) -> None:
+        row, truth, kind = self.rows[case.name], case.truth, case.kind
+        prefix = "" if kind == "upright" else f"{kind}_"
+        begun = time.process_time()
+        embedding = self.segmenter.encode([case.rgb])[0]
+        encoding = time.process_time() - begun
+        point = deepest(truth)
+        click, _, seconds = self.cut(case, embedding, point)
+        row[f"{prefix}click_iou"] = iou(click > 127, truth)
+        row[f"{prefix}click_s"] = encoding + seconds
+        auto, prediction, seconds = self.cut(case, embedding, None)
+        row[f"{prefix}auto_iou"] = iou(auto > 127, truth)
+        row[f"{prefix}auto_s"] = encoding + seconds
+        row[f"{prefix}auto_confidence"] = prediction.scores[0]
+        row[f"{prefix}auto_reasons"] = list(prediction.reasons)
+        if clicks:
+            found = [
+                iou(self.cut(case, embedding, p)[0] > 127, truth)
+                for p in anywhere(truth, clicks, seed=7)
+            ]
+            row[f"{prefix}random_click_iou"] = float(np.mean(found))
+        if baseline:
+            row["plain_click_iou"] = iou(plain(case.rgb, point), truth)
+            row["plain_auto_iou"] = iou(plain(case.rgb, None), truth)
+        if kind == "upright":
+            self.sheet.append(strip(case, point, click, auto, row))
+
+    def means(self) -> dict[str, Any]:
+        """Mean over the photos of every figure; of `*_s` the largest as well."""
+        found: dict[str, Any] = {}
+        names = sorted({name for row in self.rows.values() for name in row})
+        for name in names:
+            values = [row[name] for row in self.rows.values() if name in row]
+            if not isinstance(values[0], list):
+                found[name] = round(float(np.mean(values)), 4)
+            if name.endswith("_s"):
+                found[f"{name}_max"] = round(float(np.max(values)), 4)
+        return found
+
+
+def strip(case: Case, point: Point, click: Array, auto: Array, row: dict[str, Any]) -> Array:
+    """Before, click cut and auto cut, side by side on magenta."""
+    before = case.rgb.copy()
+    cv2.circle(before, (int(point[0]), int(point[1])), max(before.shape) // 60, MAGENTA, -1)
+    panels = [before]
+    for alpha in (click, auto):
+        share = alpha[..., None].astype(np.float32) / 255
+        panels.append((case.rgb * share + np.array(MAGENTA) * (1 - share)).astype(np.uint8))
+    panels = [cv2.resize(panel, (320, 240), interpolation=cv2.INTER_AREA) for panel in panels]
+    texts = (
+        case.name,
+        f"click {row['click_iou']:.3f}",
+        f"auto {row['auto_iou']:.3f} {'REVIEW' if row['auto_reasons'] else ''}",
+    )
+    for panel, text in zip(panels, texts, strict=True):
+        for colour, width in (((0, 0, 0), 3), ((255, 255, 255), 1)):
+            cv2.putText(panel, text, (6, 18), cv2.FONT_HERSHEY_SIMPLEX, 0.5, colour, width)
+    return np.hstack(panels)
+
+
+def contact(strips: list[Array]) -> Array:
+    rows = [*strips, *([np.zeros_like(strips[0])] * (len(strips) % 2))]
+    return np.vstack([np.hstack(rows[i : i + 2]) for i in range(0, len(rows), 2)])
+
+
+def table(rows: dict[str, dict[str, Any]], means: dict[str, Any]) -> str:
+    columns = [name for name in means if name.endswith("_iou")]
+    short = {name: name.removesuffix("_iou").replace("composited", "at") for name in columns}
+    lines = ["photo      " + " ".join(f"{short[name]:>16}" for name in columns) + "  auto's doubts"]
+    for photo, row in rows.items():
+        figures = " ".join(f"{row[n]:16.3f}" if n in row else " " * 16 for n in columns)
+        lines.append(f"{photo[:10]:10} {figures}  {', '.join(row['auto_reasons'])}")
+    lines.append(f"{'mean':10} " + " ".join(f"{means[name]:16.3f}" for name in columns))
+    lines.append(
+        f"seconds a photo: click {means['click_s']:.2f} (longest {means['click_s_max']:.2f}), "
+        f"auto {means['auto_s']:.2f} (longest {means['auto_s_max']:.2f})"
+    )
+    return "\n".join(lines)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Measure the cut without weights.")
+    parser.add_argument("--data", type=Path, required=True, help="has image/ and alpha/")
+    parser.add_argument("--json", type=Path, help="write the figures here")
+    parser.add_argument("--sheet", type=Path, help="write a contact sheet here (PNG)")
+    parser.add_argument("--quick", action="store_true", help="upright photos only")
+    asked = parser.parse_args()
+    if not (asked.data / "image").is_dir() or not (asked.data / "alpha").is_dir():
+        print(f"skipped: {asked.data} has no image/ and alpha/")
+        return 0
+    cv2.setNumThreads(1)
+    bench = Bench()
+    for seed, case in enumerate(load(asked.data)):
+        bench.measure(case, clicks=RANDOM_CLICKS, baseline=True)
+        if not asked.quick:
+            for scale in SCALES:
+                bench.measure(composited(case, scale, seed))
+            for quarters in (1, 2):
+                bench.measure(turned(case, quarters))
+            for factor in SIZES:
+                bench.measure(resized(case, factor))
+    if not bench.rows:
+        print(f"skipped: no photo in {asked.data} has an alpha")
+        return 0
+    means = bench.means()
+    print(table(bench.rows, means))
+    if asked.json:
+        asked.json.write_text(json.dumps({**means, "photos": bench.rows}, indent=1))
+    if asked.sheet:
+        cv2.imwrite(str(asked.sheet), np.ascontiguousarray(contact(bench.sheet)[..., ::-1]))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,132 @@
+"""Which of the hypotheses to believe.
+
+Each is described by a few numbers, and a weighted sum of them ranks. The weights are a ridge
+regression of IoU on hypotheses of thirteen photos (clicks in the middle, anywhere, none; at four
+scales), rounded. Refitted without each photo in turn they chose 0.927 on average, where the best
+hypothesis had 0.939.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from shared.images.photo import FloatArray
+from worker.segmenters.classical.flow import BoolArray
+from worker.segmenters.classical.hints import Hints
+from worker.segmenters.classical.hypotheses import overlap
+from worker.segmenters.classical.palette import histogram, separation
+from worker.segmenters.classical.view import View
+
+# The band on either side of the outline, as a share of the short side.
+_BAND = 0.06
+
+_WEIGHTS = {
+    "sharper": 0.31,
+    "sharper_at_edge": 0.19,
+    "agreement": 0.66,
+    "distinct_at_edge": 0.13,
+    "at_sides": -0.12,
+    "extent": 0.53,
+    "fills_box": 0.6,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """What speaks for a region and against it.
+
+    Attributes:
+        sharper: mean log detail inside less outside.
+        sharper_at_edge: the same, in a band on either side of the outline.
+        agreement: mean IoU with all hypotheses, itself among them.
+        distinct: 0..1, how unlike the colours inside and outside are.
+        distinct_at_edge: the same, of the two bands.
+        edge: mean contrast along the outline, over the mean of the picture.
+        at_sides: shares of the four sides covered, summed: 0..4.
+        extent: square root of the share of the picture covered.
+        fills_box: IoU of the region's bounding box with the caller's; 0 without one.
+    """
+
+    sharper: float
+    sharper_at_edge: float
+    agreement: float
+    distinct: float
+    distinct_at_edge: float
+    edge: float
+    at_sides: float
+    extent: float
+    fills_box: float
+
+    @property
+    def score(self) -> float:
+        """The higher, the better among hypotheses on one photo and prompt; no absolute meaning."""
+        return float(sum(weight * getattr(self, name) for name, weight in _WEIGHTS.items()))
+
+
+def traits(
+    view: View, hints: Hints, region: BoolArray, others: Sequence[BoolArray]
+) -> Traits | None:
+    """Describe a hypothesis among `others`; None where it is empty or everything."""
+    if not region.any() or region.all():
+        return None
+    inner, outer = _bands(region)
+    outline = region & ~_eroded(region, 1)
+    dilated = cv2.dilate(view.gradient, np.ones((3, 3), dtype=np.uint8))
+    contrast = np.asarray(dilated, dtype=np.float32)
+    sides = (region[0], region[-1], region[:, 0], region[:, -1])
+    return Traits(
+        sharper=_step(view.detail, region, ~region),
+        sharper_at_edge=_step(view.detail, inner, outer),
+        agreement=float(np.mean([overlap(region, other) for other in others])),
+        distinct=_unlike(view, region, ~region),
+        distinct_at_edge=_unlike(view, inner, outer),
+        edge=_mean(contrast, outline) / (float(view.gradient.mean()) + 1.0),
+        at_sides=float(sum(side.mean() for side in sides)),
+        extent=float(np.sqrt(region.mean())),
+        fills_box=_fit(region, hints.frame) if hints.boxed else 0.0,
+    )
+
+
+def _eroded(region: BoolArray, radius: int) -> BoolArray:
+    """Eroded, the picture's own sides not counting as an outline."""
+    shape = (2 * radius + 1, 2 * radius + 1)
+    element = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, shape)
+    return cv2.erode(region.astype(np.uint8), element).astype(bool)
+
+
+def _bands(region: BoolArray) -> tuple[BoolArray, BoolArray]:
+    radius = max(2, round(_BAND * min(region.shape)))
+    return region & ~_eroded(region, radius), ~region & ~_eroded(~region, radius)
+
+
+def _mean(values: FloatArray, where: BoolArray) -> float:
+    return float(values[where].mean()) if where.any() else 0.0
+
+
+def _step(values: FloatArray, one: BoolArray, other: BoolArray) -> float:
+    return _mean(values, one) - _mean(values, other)
+
+
+def _unlike(view: View, one: BoolArray, other: BoolArray) -> float:
+    shares = [
+        histogram(view.codes, where.astype(np.float32), view.palette) for where in (one, other)
+    ]
+    return separation(*shares)
+
+
+def bounds(region: BoolArray) -> tuple[int, int, int, int]:
+    """(x1, y1, x2, y2) of the true pixels, of which there is one at least; x2, y2 beyond them."""
+    rows = np.flatnonzero(region.any(axis=1))
+    columns = np.flatnonzero(region.any(axis=0))
+    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+
+
+def _fit(region: BoolArray, frame: tuple[int, int, int, int]) -> float:
+    """IoU of the bounding box with the frame, given that it lies within."""
+    x1, y1, x2, y2 = bounds(region)
+    whole = (frame[2] - frame[0]) * (frame[3] - frame[1])
+    return min(1.0, (x2 - x1) * (y2 - y1) / max(1, whole))

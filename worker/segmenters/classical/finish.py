@@ -1,0 +1,87 @@
+"""The chosen region, redrawn at the fine size in a band around its outline."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from shared.images.photo import FloatArray
+from worker.segmenters.classical.flow import BoolArray, SignArray, minimum_cut
+from worker.segmenters.classical.hints import Hints
+from worker.segmenters.classical.hypotheses import odds_of
+from worker.segmenters.classical.palette import SUREST, nearest
+from worker.segmenters.classical.view import View, contrast_of, features_of, lab_of
+
+# Half the band's width, as a share of the short side.
+_BAND = 0.04
+_STIFFNESS = 0.35
+
+# A hard mask is softened by this, in fine pixels, so that an edge filter can place the edge
+# between pixels; thresholded at a half it is the hard mask again, corners aside.
+_SOFTNESS = 0.8
+
+
+def redraw(view: View, hints: Hints, region: BoolArray) -> FloatArray:
+    """The (H, W) float32 mask in 0..1 at the fine size.
+
+    Args:
+        view: the photo.
+        hints: the prompt at the fine size.
+        region: (h, w) bool at the coarse size.
+    """
+    shape = view.fine.shape[:2]
+    size = (shape[1], shape[0])
+    wide = cv2.resize(region.astype(np.float32), size, interpolation=cv2.INTER_LINEAR)
+    fixed = np.where(wide >= 0.5, 1, -1).astype(np.int8)
+    radius = max(2, round(_BAND * min(shape)))
+    element = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
+    sure = fixed > 0
+    band = cv2.dilate(sure.astype(np.uint8), element) != cv2.erode(sure.astype(np.uint8), element)
+    fixed[band] = 0
+    fixed[hints.fixed != 0] = hints.fixed[hints.fixed != 0]
+    mask = fixed > 0
+    if band.any():
+        mask = _recut(view, hints, region, fixed)
+    soft = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), _SOFTNESS)
+    return obey(np.asarray(soft, dtype=np.float32), hints)
+
+
+def _recut(view: View, hints: Hints, region: BoolArray, fixed: SignArray) -> BoolArray:
+    """The cut of the free pixels; only their surroundings are computed."""
+    undecided = fixed == 0
+    rows, columns = np.flatnonzero(undecided.any(axis=1)), np.flatnonzero(undecided.any(axis=0))
+    mask: BoolArray = fixed > 0
+    if not len(rows):
+        return mask
+    window = (
+        slice(max(0, int(rows[0]) - 1), int(rows[-1]) + 2),
+        slice(max(0, int(columns[0]) - 1), int(columns[-1]) + 2),
+    )
+    table = odds_of(view, region.astype(np.float32), (~region).astype(np.float32))
+    free = undecided[window]
+    lab = lab_of(np.ascontiguousarray(view.fine[window]))
+    detail = cv2.resize(view.detail, fixed.shape[::-1], interpolation=cv2.INTER_LINEAR)[window]
+    odds = np.zeros(free.shape, dtype=np.float32)
+    codes = nearest(features_of(lab[free], detail[free]), view.palette)
+    odds[free] = table[codes] + hints.lean[window][free]
+    mask[window] = minimum_cut(odds, fixed[window], contrast_of(lab), _STIFFNESS, SUREST)
+    return mask
+
+
+def obey(mask: FloatArray, hints: Hints) -> FloatArray:
+    """The mask with the caller's word made exact: the box clears, every click rules its spot.
+
+    A click's spot is 5 × 5 pixels where the mask disagreed and 3 × 3 where it agreed: what is
+    constant so far around stays so through the edge filter.
+    """
+    obeyed = np.where(hints.within, mask, np.float32(0.0))
+    for points, value in ((hints.subject, 1.0), (hints.ground, 0.0)):
+        for x, y in points.astype(int):
+            reach = 1 if abs(float(obeyed[y, x]) - value) < 0.5 else 2
+            spot = (
+                slice(max(0, y - reach), y + reach + 1),
+                slice(max(0, x - reach), x + reach + 1),
+            )
+            allowed = hints.fixed[spot] != (-1 if value else 1)
+            obeyed[spot] = np.where(allowed, np.float32(value), obeyed[spot])
+    return obeyed
