@@ -38,6 +38,8 @@ def translated() -> Iterator[None]:
     """
     try:
         yield
+    except (redis.ConnectionError, redis.TimeoutError, redis.ReadOnlyError) as error:
+        raise QueueUnavailable from error
     except redis.OutOfMemoryError as error:
         raise QueueFull("Redis is out of memory") from error
     except redis.ResponseError as error:
@@ -46,8 +48,6 @@ def translated() -> Iterator[None]:
         if "MISCONF" in str(error):  # it cannot write to its disk
             raise QueueUnavailable from error
         raise
-    except (redis.ConnectionError, redis.TimeoutError, redis.ReadOnlyError) as error:
-        raise QueueUnavailable from error
 
 
 class Connection:
