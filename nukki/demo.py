@@ -22,7 +22,7 @@ _PHOTO = "coffee.png"
 #: What each job is told of the photo, in its pixels.
 _PROMPTS: dict[str, dict[str, Any]] = {
     "click": {"points": [(300, 240)]},
-    "box": {"box": (115, 15, 520, 375)},
+    "box": {"box": (70, 10, 488, 395)},
     "auto": {},
 }
 _PATIENCE = 60.0

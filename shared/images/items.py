@@ -1,0 +1,173 @@
+"""Whether an AVIF's items and tracks are of the size that its header claims."""
+
+from __future__ import annotations
+
+import struct
+
+from shared.errors import ImageInvalid
+from shared.images import av1
+from shared.images.boxes import MAX_BOXES, MAX_META, associations, children, item_number
+from shared.images.source import Source
+
+#: Of one picture: tiles, alpha and the like.
+_MAX_ITEMS = 2048
+#: What tiles may hold beyond a small picture: each of them has at least 64 pixels a side.
+_MARGIN = 1 << 20
+#: Boxes that a decoder may read the first or the last of.
+_ONCE = {b"pitm", b"iloc", b"iinf", b"iprp", b"iref", b"idat"}
+_LIES = "The AVIF's picture is of another size than its header says."
+_TWICE = "The AVIF's header says something twice."
+_TOO_MANY = "The AVIF has too many parts."
+
+
+def require_size(source: Source, meta: bytes, size: av1.Size) -> None:
+    """Raise ImageInvalid unless what a decoder makes of the items is of the size they claim.
+
+    A decoder trusts the bitstreams, and shrinks the picture to what the header says only then.
+    """
+    every = children(meta, 4)
+    parts = dict(every)
+    if any(sum(other == name for other, _ in every) > 1 for name in _ONCE):
+        raise ImageInvalid(_TWICE)
+    properties = dict(children(parts.get(b"iprp", b"")))
+    every = children(properties.get(b"ipco", b""))
+    owned = associations(properties.get(b"ipma", b""))
+    kinds = _kinds(parts.get(b"iinf", b""))
+    extents = _extents(parts.get(b"iloc", b""))
+    # A decoder copies an item that lies in pieces.
+    if sum(length for _, places in extents.values() for _, length in places) > (
+        2 * source.size + MAX_META
+    ):
+        raise ImageInvalid("The AVIF's items overlap.")
+    main = item_number(parts.get(b"pitm", b""))
+    pixels = 0
+    for item in _needed(main, parts.get(b"iref", b""), kinds):
+        if kinds.get(item) not in {b"av01", b"grid"}:
+            if item == main:
+                raise ImageInvalid("The AVIF's picture is not in AV1.")
+            continue
+        within, places = extents.get(item, (False, []))
+        data, start, end = _data(Source(parts.get(b"idat", b"")) if within else source, places)
+        if kinds[item] == b"grid":
+            wide = data.read(start + 1, 1)[0] & 1
+            told = struct.unpack(">LL" if wide else ">HH", data.read(start + 4, 8 if wide else 4))
+            claimed = [size]
+        else:
+            told = av1.picture_size(data, start, end)
+            pixels += told[0] * told[1]
+            mine = [every[place - 1] for place in owned.get(item, []) if place]
+            claimed = [struct.unpack_from(">LL", b, 4) for name, b in mine if name == b"ispe"]
+        if claimed != [told]:
+            raise ImageInvalid(_LIES)
+    if pixels > 3 * size[0] * size[1] + _MARGIN:
+        raise ImageInvalid(_LIES)
+
+
+def _needed(main: int, references: bytes, kinds: dict[int, bytes]) -> list[int]:
+    """The items a decoder may need for the main one: its tiles, alpha, and theirs."""
+    parts: dict[int, list[int]] = {}
+    number = "L" if references and references[0] else "H"
+    total = 0
+    for name, body in children(references, 4) if references else []:
+        origin, count = struct.unpack_from(f">{number}H", body)
+        total += count
+        if total > MAX_BOXES:
+            raise ImageInvalid(_TOO_MANY)
+        targets = struct.unpack_from(f">{count}{number}", body, 6 if number == "L" else 4)
+        if name == b"dimg":
+            parts.setdefault(origin, []).extend(targets)
+        if name == b"auxl" or (name == b"dimg" and kinds.get(origin) == b"sato"):
+            for target in targets:
+                parts.setdefault(target, []).append(origin)
+    needed = [main]
+    for item in needed:
+        needed += [part for part in dict.fromkeys(parts.get(item, [])) if part not in needed]
+        if len(needed) > _MAX_ITEMS:
+            raise ImageInvalid(_TOO_MANY)
+    return needed
+
+
+def _kinds(box: bytes) -> dict[int, bytes]:
+    """Item number to what the item is."""
+    found: dict[int, bytes] = {}
+    for name, body in children(box, 8 if box[0] else 6):
+        if name == b"infe" and body[0] >= 2:
+            item, _, kind = struct.unpack_from(">HH4s" if body[0] == 2 else ">LH4s", body, 4)
+            if item in found:
+                raise ImageInvalid(_TWICE)
+            found[item] = kind
+    return found
+
+
+def _extents(box: bytes) -> dict[int, tuple[bool, list[tuple[int, int]]]]:
+    """Item number to whether it lies within the header, and offset and length of its pieces."""
+    if not box:
+        return {}
+    version, at, pieces = box[0], 6, 0
+    offset_bytes, length_bytes, base_bytes = box[4] >> 4, box[4] & 15, box[5] >> 4
+    index_bytes = box[5] & 15 if version else 0
+    fields = Source(box)
+
+    def take(length: int) -> int:
+        nonlocal at
+        at += length
+        return int.from_bytes(fields.read(at - length, length))
+
+    found: dict[int, tuple[bool, list[tuple[int, int]]]] = {}
+    for _ in range(take(2 if version < 2 else 4)):
+        item = take(2 if version < 2 else 4)
+        within = bool(version and take(2) & 15)
+        take(2)
+        base = take(base_bytes)
+        places = []
+        count = take(2)
+        pieces += count
+        if item in found:
+            raise ImageInvalid(_TWICE)
+        if pieces > MAX_BOXES:
+            raise ImageInvalid(_TOO_MANY)
+        for _ in range(count):
+            take(index_bytes)
+            offset = base + take(offset_bytes)
+            places.append((offset, take(length_bytes)))
+        found[item] = (within, places)
+    return found
+
+
+def _data(source: Source, places: list[tuple[int, int]]) -> tuple[Source, int, int]:
+    """Where the bytes of an item start and end, and in what."""
+    if len(places) == 1:
+        start, length = places[0]
+        source.require(start + length)
+        return source, start, start + length
+    joined = Source(b"".join(source.read(*place) for place in places))
+    return joined, 0, joined.size
+
+
+def require_track_size(source: Source, moov: bytes, size: av1.Size) -> None:
+    """Raise ImageInvalid unless the first frame of each track is of the main picture's size."""
+    for name, track in children(moov):
+        if name != b"trak":
+            continue
+        table = _only(track, b"mdia", b"minf", b"stbl")
+        chunks = [box for box in children(table) if box[0] in {b"stco", b"co64"}]
+        if b"av01" not in _only(table, b"stsd") or not chunks:
+            continue
+        head = _only(track, b"tkhd")
+        width, height = struct.unpack_from(">LL", head, 88 if head[0] else 76)
+        (kind, offsets), sizes = chunks[0], _only(table, b"stsz")
+        (start,) = struct.unpack_from(">L" if kind == b"stco" else ">Q", offsets, 8)
+        every, _, *first = struct.unpack_from(">LL" + "L" * (len(sizes) >= 16), sizes, 4)
+        found = av1.picture_size(source, start, start + (every or first[0]))
+        if not (found == size == (width >> 16, height >> 16)) or len(chunks) > 1:
+            raise ImageInvalid(_LIES)
+
+
+def _only(body: bytes, *path: bytes) -> bytes:
+    """The box at this path, each step of which is there once."""
+    for name in path:
+        found = [inner for kind, inner in children(body) if kind == name]
+        if len(found) != 1:
+            raise ImageInvalid("The AVIF's header is damaged.")
+        body = found[0]
+    return body
