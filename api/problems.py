@@ -34,6 +34,7 @@ HTTP_STATUS: Mapping[type[NukkiError], int] = {
     errors.ImageTooLarge: 413,
     errors.SubjectNotFound: 422,
     errors.SegmenterFailed: 500,
+    errors.DeviceLost: 500,
     errors.QueueUnavailable: 503,
     errors.QueueFull: 503,
     errors.StorageUnavailable: 503,

@@ -241,11 +241,11 @@ def _check_size(services: Services, size: int) -> None:
 
 
 def _check_prompt(request: JobRequest, info: ImageInfo) -> None:
-    misfit = request.prompt.misfit(info.width, info.height)
-    if info.orientation is None and request.prompt.misfit(info.height, info.width) is None:
+    misfit = request.misfit(info.width, info.height)
+    if info.orientation is None and request.misfit(info.height, info.width) is None:
         return  # the file's end may yet tell that it is turned
     if misfit is not None:
-        raise InvalidRequest.field(f"prompt.{misfit[0]}", misfit[1])
+        raise InvalidRequest.field(*misfit)
 
 
 def _idempotency(submission: Submission, file: _File | None) -> Idempotency | None:

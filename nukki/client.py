@@ -100,6 +100,7 @@ class Client(AbstractContextManager["Client"]):
         labels: Sequence[int] = (),
         box: tuple[float, float, float, float] | None = None,
         mask: str | None = None,
+        objects: Sequence[Mapping[str, Any]] = (),
         model: str | None = None,
         output: Mapping[str, Any] | None = None,
         webhook: Mapping[str, Any] | None = None,
@@ -119,6 +120,7 @@ class Client(AbstractContextManager["Client"]):
             labels: one a point: 1 on the subject, 0 on the background; all 1 when left out.
             box: `(x1, y1, x2, y2)` around the subject.
             mask: an earlier job on the same photo, whose mask is the start.
+            objects: instead of all these, several things `{"points": …, "box": …}`, cut as one.
             model: one of `models`.
             output: `type`, `format`, `background`.
             webhook: `url`, `events`.
@@ -133,6 +135,7 @@ class Client(AbstractContextManager["Client"]):
             "job": job,
             "render": render,
             "prompt": {name: value for name, value in prompt.items() if value},
+            "objects": [dict(item) for item in objects],
             "model": model,
             "output": dict(output) if output else None,
             "webhook": dict(webhook) if webhook else None,

@@ -13,6 +13,7 @@ import click
 
 from nukki.client import Client
 from nukki.errors import ApiError, ConnectionFailed, JobFailed, NukkiError, WaitTimeout
+from nukki.models_command import models
 
 #: Exit statuses of `nukki cut`; 2 is a wrong command line, as everywhere.
 FAILED, REFUSED, UNREACHABLE = 1, 3, 4
@@ -22,6 +23,9 @@ FAILED, REFUSED, UNREACHABLE = 1, 3, 4
 @click.version_option(package_name="nukki")
 def main() -> None:
     """Cut subjects out of photos, on your own machine."""
+
+
+main.add_command(models)
 
 
 @main.command()
@@ -34,22 +38,28 @@ def main() -> None:
     show_default=True,
     help="The folder that keeps everything.",
 )
-@click.option("--model", help="The segmenter to serve.  [default: grabcut]")
+@click.option("--model", help="The segmenter to serve.  [default: the best pulled]")
 @click.option(
     "--checkpoint",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="That model's weights.",
+    help="That model's weights.  [default: those in the models folder]",
 )
 def up(host: str, port: int, data: Path, model: str | None, checkpoint: Path | None) -> None:
     """Run the whole service here, until Ctrl-C."""
     from nukki.stack import AlreadyRunning, ServiceDied, Stack
+    from shared.checkpoints import resolve
     from shared.errors import ConfigError
+    from shared.settings import Settings
 
-    overrides = {}
-    if model:
-        overrides["NUKKI_MODEL"] = model
-    if checkpoint:
-        overrides["NUKKI_CHECKPOINT"] = str(checkpoint.resolve())
+    named = {"model": model, "checkpoint": checkpoint}
+    try:
+        choice = resolve(Settings.load(**{name: value for name, value in named.items() if value}))
+    except ConfigError as error:
+        raise click.ClickException(str(error)) from error
+    overrides = {"NUKKI_MODEL": choice.model}
+    if choice.checkpoint:
+        overrides["NUKKI_CHECKPOINT"] = str(choice.checkpoint.resolve())
+    click.echo(f"model    {choice.model}  {choice.checkpoint or '(no weights)'}")
     stack = Stack(data, host, port, overrides, say=click.echo)
     signal.signal(signal.SIGTERM, _interrupt)
     try:

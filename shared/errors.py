@@ -21,7 +21,8 @@ The tree (codes in brackets are what the API and a failed job report):
     │       └── ImageTooLarge           [image_too_large]
     ├── SegmentationError
     │   ├── SubjectNotFound             [subject_not_found]
-    │   └── SegmenterFailed             [segmenter_failed]     retryable
+    │   ├── SegmenterFailed             [segmenter_failed]     retryable
+    │   └── DeviceLost                  [device_lost]          retryable, by another process
     ├── Unavailable                     retryable: the same call may succeed later
     │   ├── QueueUnavailable            [queue_unavailable]
     │   ├── QueueFull                   [queue_full]
@@ -30,6 +31,7 @@ The tree (codes in brackets are what the API and a failed job report):
     │   └── Busy                        [busy]
     ├── Poisoned                        [poisoned]
     ├── LeaseLost                       [lease_lost]           this worker no longer owns the job
+    ├── CheckpointError                 [checkpoint]
     └── ConfigError                     [config]
 
 A class carries its `code` and whether it is `retryable`; its docstring is its default message.
@@ -182,6 +184,14 @@ class SegmenterFailed(SegmentationError):
     retryable = True
 
 
+class DeviceLost(SegmentationError):
+    """The worker's device failed; the job goes to another."""
+
+    # A CUDA context that has faulted answers nothing any more: the process must exit.
+    code = "device_lost"
+    retryable = True
+
+
 class Unavailable(NukkiError):
     """A service this one depends on is not answering."""
 
@@ -228,6 +238,12 @@ class LeaseLost(NukkiError):
     """This worker no longer owns the job."""
 
     code = "lease_lost"
+
+
+class CheckpointError(NukkiError):
+    """A model's weights could not be had."""
+
+    code = "checkpoint"
 
 
 class ConfigError(NukkiError):

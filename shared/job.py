@@ -61,12 +61,14 @@ class Result(Model):
 class Subject(Model):
     """What was found in the photo.
 
-    `box` is `[x1, y1, x2, y2]` in the photo's pixels, `area` the share of the photo, 0..1.
+    `box` is `[x1, y1, x2, y2]` in the photo's pixels, `area` the share of the photo, 0..1. `scores`
+    and `stability` are of the candidate masks, the chosen one first; of several objects, one each.
     """
 
     box: tuple[int, int, int, int]
     area: float
     scores: tuple[float, ...]
+    stability: tuple[float, ...] = ()
     needs_review: bool
     reasons: tuple[str, ...] = ()
 

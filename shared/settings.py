@@ -104,8 +104,18 @@ class Settings(BaseSettings):
 
     model: str = Field(default="grabcut", description="The segmenter a worker serves.")
     checkpoint: Path | None = Field(default=None, description="That model's weights.")
+    models_dir: Path = Field(
+        default=Path("nukki-data/models"),
+        description="The folder that `nukki models pull` keeps weights in.",
+    )
+    precision: Literal["fp32", "bf16", "fp16"] | None = Field(
+        default=None, description="Number format of SAM; unset: FP16 on CUDA, else the CPU's best."
+    )
     worker_threads: int = Field(
         default=4, ge=1, le=64, description="Jobs a worker process has in hand at once."
+    )
+    embedding_cache_mb: float = Field(
+        default=512.0, ge=0, description="Megabytes of embeddings kept for second clicks."
     )
     lease: float = Field(
         default=30.0, ge=1, description="Seconds without a heartbeat after which a job moves on."
@@ -165,7 +175,7 @@ class Settings(BaseSettings):
         Raises:
             ConfigError: `host`, the address to listen on, is not loopback and no key is set.
         """
-        if not self.api_keys and not _is_loopback(host):
+        if not self.api_keys and not is_loopback(host):
             raise ConfigError(
                 f"{host} can be reached from other machines: set NUKKI_API_KEYS (tenant:key), "
                 "or listen on 127.0.0.1"
@@ -203,7 +213,8 @@ def _require_known(environment: Mapping[str, str]) -> None:
         raise ConfigError(f"there is no such setting: {', '.join(unknown)}")
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches `host`, a name or an address."""
     if host == "localhost":
         return True
     try:

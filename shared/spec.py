@@ -19,6 +19,7 @@ from pydantic import (
 )
 
 MAX_POINTS = 256
+MAX_OBJECTS = 32
 MAX_METADATA_BYTES = 4096
 
 JobId = Annotated[str, StringConstraints(pattern=r"^job_[0-9a-f]{24}$")]
@@ -123,6 +124,10 @@ class Output(Model):
     background: Colour = Field(
         default="transparent", description="`transparent` or `#rrggbb`; JPEG needs a colour."
     )
+    clean: bool = Field(
+        default=True,
+        description="Take specks and pinholes out of the mask; false gives the model's own.",
+    )
 
     @model_validator(mode="after")
     def _jpeg_is_opaque(self) -> Self:
@@ -188,6 +193,11 @@ class JobRequest(Model):
     )
     model: str | None = Field(default=None, max_length=64, description="See `GET /v1/models`.")
     prompt: Prompt = Field(default_factory=Prompt)
+    objects: Annotated[tuple[Prompt, ...], FailFast()] = Field(
+        default=(),
+        max_length=MAX_OBJECTS,
+        description="Instead of `prompt`: several things, each by points or a box, cut as one.",
+    )
     output: Output = Field(default_factory=Output)
     webhook: Webhook | None = None
     priority: Priority = Priority.INTERACTIVE
@@ -198,8 +208,34 @@ class JobRequest(Model):
         """The names of the sources given in the body."""
         return [name for name in SOURCES if getattr(self, name) is not None]
 
+    @property
+    def prompts(self) -> tuple[Prompt, ...]:
+        """What is asked of the photo: the objects, or the one prompt."""
+        return self.objects or (self.prompt,)
+
+    def misfit(self, width: int, height: int) -> tuple[str, str] | None:
+        """As `Prompt.misfit`, of the first prompt that does not fit."""
+        for index, prompt in enumerate(self.prompts):
+            found = prompt.misfit(width, height)
+            if found is not None:
+                place = f"objects.{index}" if self.objects else "prompt"
+                return f"{place}.{found[0]}", found[1]
+        return None
+
+    @model_validator(mode="after")
+    def _objects_stand_alone(self) -> Self:
+        if self.objects and not self.prompt.is_auto:
+            raise ValueError("objects: give either objects or a prompt")
+        if any(item.mask is not None for item in self.objects):
+            raise ValueError("objects: an object takes points and a box; a mask goes in `prompt`")
+        if any(item.is_auto for item in self.objects):
+            raise ValueError("objects: each needs a point or a box")
+        return self
+
     @model_validator(mode="after")
     def _render_stands_alone(self) -> Self:
-        if self.render is not None and (self.model is not None or not self.prompt.is_auto):
+        if self.render is not None and (
+            self.model is not None or self.objects or not self.prompt.is_auto
+        ):
             raise ValueError("render: takes a new output only, no prompt and no model")
         return self

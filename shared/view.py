@@ -33,6 +33,7 @@ class JobView(View):
     finished_at: datetime | None
     model: str | None = Field(description="The model that served it, or that was asked for.")
     prompt: Prompt
+    objects: tuple[Prompt, ...]
     output: Output
     metadata: dict[str, Any]
     attempts: int = Field(description="Tries spent so far.")
@@ -60,6 +61,7 @@ class JobView(View):
             finished_at=_moment(job.finished_ms) if job.finished_ms else None,
             model=(outcome.model if outcome else None) or job.request.model,
             prompt=job.request.prompt,
+            objects=job.request.objects,
             output=job.request.output,
             metadata=job.request.metadata,
             attempts=job.attempts,

@@ -25,11 +25,15 @@ from shared.settings import Settings
 from shared.spec import Prompt
 from shared.storage import open_storage
 from worker import pipeline, segmenters
-from worker.engine import Engine
+from worker.engine import Ask, Engine
 from worker.heartbeat import Heartbeat
 from worker.runtime import Runtime
 
 log = logging.getLogger("nukki.worker")
+
+#: The exit status after a fault of the device. The launcher starts another process.
+DEVICE_LOST = 76
+_LAST_WORDS = 0.5
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -67,23 +71,40 @@ def build(settings: Settings, celery: Celery, name: str) -> Runtime:
         lease_ms=int(settings.lease * 1000),
         retention_ms=int(settings.retention * 1000),
     )
-    me = WorkerInfo(name, segmenter.name, device="cpu", threads=settings.worker_threads)
-    return Runtime(
+    me = WorkerInfo(name, segmenter.name, segmenter.device, threads=settings.worker_threads)
+    lost = threading.Event()
+    runtime = Runtime(
         settings=settings,
         storage=open_storage(settings),
         leases=leases,
         doorbell=Doorbell(celery),
         outbound=Outbound(Guard(settings.allow_networks)),
-        engine=Engine(segmenter),
+        engine=Engine(
+            segmenter,
+            cache_bytes=int(settings.embedding_cache_mb * 1e6),
+            on_device_lost=lost.set,
+        ),
         heartbeat=Heartbeat(leases, WorkerRoll(connection), me, lease_seconds=settings.lease),
     )
+    threading.Thread(target=_leave_when, args=[lost, runtime], daemon=True).start()
+    return runtime
+
+
+def _leave_when(lost: threading.Event, runtime: Runtime) -> None:
+    """Exit once the device is lost: nothing it is asked will be answered any more."""
+    lost.wait()
+    time.sleep(_LAST_WORDS)  # its callers are handing their jobs back themselves
+    pipeline.hand_back(runtime)
+    os._exit(DEVICE_LOST)
 
 
 def _warm_up(runtime: Runtime) -> None:
     """Cut a small photo, so that the first caller does not pay for first-time work."""
     photo = np.full((64, 64, 3), 255, np.uint8)
     photo[16:48, 16:48] = (200, 30, 30)
-    runtime.engine.segment(photo, Prompt(points=((32, 32),)), urgent=True)
+    click = Ask(Prompt(points=((32, 32),)))
+    runtime.engine.segment(photo, [click], digest="warm-up", urgent=True)
+    runtime.engine.cache.drop("warm-up")
 
 
 def _register(celery: Celery, runtime: Runtime) -> None:

@@ -7,11 +7,9 @@ import hashlib
 import logging
 import time
 
-import cv2
 import numpy as np
 
 from shared.errors import (
-    ImageInvalid,
     LeaseLost,
     NotFound,
     NukkiError,
@@ -20,14 +18,16 @@ from shared.errors import (
     StorageUnavailable,
 )
 from shared.images import Photo, decode, encode
-from shared.images.photo import FloatArray, UInt8Array
-from shared.job import Lane, Outcome, Result, Status, Subject
+from shared.images.photo import UInt8Array
+from shared.job import Lane, Outcome, Result, Status
 from shared.spec import Output, OutputFormat, Priority
 from shared.storage import keys
 from worker.compositing.cutout import compose, within
 from worker.compositing.edges import refine
 from worker.compositing.subject import measure
 from worker.course import Course
+from worker.cut import Cut, Earlier, finished, write_logits
+from worker.engine import Ask
 from worker.retry import Fail, Retry, WaitOut, decide
 from worker.runtime import Runtime
 
@@ -62,32 +62,34 @@ def run(runtime: Runtime, job_id: str) -> None:
 
 def _cut(course: Course) -> Outcome:
     """All of the work, up to where only the record is left to write."""
-    job, storage = course.claim.job, course.runtime.storage
+    job = course.claim.job
     with course.stage("fetch"):
-        data = _fetch(course)
-        parent = storage.get(job.parent_alpha) if job.parent_alpha else None
+        data, digest = _fetch(course)
+        parent = _fetch_parent(course)
     with course.stage("decode"):
         photo = decode(data, max_pixels=course.runtime.settings.max_pixels)
         course.warnings += photo.warnings
-        prior = None if parent is None else _decode_alpha(parent)
+        earlier = Earlier.read(parent, course.runtime.engine.model)
     if job.request.render is not None:
-        model, subject, alpha = None, None, _same_size(prior, photo)
+        model, cut = None, Cut(_same_size(earlier.alpha, photo))
     else:
-        model, subject, alpha = _segment(course, photo, prior)
+        model, cut = course.runtime.engine.model, _segment(course, photo, digest, earlier)
     with course.stage("compose"):
-        subject = subject or measure(alpha, (), ())
-        image = compose(photo.rgb, alpha, job.request.output)
+        subject = measure(cut.alpha, cut.scores, cut.reasons, cut.stability)
+        image = compose(photo.rgb, cut.alpha, job.request.output)
         files = {
             keys.RESULT: encode(image, job.request.output.format),
-            keys.ALPHA: encode(alpha, OutputFormat.PNG),
+            keys.ALPHA: encode(cut.alpha, OutputFormat.PNG),
         }
+        if cut.logits is not None:
+            files[keys.LOGITS] = write_logits(cut.logits, str(model))
     with course.stage("store"):
         result = _store(course, files, image, job.request.output)
     return course.outcome(model=model, result=result, subject=subject)
 
 
-def _fetch(course: Course) -> bytes:
-    """The photo's bytes; from its URL the first time, and then kept."""
+def _fetch(course: Course) -> tuple[bytes, str]:
+    """The photo's bytes and their SHA-256; from its URL the first time, and then kept."""
     runtime, photo = course.runtime, course.claim.photo
     key = keys.input_key(photo.tenant, photo.id)
     if photo.stored or photo.url is None:
@@ -99,51 +101,60 @@ def _fetch(course: Course) -> bytes:
             timeout=runtime.settings.fetch_timeout,
         )
         runtime.storage.put(key, data, "application/octet-stream")
+    digest = photo.digest or hashlib.sha256(data).hexdigest()
     if photo.digest is None:
-        digest = hashlib.sha256(data).hexdigest()
         with contextlib.suppress(QueueUnavailable):  # the next who reads it records it
             runtime.leases.record_input(course.claim, digest=digest, size=len(data))
-    return data
+    return data, digest
 
 
-def _segment(
-    course: Course, photo: Photo, prior: FloatArray | None
-) -> tuple[str, Subject, UInt8Array]:
-    """The subject's alpha, (H, W) uint8, by the device."""
-    job, engine = course.claim.job, course.runtime.engine
-    misfit = job.request.prompt.misfit(photo.width, photo.height)
+def _fetch_parent(course: Course) -> tuple[bytes | None, bytes | None]:
+    """The stored alpha that `mask` or `render` names, and its logits where the model had any."""
+    job, storage = course.claim.job, course.runtime.storage
+    if job.parent_alpha is None:
+        return None, None
+    alpha = storage.get(job.parent_alpha)
+    try:
+        return alpha, storage.get(keys.beside(job.parent_alpha, keys.LOGITS))
+    except NotFound:
+        return alpha, None
+
+
+def _segment(course: Course, photo: Photo, digest: str, earlier: Earlier) -> Cut:
+    """The subject by the device: of several objects their union."""
+    request, engine = course.claim.job.request, course.runtime.engine
+    misfit = request.misfit(photo.width, photo.height)
     if misfit is not None:
-        raise PromptInvalid("prompt.{}: {}".format(*misfit))
+        raise PromptInvalid("{}: {}".format(*misfit))
     with course.stage("segment"):
-        urgent = job.request.priority is Priority.INTERACTIVE
-        answer = engine.segment(photo.rgb, job.request.prompt, prior, urgent=urgent)
+        asks = [Ask(prompt, earlier.mask, earlier.logits) for prompt in request.prompts]
+        urgent = request.priority is Priority.INTERACTIVE
+        answer = engine.segment(photo.rgb, asks, digest=digest, urgent=urgent)
     course.timings_ms["encode"] = answer.encode_ms
     course.timings_ms["segment"] = max(0.0, course.timings_ms["segment"] - answer.encode_ms)
-    prediction = answer.prediction
     with course.stage("compose"):
-        alpha = within(refine(prediction.mask, photo.rgb), photo.alpha)
-        subject = measure(alpha, prediction.scores, prediction.reasons)
-    return engine.model, subject, alpha
+        masks = [
+            finished(prediction.mask, prompt, photo, clean=request.output.clean)
+            for prediction, prompt in zip(answer.predictions, request.prompts, strict=True)
+        ]
+        alpha = within(refine(np.maximum.reduce(masks), photo.rgb), photo.alpha)
+    return Cut.of(alpha, answer.predictions)
 
 
-def _decode_alpha(data: bytes) -> FloatArray:
-    """A stored alpha as (H, W) float32 in 0..1."""
-    gray = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE)
-    if gray is None:
-        raise ImageInvalid("the stored alpha is damaged")
-    return gray.astype(np.float32) / np.float32(255)
-
-
-def _same_size(alpha: FloatArray | None, photo: Photo) -> UInt8Array:
+def _same_size(alpha: UInt8Array | None, photo: Photo) -> UInt8Array:
     if alpha is None or alpha.shape != photo.rgb.shape[:2]:
         raise NotFound("the parent's alpha does not fit its photo")
-    return np.rint(alpha * 255).astype(np.uint8)
+    return alpha
 
 
 def _store(course: Course, files: dict[str, bytes], image: UInt8Array, output: Output) -> Result:
     """Store under this claim's own keys, so that a late finisher overwrites nobody."""
     job = course.claim.job
-    types = {keys.RESULT: output.format.content_type, keys.ALPHA: "image/png"}
+    types = {
+        keys.RESULT: output.format.content_type,
+        keys.ALPHA: "image/png",
+        keys.LOGITS: "application/octet-stream",
+    }
     for name, data in files.items():
         key = keys.attempt_key(job.tenant, job.id, job.claims, name)
         course.stored.append(key)

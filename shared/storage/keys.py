@@ -5,7 +5,8 @@ from __future__ import annotations
 #: The files an attempt may store. Fixed, so that erasing one never lists a bucket.
 RESULT = "result"
 ALPHA = "alpha"
-ATTEMPT_FILES = (RESULT, ALPHA)
+LOGITS = "logits"
+ATTEMPT_FILES = (RESULT, ALPHA, LOGITS)
 
 
 def input_key(tenant: str, input_id: str) -> str:
@@ -16,6 +17,11 @@ def input_key(tenant: str, input_id: str) -> str:
 def attempt_key(tenant: str, job_id: str, claim: int, name: str) -> str:
     """Where one claim of a job stores the file `name`."""
     return f"{tenant}/jobs/{job_id}/{claim}/{name}"
+
+
+def beside(key: str, name: str) -> str:
+    """The file `name` of the same attempt as `key`."""
+    return key.rpartition("/")[0] + "/" + name
 
 
 def files_of(noted: str) -> list[str]:

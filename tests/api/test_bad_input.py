@@ -305,7 +305,6 @@ FIELDS: list[tuple[dict[str, Any], str]] = [
     ({"promt": {}}, "promt"),
     ({"Prompt": {}}, "Prompt"),
     ({"image": "data:image/png;base64,"}, "image"),
-    ({"objects": [{"points": [[1, 1]]}]}, "objects"),
     ({"output": {"edge": "soft"}}, "output.edge"),
     ({"output": {"size": [100, 100]}}, "output.size"),
     ({"output": {"crop": True}}, "output.crop"),
@@ -661,7 +660,7 @@ def _all_errors(root: type[NukkiError]) -> Iterator[type[NukkiError]]:
 
 class TestErrorTable:
     def test_every_error_that_can_reach_a_caller_is_mapped(self) -> None:
-        inside = {errors.LeaseLost, errors.ConfigError}
+        inside = {errors.LeaseLost, errors.ConfigError, errors.CheckpointError}
         leaves = {error for error in _all_errors(NukkiError) if not error.__subclasses__()}
         assert set(HTTP_STATUS) == leaves - inside
 

@@ -879,3 +879,37 @@ class TestView:
         assert_problem(client.get(f"/v1/jobs/{job_id}", headers=OTHER), 404, "not_found")
         assert json.loads(client.get(f"/v1/jobs/{job_id}", headers=SHOP).data)["id"] == job_id
         assert jobs.get(job_id).tenant == "shop"
+
+
+class TestObjects:
+    def test_several_objects_are_taken_and_told(self, client: Client, sample: bytes) -> None:
+        objects = [{"points": [[10, 10]]}, {"box": [20, 20, 60, 80]}]
+        response = submit(client, sample, job=json.dumps({"objects": objects}))
+        assert response.status_code == 202
+        told = response.json["objects"]
+        assert [item["points"] for item in told] == [[[10, 10]], []]
+        assert told[1]["box"] == [20, 20, 60, 80]
+
+    @pytest.mark.parametrize(
+        ("fields", "complaint"),
+        [
+            ({"objects": [{}]}, "each needs a point or a box"),
+            ({"objects": [{"mask": "job_" + "0" * 24}]}, "a mask goes in `prompt`"),
+            (
+                {"objects": [{"points": [[1, 1]]}], "prompt": {"points": [[1, 1]]}},
+                "give either objects or a prompt",
+            ),
+            ({"objects": [{"points": [[1, 1]]}] * 33}, "at most 32"),
+        ],
+    )
+    def test_objects_that_mean_nothing_are_refused(
+        self, client: Client, sample: bytes, fields: dict[str, Any], complaint: str
+    ) -> None:
+        response = submit(client, sample, job=json.dumps(fields))
+        assert_problem(response, 422, "invalid_request", "objects")
+        assert complaint in response.json["errors"][0]["message"]
+
+    def test_the_object_outside_the_photo_is_named(self, client: Client, sample: bytes) -> None:
+        objects = [{"points": [[10, 10]]}, {"points": [[10, 4000]]}]
+        response = submit(client, sample, job=json.dumps({"objects": objects}))
+        assert_problem(response, 422, "invalid_request", "objects.1.points.0")

@@ -113,7 +113,7 @@ class TestDocument:
         assert schemas["JobRequest"]["additionalProperties"] is False
         assert set(schemas["JobRequest"]["properties"]) == {
             *("url", "upload", "job", "render", "model", "prompt", "output", "webhook"),
-            *("priority", "metadata"),
+            *("objects", "priority", "metadata"),
         }
 
     def test_the_schema_of_an_answer_is_what_is_answered(

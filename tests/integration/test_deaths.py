@@ -161,9 +161,11 @@ def test_the_command_prints_a_line_a_service_and_stops_on_ctrl_c(tmp_path: Path)
         children = psutil.Process(process.pid).children(recursive=True)
         process.send_signal(signal.SIGINT)
         assert process.wait(30) == 0
-    assert [line.split()[0] for line in lines] == ["redis", "courier", "api", "worker", "ready"]
-    assert "grabcut on cpu" in lines[3]
-    assert "http://127.0.0.1:" in lines[4]
+    services = ["redis", "courier", "api", "worker", "ready"]
+    assert [line.split()[0] for line in lines] == ["model", *services]
+    assert "grabcut" in lines[0]
+    assert "grabcut on cpu" in lines[4]
+    assert "http://127.0.0.1:" in lines[5]
     assert len(children) == 5
     assert not [child for child in children if child.is_running()]
 

@@ -7,6 +7,7 @@ import http.server
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
+import cv2
 import httpx
 import numpy as np
 import pytest
@@ -182,8 +183,6 @@ def test_deleting_a_job_erases_its_files(stack: Stack, client: Client, sample: b
 
 def test_many_callers_at_once_each_get_their_own_photo(client: Client) -> None:
     def cut(side: int) -> tuple[int, ...]:
-        import cv2
-
         photo = np.full((side, side, 3), 255, np.uint8)
         cv2.circle(photo, (side // 2, side // 2), side // 4, (20, 60, 200), -1)
         _, png = cv2.imencode(".png", photo)
@@ -194,3 +193,24 @@ def test_many_callers_at_once_each_get_their_own_photo(client: Client) -> None:
     with ThreadPoolExecutor(16) as callers:
         shapes = list(callers.map(cut, sides))
     assert shapes == [(side, side, 4) for side in sides]
+
+
+def test_several_objects_are_cut_as_one(client: Client) -> None:
+    photo = np.full((200, 300, 3), (90, 150, 90), np.uint8)
+    cv2.circle(photo, (80, 100), 40, (200, 40, 40), -1)
+    cv2.circle(photo, (220, 100), 40, (40, 60, 200), -1)
+    png = cv2.imencode(".png", photo)[1].tobytes()
+    objects = [{"points": [[80, 100]]}, {"points": [[220, 100]]}]
+    job = client.wait(client.submit(png, objects=objects))
+    alpha = pixels(client.download_mask(job))
+    assert alpha[100, 80] == alpha[100, 220] == 255
+    assert alpha[100, 150] == 0
+    assert len(job.data["subject"]["scores"]) == 2
+
+
+def test_a_second_click_on_a_photo_costs_no_encode(client: Client, sample: bytes) -> None:
+    side = sample + b"\x00"  # a photo that no other test has sent
+    first = client.wait(client.submit(side, points=[CUP]))
+    second = client.wait(client.submit(job=first.id, points=[CUP, (180, 330)]))
+    assert first.data["timings_ms"]["encode"] > 0
+    assert second.data["timings_ms"]["encode"] == 0

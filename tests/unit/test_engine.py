@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from shared.errors import NukkiError, SegmenterFailed, SubjectNotFound
+from shared.errors import DeviceLost, NukkiError, SegmenterFailed, SubjectNotFound
 from shared.images.photo import FloatArray, UInt8Array
 from shared.spec import Prompt
-from worker.engine import Answer, Engine
+from worker.engine import Answer, Ask, Engine
 from worker.segmenters import Prediction, Question
 
 AUTO = Prompt()
@@ -25,10 +25,17 @@ def photo(number: int) -> UInt8Array:
     return np.full((2, 2, 3), number, np.uint8)
 
 
+class Mark(int):
+    """An embedding: the photo's number."""
+
+    nbytes = 100
+
+
 class Recorder:
     """Answers each photo with its number as the score, batches noted; `gate` holds it up."""
 
     name = "recorder"
+    device = "cpu"
 
     def __init__(self, max_batch: int = 4) -> None:
         self.max_batch = max_batch
@@ -42,7 +49,7 @@ class Recorder:
         self.batches.append([int(image[0, 0, 0]) for image in images])
         self.entered.set()
         self.gate.wait(5)
-        return list(self.batches[-1])
+        return [Mark(number) for number in self.batches[-1]]
 
     def decode(self, questions: Sequence[Question]) -> list[Prediction]:
         self.questions += questions
@@ -58,13 +65,20 @@ class Desk:
 
     def __init__(self, recorder: Recorder) -> None:
         self.recorder = recorder
-        self.engine = Engine(recorder)
+        self.lost = threading.Event()
+        self.engine = Engine(recorder, cache_bytes=250, on_device_lost=self.lost.set)
         self.pool = ThreadPoolExecutor(16)
+
+    def cut(self, number: int, *asks: Ask, urgent: bool = True) -> Answer:
+        """Cut photo `number`, as its caller."""
+        return self.engine.segment(
+            photo(number), asks or [Ask(AUTO)], digest=str(number), urgent=urgent
+        )
 
     def call(self, number: int, *, urgent: bool = True) -> Future[Answer]:
         """Call, and return once the call is queued."""
         queued = self.engine._queue.qsize()
-        future = self.pool.submit(self.engine.segment, photo(number), AUTO, urgent=urgent)
+        future = self.pool.submit(self.cut, number, urgent=urgent)
         deadline = time.monotonic() + 5
         while self.engine._queue.qsize() == queued and not self.recorder.gate.is_set():
             assert time.monotonic() < deadline
@@ -75,7 +89,7 @@ class Desk:
         """Keep the device busy with photo 0 until the gate is opened."""
         self.recorder.entered.clear()
         self.recorder.gate.clear()
-        future = self.pool.submit(self.engine.segment, photo(0), AUTO, urgent=True)
+        future = self.pool.submit(self.cut, 0)
         assert self.recorder.entered.wait(5)
         return future
 
@@ -94,7 +108,7 @@ def desk(recorder: Recorder) -> Iterator[Desk]:
 
 
 def score(future: Future[Answer]) -> float:
-    return future.result(5).prediction.scores[0]
+    return future.result(5).predictions[0].scores[0]
 
 
 def test_a_photo_is_answered(desk: Desk) -> None:
@@ -107,7 +121,7 @@ def test_the_engine_has_its_segmenters_name(desk: Desk) -> None:
 
 def test_prompt_and_prior_reach_the_segmenter(desk: Desk, recorder: Recorder) -> None:
     prompt, prior = Prompt(points=((1, 1),)), np.ones((2, 2), np.float32)
-    desk.engine.segment(photo(1), prompt, prior, urgent=True)
+    desk.cut(1, Ask(prompt, prior))
     [question] = recorder.questions
     assert (question.embedding, question.prompt) == (1, prompt)
     assert question.prior is prior
@@ -156,10 +170,10 @@ def test_a_lone_call_does_not_wait_for_company(desk: Desk, recorder: Recorder) -
 def test_many_callers_at_once_each_get_their_own_answer(desk: Desk) -> None:
     with ThreadPoolExecutor(32) as callers:
         answers = callers.map(
-            lambda number: desk.engine.segment(photo(number), AUTO, urgent=number % 2 == 0),
+            lambda number: desk.cut(number, urgent=number % 2 == 0),
             range(250),
         )
-        assert [answer.prediction.scores[0] for answer in answers] == list(range(250))
+        assert [answer.predictions[0].scores[0] for answer in answers] == list(range(250))
 
 
 def test_the_devices_time_is_told(desk: Desk, recorder: Recorder) -> None:
@@ -256,5 +270,68 @@ def test_a_mask_is_passed_on_untouched(
     mask: FloatArray = np.random.default_rng(0).random((5, 4), np.float32)
     monkeypatch.setattr(recorder, "decode", lambda _: [Prediction(mask, (0.5, 0.4), ("thin",))])
     answer = desk.call(1).result(5)
-    assert answer.prediction.mask is mask
-    assert answer.prediction.reasons == ("thin",)
+    assert answer.predictions[0].mask is mask
+    assert answer.predictions[0].reasons == ("thin",)
+
+
+def test_a_second_click_costs_no_encode(desk: Desk, recorder: Recorder) -> None:
+    first, second = desk.cut(1), desk.cut(1, Ask(Prompt(points=((1, 1),))))
+    assert recorder.batches == [[1]]
+    assert first.encode_ms > 0
+    assert second.encode_ms == 0
+    assert second.predictions[0].scores == (1.0,)
+    assert (desk.engine.cache.hits, desk.engine.cache.misses) == (1, 1)
+
+
+def test_a_photo_twice_in_a_batch_is_encoded_once(desk: Desk, recorder: Recorder) -> None:
+    calls = [desk.occupy(), desk.call(1), desk.call(2), desk.call(1)]
+    recorder.gate.set()
+    assert [score(call) for call in calls] == [0, 1, 2, 1]
+    assert recorder.batches == [[0], [1, 2]]
+
+
+def test_the_cache_forgets_the_least_recently_used(desk: Desk, recorder: Recorder) -> None:
+    for number in (1, 2, 1, 3, 1, 2):  # room for two
+        desk.cut(number)
+    assert recorder.batches == [[1], [2], [3], [2]]
+    assert desk.engine.cache.nbytes == 200
+
+
+def test_several_asks_of_one_photo_are_answered_in_their_order(
+    desk: Desk, recorder: Recorder
+) -> None:
+    prompts = [Prompt(points=((x, 1),)) for x in range(3)]
+    answer = desk.cut(5, *map(Ask, prompts))
+    assert len(answer.predictions) == 3
+    assert [question.prompt for question in recorder.questions] == prompts
+
+
+def test_calls_with_different_numbers_of_asks_share_a_batch(desk: Desk, recorder: Recorder) -> None:
+    busy = desk.occupy()
+    three = desk.pool.submit(desk.cut, 1, *[Ask(AUTO)] * 3)
+    one = desk.call(2)
+    recorder.gate.set()
+    busy.result(5)
+    assert [item.scores for item in three.result(5).predictions] == [(1.0,)] * 3
+    assert [item.scores for item in one.result(5).predictions] == [(2.0,)]
+
+
+def test_an_embedding_that_fails_is_not_kept(
+    desk: Desk, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.cut(1)
+    with monkeypatch.context() as broken:
+        broken.setattr(recorder, "decode", raising(ValueError("corrupt")))
+        with pytest.raises(SegmenterFailed):
+            desk.cut(1)
+    desk.cut(1)
+    assert recorder.batches == [[1], [1]]
+
+
+def test_a_lost_device_is_reported_once_its_callers_know(
+    desk: Desk, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recorder, "encode", raising(DeviceLost("CUDA error")))
+    with pytest.raises(DeviceLost):
+        desk.cut(1)
+    assert desk.lost.wait(5)

@@ -17,7 +17,7 @@ from shared import errors
 from shared.errors import FieldProblem, InvalidRequest, NukkiError
 
 #: Raised where no caller waits for an answer.
-NOT_ANSWERED = {errors.LeaseLost, errors.ConfigError}
+NOT_ANSWERED = {errors.LeaseLost, errors.ConfigError, errors.CheckpointError}
 
 Raised = TypeVar("Raised", bound=Exception)
 

@@ -9,7 +9,12 @@ from shared.images.photo import UInt8Array
 from shared.job import Subject
 
 
-def measure(alpha: UInt8Array, scores: tuple[float, ...], reasons: tuple[str, ...]) -> Subject:
+def measure(
+    alpha: UInt8Array,
+    scores: tuple[float, ...] = (),
+    reasons: tuple[str, ...] = (),
+    stability: tuple[float, ...] = (),
+) -> Subject:
     """The subject's box and share of the photo, from its (H, W) uint8 alpha.
 
     Raises:
@@ -23,6 +28,7 @@ def measure(alpha: UInt8Array, scores: tuple[float, ...], reasons: tuple[str, ..
         box=(x, y, x + width, y + height),
         area=round(cv2.countNonZero(solid) / solid.size, 4),
         scores=tuple(round(score, 4) for score in scores),
+        stability=tuple(round(share, 4) for share in stability),
         needs_review=bool(reasons),
         reasons=reasons,
     )

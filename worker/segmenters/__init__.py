@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-
+from shared.checkpoints import Choice, resolve
 from shared.errors import ConfigError
 from shared.settings import Settings
 from worker.segmenters.grabcut import GrabCutSegmenter
@@ -12,21 +11,33 @@ from worker.segmenters.simulated import SimulatedSegmenter
 
 __all__ = ["Embedding", "Prediction", "Question", "Segmenter", "load"]
 
-_LOADERS: Mapping[str, Callable[[Settings], Segmenter]] = {
-    "grabcut": lambda _settings: GrabCutSegmenter(),
-    "simulated": lambda settings: SimulatedSegmenter(settings.simulated_seconds),
-}
-
 
 def load(settings: Settings) -> Segmenter:
-    """The segmenter that the settings name, its weights loaded.
+    """The segmenter that the settings mean, its weights loaded and warm.
 
     Raises:
-        ConfigError: no such model, or a checkpoint given to one that has no weights.
+        ConfigError: no such model, weights it cannot use, or a package it needs is not installed.
     """
-    loader = _LOADERS.get(settings.model)
-    if loader is None:
-        raise ConfigError(f"no such model: {settings.model} (there are {', '.join(_LOADERS)})")
-    if settings.checkpoint is not None:
-        raise ConfigError(f"{settings.model} has no weights, so it takes no checkpoint")
-    return loader(settings)
+    choice = resolve(settings)
+    if choice.model == "grabcut":
+        _require_weightless(choice)
+        return GrabCutSegmenter()
+    if choice.model == "simulated":
+        _require_weightless(choice)
+        return SimulatedSegmenter(settings.simulated_seconds)
+    return _load_sam(choice, settings)
+
+
+def _require_weightless(choice: Choice) -> None:
+    if choice.checkpoint is not None:
+        raise ConfigError(f"{choice.model} has no weights, so it takes no checkpoint")
+
+
+def _load_sam(choice: Choice, settings: Settings) -> Segmenter:
+    """Imported here and not above: torch is an extra, and takes seconds."""
+    extra = "sam" if choice.model.startswith("sam2") else "sam1"
+    try:
+        from worker.segmenters.sam_loader import load_sam
+    except ImportError as error:
+        raise ConfigError(f"{choice.model} needs pip install 'nukki[{extra}]': {error}") from error
+    return load_sam(choice, settings)

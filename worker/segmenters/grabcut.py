@@ -26,6 +26,7 @@ class GrabCutSegmenter:
     """
 
     name = "grabcut"
+    device = "cpu"
     max_batch = 1
 
     def encode(self, images: Sequence[UInt8Array]) -> list[View]:

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 from shared.images.photo import FloatArray, UInt8Array
 from shared.spec import Prompt
 
-#: Whatever a segmenter computes of a photo once and uses for every prompt on it.
+#: Whatever a segmenter computes of a photo once and uses for every prompt on it. It has `nbytes`.
 Embedding = Any
 
 
@@ -19,11 +19,14 @@ class Question:
         embedding: what `encode` gave for the photo.
         prompt: in pixels of the full-size photo.
         prior: (h, w) float32 in 0..1, the earlier mask that `prompt.mask` names, at any size.
+        prior_logits: (256, 256) float32, that answer's `Prediction.logits` by the same model; a
+            segmenter that knows logits prefers them to `prior`.
     """
 
     embedding: Embedding
     prompt: Prompt
     prior: FloatArray | None = None
+    prior_logits: FloatArray | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,14 +34,19 @@ class Prediction:
     """A segmenter's answer.
 
     Attributes:
-        mask: (h, w) float32 in 0..1, soft, the photo's aspect, at the segmenter's own size.
+        mask: (h, w) float32 in 0..1, soft, of the whole photo, at the segmenter's own size.
         scores: how good each candidate mask is thought to be, 0..1, the chosen one first.
         reasons: why a person should look at it; empty where none should.
+        logits: (256, 256) float32, the chosen mask as the model gave it, to store and to give back
+            as `Question.prior_logits`; None of a segmenter without logits.
+        stability: of each candidate in the order of `scores`, 0..1; empty where there are none.
     """
 
     mask: FloatArray
     scores: tuple[float, ...]
     reasons: tuple[str, ...] = ()
+    logits: FloatArray | None = None
+    stability: tuple[float, ...] = ()
 
 
 class Segmenter(Protocol):
@@ -48,6 +56,7 @@ class Segmenter(Protocol):
     """
 
     name: str
+    device: str
     max_batch: int
 
     def encode(self, images: Sequence[UInt8Array]) -> list[Embedding]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -12,18 +13,30 @@ from shared.images.photo import UInt8Array
 from worker.segmenters.protocol import Prediction, Question
 
 
+class Size(NamedTuple):
+    """All that it knows of a photo."""
+
+    width: int
+    height: int
+
+    @property
+    def nbytes(self) -> int:
+        return 16
+
+
 class SimulatedSegmenter:
     """Takes `seconds` a photo, and finds an ellipse in the middle of it."""
 
     name = "simulated"
+    device = "cpu"
     max_batch = 8
 
     def __init__(self, seconds: float = 0.0) -> None:
         self._seconds = seconds
 
-    def encode(self, images: Sequence[UInt8Array]) -> list[tuple[int, int]]:
+    def encode(self, images: Sequence[UInt8Array]) -> list[Size]:
         time.sleep(self._seconds * len(images))
-        return [(image.shape[1], image.shape[0]) for image in images]
+        return [Size(image.shape[1], image.shape[0]) for image in images]
 
     def decode(self, questions: Sequence[Question]) -> list[Prediction]:
         return [self._ellipse(*question.embedding) for question in questions]

@@ -1,0 +1,182 @@
+"""The command `nukki models`: the weights on this machine."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from shared.checkpoints import ModelsFolder
+    from shared.settings import Settings
+
+
+@click.group()
+def models() -> None:
+    """Fetch, list and check the models' weights."""
+
+
+def _dir_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    return click.option(
+        "--dir",
+        "directory",
+        type=click.Path(file_okay=False, path_type=Path),
+        help="The models folder.  [default: NUKKI_MODELS_DIR, else nukki-data/models]",
+    )(command)
+
+
+@contextmanager
+def _opened(directory: Path | None) -> Iterator[tuple[ModelsFolder, Settings]]:
+    """The models folder and the settings; what goes wrong with them is said in one line."""
+    from shared.checkpoints import ModelsFolder
+    from shared.errors import NukkiError
+    from shared.settings import Settings
+
+    try:
+        settings = Settings.load()
+        yield ModelsFolder(directory or settings.models_dir), settings
+    except NukkiError as error:
+        raise click.ClickException(str(error)) from error
+
+
+class _Bar:
+    """A progress bar on standard error that is not there until the length is known."""
+
+    def __init__(self, label: str, expected: int) -> None:
+        self._label, self._expected = label, expected
+        self._bar: Any = None
+        self._shown = ExitStack()
+
+    def __call__(self, done: int, total: int | None) -> None:
+        if self._bar is None or done < self._bar.pos:  # begun anew: so is the bar
+            self._shown.close()
+            self._bar = self._shown.enter_context(
+                click.progressbar(
+                    length=total or self._expected,
+                    label=self._label,
+                    file=sys.stderr,
+                )
+            )
+        self._bar.update(done - self._bar.pos)
+
+    def __enter__(self) -> _Bar:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._shown.close()
+
+
+@models.command()
+@click.argument("name")
+@click.option(
+    "--from", "source", metavar="SOURCE", help="https://…, s3://bucket/key or a path.  [Meta's own]"
+)
+@click.option(
+    "--sha256", metavar="HEX", help="The file's digest, for a model that has none pinned."
+)
+@_dir_option
+def pull(name: str, source: str | None, sha256: str | None, directory: Path | None) -> None:
+    """Bring the weights of model NAME, checked by their SHA-256.
+
+    A pull that broke off goes on where it was. `nukki models list` names the models.
+    """
+    from shared.checkpoints import find
+    from shared.checkpoints.pull import pull as bring
+
+    with _opened(directory) as (folder, settings):
+        model = find(name)
+        with _Bar(model.file, model.size) as bar:
+            pulled = bring(
+                model,
+                folder,
+                settings,
+                source=source,
+                sha256=sha256,
+                progress=bar,
+                say=lambda line: click.echo(line, err=True),
+            )
+    state = "pulled and verified" if pulled.fresh else "already there, and right"
+    click.echo(f"{pulled.path}  ({state}, SHA-256 {pulled.sha256})")
+
+
+@models.command("list")
+@_dir_option
+def list_(directory: Path | None) -> None:
+    """List the models, the best first, and what is here of each.
+
+    "verified" trusts the file's time; `nukki models verify` reads it all.
+    """
+    from shared.checkpoints import CATALOGUE
+
+    with _opened(directory) as (folder, _):
+        rows = [("model", "weights", "verified", "size", "digest")]
+        for model in CATALOGUE.values():
+            here = folder.has(model)
+            size = folder.weights(model).stat().st_size if here else model.size
+            known = "remembered" if folder.expected(model) else "none"
+            rows.append(
+                (
+                    model.name,
+                    "present" if here else "-",
+                    ("yes" if folder.is_verified(model) else "no") if here else "-",
+                    f"{size / 1e6:.0f} MB",
+                    "pinned" if model.sha256 else known,
+                )
+            )
+        present = folder.present()
+    for name, weights, verified, size_, digest in rows:
+        click.echo(f"{name:<24}{weights:<9}{verified:<10}{size_:>8}  {digest}")
+    chosen = present[0].name if present else "grabcut, which needs no weights"
+    click.echo(f"\nin {folder.path}; `nukki up` would serve {chosen}")
+
+
+@models.command()
+@click.argument("name", required=False)
+@_dir_option
+def verify(name: str | None, directory: Path | None) -> None:
+    """Read the weights of model NAME, or all that are here, and compare their SHA-256.
+
+    Exit status: 0 if all are right, else 1.
+    """
+    from shared.checkpoints import find
+    from shared.checkpoints.folder import Verdict
+
+    right = True
+    with _opened(directory) as (folder, _):
+        chosen = [find(name)] if name else folder.present()
+        if not chosen:
+            click.echo(f"no weights in {folder.path}")
+        for model in chosen:
+            verdict, digest = folder.verify(model)
+            right &= verdict is Verdict.OK
+            advice = {
+                Verdict.OK: "ok",
+                Verdict.WRONG: f"wrong: {digest}, not {folder.expected(model)}; "
+                f"`nukki models pull {model.name}` brings it anew",
+                Verdict.UNKNOWN: f"nothing to compare with: {digest}; "
+                f"`nukki models pull {model.name} --sha256 HEX` does",
+                Verdict.MISSING: f"not in {folder.path}; `nukki models pull {model.name}`",
+            }[verdict]
+            click.echo(f"{model.name}  {advice}")
+    if not right:
+        raise SystemExit(1)
+
+
+@models.command()
+@click.argument("name")
+@_dir_option
+def path(name: str, directory: Path | None) -> None:
+    """Print where the weights of model NAME are; exit 1 if they are not there."""
+    from shared.checkpoints import find
+
+    with _opened(directory) as (folder, _):
+        model = find(name)
+        if not folder.has(model):
+            raise click.ClickException(
+                f"{model.name} has no weights in {folder.path}: nukki models pull {model.name}"
+            )
+        click.echo(folder.weights(model).resolve())
