@@ -10,7 +10,7 @@ from pydantic_core import from_json, to_json
 from api import problems
 from api.intake import base_url, idempotency_key, image_part
 from api.keyring import SECURITY, tenant
-from api.problems import PROBLEM, STATUS_OF_CODE
+from api.problems import STATUS_OF_CODE, problem_responses
 from api.services import services
 from api.submission import Submission, submit
 from shared.errors import Busy, InvalidRequest, NoResult
@@ -25,7 +25,7 @@ blueprint = APIBlueprint(
     __name__,
     abp_security=SECURITY,
     abp_tags=[Tag(name="compatible calls", description="Earlier and other services' calls.")],
-    abp_responses=dict.fromkeys((401, 409, 413, 415, 422, 503, 504), PROBLEM),
+    abp_responses=problem_responses(401, 409, 413, 415, 422, 503, 504),
 )
 
 

@@ -9,7 +9,7 @@ from flask_openapi3 import APIBlueprint, Tag
 from pydantic import BaseModel, Field
 
 from api.keyring import SECURITY
-from api.problems import PROBLEM
+from api.problems import problem_responses
 from api.services import services
 from shared.errors import Unavailable
 
@@ -25,7 +25,7 @@ models_blueprint = APIBlueprint(
     url_prefix="/v1/models",
     abp_security=SECURITY,
     abp_tags=[Tag(name="models", description="What the workers serve.")],
-    abp_responses={401: PROBLEM, 503: PROBLEM},
+    abp_responses=problem_responses(401, 503),
 )
 
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from api.intake import REQUEST_BODY, REQUEST_HEADERS, idempotency_key, read_submission
 from api.keyring import SECURITY, tenant
-from api.problems import PROBLEM
+from api.problems import problem_responses
 from api.services import Services, services
 from api.submission import submit
 from shared.errors import NoResult, NotFinished, NotFound, StorageUnavailable
@@ -31,7 +31,7 @@ blueprint = APIBlueprint(
     url_prefix="/v1/jobs",
     abp_security=SECURITY,
     abp_tags=[Tag(name="jobs", description="Submit a photo, get a cutout.")],
-    abp_responses=dict.fromkeys((400, 401, 404, 409, 422, 503), PROBLEM),
+    abp_responses=problem_responses(400, 401, 404, 409, 422, 503),
 )
 
 
@@ -73,7 +73,7 @@ class JobPage(BaseModel):
     "JSON), or is named by exactly one of `url`, `upload`, `job`, `render` in a JSON body. "
     "`Prefer: wait=N` (at most 60) answers 200 when the job finishes in time; it is a wish, and "
     "a busy server answers 202 at once. `Idempotency-Key` makes a repeated request safe.",
-    responses={200: JobView, 202: JobView, 413: PROBLEM, 415: PROBLEM},
+    responses={200: JobView, 202: JobView, **problem_responses(413, 415)},
     openapi_extensions={"requestBody": REQUEST_BODY, "parameters": REQUEST_HEADERS},
 )
 def create() -> Response:

@@ -71,10 +71,16 @@ class Problem(BaseModel):
     errors: list[FieldError] = []
 
 
-#: A problem as OpenAPI has it, among a call's responses.
-PROBLEM: dict[str, Any] = {
-    "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
-}
+def problem_responses(*statuses: int) -> dict[Any, Any]:
+    """A call's problems as OpenAPI has them."""
+    schema = {"$ref": "#/components/schemas/Problem"}
+    return {
+        status: {
+            "description": HTTPStatus(status).phrase,
+            "content": {"application/problem+json": {"schema": schema}},
+        }
+        for status in statuses
+    }
 
 
 def problem(status: int, code: str, detail: str, fields: tuple[FieldProblem, ...] = ()) -> Response:
@@ -109,6 +115,8 @@ def invalid(error: ValidationError, prefix: str = "") -> InvalidRequest:
         path = [prefix] if prefix else []
         path += [str(part) for part in item["loc"]]
         message = item["msg"].removeprefix("Value error, ")
+        if item["type"] == "extra_forbidden":
+            message = "there is no such field"
         if own := _OWN_FIELD.match(message):
             path.append(own[1])
             message = own[2]

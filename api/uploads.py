@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from api.intake import base_url
 from api.keyring import SECURITY, tenant
-from api.problems import PROBLEM
+from api.problems import problem_responses
 from api.services import services
 from shared.errors import ImageTooLarge, InvalidRequest
 from shared.job import new_id
@@ -23,7 +23,7 @@ blueprint = APIBlueprint(
     url_prefix="/v1/uploads",
     abp_security=SECURITY,
     abp_tags=[Tag(name="uploads", description="Put a large photo straight into the storage.")],
-    abp_responses=dict.fromkeys((400, 401, 413, 422, 503), PROBLEM),
+    abp_responses=problem_responses(400, 401, 413, 422, 503),
 )
 #: Signed addresses of our own, for the local folder; they need no API key.
 content_blueprint = APIBlueprint(

@@ -14,6 +14,7 @@ import click
 from nukki.client import Client
 from nukki.errors import ApiError, ConnectionFailed, JobFailed, NukkiError, WaitTimeout
 from nukki.models_command import models
+from nukki.precision_command import precision
 
 #: Exit statuses of `nukki cut`; 2 is a wrong command line, as everywhere.
 FAILED, REFUSED, UNREACHABLE = 1, 3, 4
@@ -26,11 +27,18 @@ def main() -> None:
 
 
 main.add_command(models)
+main.add_command(precision)
 
 
 @main.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="Where the API listens.")
-@click.option("--port", default=8000, show_default=True, help="Its port; 0 for any free one.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8000,
+    show_default=True,
+    help="Its port; 0 for any free one.",
+)
 @click.option(
     "--data",
     type=click.Path(file_okay=False, path_type=Path),
@@ -135,14 +143,16 @@ def _server_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--point", "points", type=_PointType(), multiple=True, help="A click; ,0: not this.")
 @click.option("--box", type=_BoxType(), help="Around the subject.")
 @click.option(
-    "-o", "--output", type=click.Path(path_type=Path), help="Where to; - for standard output."
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    help="Where to; - for standard output.  [default: PHOTO-cut beside the photo]",
 )
 @click.option(
     "--format",
     "file_format",
     type=click.Choice(["png", "webp", "jpeg"]),
-    default="png",
-    show_default=True,
+    help="[default: as the output's name says, else png]",
 )
 @click.option("--background", help="A colour such as #ffffff.  [default: transparent]")
 @click.option("--mask", is_flag=True, help="Write the mask alone.")
@@ -153,7 +163,7 @@ def cut(
     points: tuple[tuple[float, float, int], ...],
     box: tuple[float, float, float, float] | None,
     output: Path | None,
-    file_format: str,
+    file_format: str | None,
     background: str | None,
     mask: bool,
     timeout: float,
@@ -162,10 +172,16 @@ def cut(
 ) -> None:
     """Cut one PHOTO out, by a running server.
 
-    Exit status: 0 done, 1 the job failed, 2 wrong command line, 3 the server refused, 4 no server.
+    Exit status: 0 done, 1 the job failed or took too long, 2 wrong command line, 3 the server
+    refused, 4 no server.
     """
-    target = output or photo.with_name(f"{photo.stem}-cut.{file_format}")
-    wanted: dict[str, str] = {"type": "mask" if mask else "cutout", "format": file_format}
+    chosen = _format_of(output, file_format)
+    target = output or photo.with_name(f"{photo.stem}-cut.{chosen}")
+    if str(target) != "-" and not target.parent.is_dir():
+        raise click.BadParameter(f"there is no folder {target.parent}", param_hint="-o")
+    if not server.startswith(("http://", "https://")):
+        raise click.BadParameter(f"{server!r} is not http://… or https://…", param_hint="--server")
+    wanted: dict[str, str] = {"type": "mask" if mask else "cutout", "format": chosen}
     if background:
         wanted["background"] = background
     try:
@@ -196,6 +212,15 @@ def cut(
     )
 
 
+def _format_of(output: Path | None, given: str | None) -> str:
+    """The format wanted; a name that says another is a mistake."""
+    suffix = "" if output is None else output.suffix.lower().removeprefix(".")
+    named = {"png": "png", "webp": "webp", "jpg": "jpeg", "jpeg": "jpeg"}.get(suffix)
+    if given and named and given != named:
+        raise click.BadParameter(f"{output} is not a name for {given}", param_hint="--format")
+    return given or named or "png"
+
+
 def _status(error: NukkiError) -> int:
     match error:
         case JobFailed() | WaitTimeout():
@@ -220,8 +245,16 @@ def _status(error: NukkiError) -> int:
 def demo(output: Path) -> None:
     """Start everything, cut a sample photo four ways, stop everything."""
     from nukki.demo import run
+    from shared.errors import NukkiError as ServerError
 
-    raise SystemExit(run(output))
+    signal.signal(signal.SIGTERM, _interrupt)  # so that its folder goes with it
+    try:
+        status = run(output)
+    except (ServerError, NukkiError) as error:
+        raise click.ClickException(str(error)) from error
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+    raise SystemExit(status)
 
 
 @main.command(context_settings={"ignore_unknown_options": True}, add_help_option=False)

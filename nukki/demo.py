@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.server
 import json
+import os
 import queue
 import tempfile
 import threading
@@ -70,6 +71,7 @@ class Receiver:
 
 def run(output: Path) -> int:
     """Run it; the PNGs go to `output`. Returns the exit status."""
+    _forget_settings()
     photo = (resources.files("nukki") / "samples" / _PHOTO).read_bytes()
     output.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="nukki-demo-") as data:
@@ -82,8 +84,15 @@ def run(output: Path) -> int:
                 receiver.close()
     click.echo()
     _print_table(rows)
-    click.echo("\nAll stopped. `make up` runs it to stay.")
+    click.echo("\nThe webhook's signature was checked. All stopped. `make up` runs it to stay.")
     return 0 if all(row["status"] == "succeeded" for row in rows) else 1
+
+
+def _forget_settings() -> None:
+    """The demo shows the defaults, whatever this shell is set up for."""
+    for name in list(os.environ):
+        if name.startswith(("NUKKI_", "S3_")) or name == "REDIS_URL":
+            del os.environ[name]
 
 
 def _jobs(client: Client, photo: bytes, receiver: Receiver, output: Path) -> list[dict[str, str]]:
@@ -109,6 +118,7 @@ def _save(client: Client, job: Job, name: str, output: Path) -> dict[str, str]:
         "prompt": name,
         "status": job.status,
         **{stage: f"{timings[stage]:.0f}" for stage in shown},
+        "review": ", ".join(job.data["subject"]["reasons"]) or "-",
         "file": str(path),
     }
 

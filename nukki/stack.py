@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -56,6 +57,7 @@ class Stack:
     overrides: Mapping[str, str] = field(default_factory=dict)
     say: Callable[[str], None] = print
     _children: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict, init=False)
+    _logged: dict[str, int] = field(default_factory=dict, init=False)
     _lock: IO[str] | None = field(default=None, init=False)
 
     @property
@@ -145,8 +147,7 @@ class Stack:
             raise ConfigError(f"cannot use {self.data}: {error.strerror}") from error
         self._take_lock()
         self.port = self.port or redis_server.free_port()
-        if _is_taken(self.host, self.port):
-            raise ConfigError(f"port {self.port} is taken; choose another with --port")
+        _require_free(self.host, self.port)
 
     def _take_lock(self) -> None:
         """Held by this process and by its Redis, so that neither can be there twice."""
@@ -201,6 +202,7 @@ class Stack:
         if path.exists() and path.stat().st_size > _LOG_LIMIT:
             path.replace(path.with_suffix(".log.1"))
         with path.open("ab") as output:
+            self._logged[name] = output.tell()  # what was there is an earlier run's
             self._children[name] = processes.spawn(
                 argv, env=env, output=output, pass_fds=pass_fds or []
             )
@@ -231,7 +233,8 @@ class Stack:
         raise ServiceDied(f"not ready after {_READY_PATIENCE:.0f} s; see {self.data / 'logs'}")
 
     def _last_words(self, name: str) -> str:
-        lines = (self.data / "logs" / f"{name}.log").read_text(errors="replace").splitlines()[-8:]
+        text = (self.data / "logs" / f"{name}.log").read_bytes()[self._logged.get(name, 0) :]
+        lines = text.decode(errors="replace").splitlines()[-8:]
         return ":\n  " + "\n  ".join(lines) if lines else ""
 
 
@@ -242,15 +245,17 @@ def _served(env: Mapping[str, str]) -> str:
     return "; ".join(f"{item.model} on {item.device}, {item.threads} threads" for item in present)
 
 
-def _is_taken(host: str, port: int) -> bool:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError:
-            return True
-    return False
+def _require_free(host: str, port: int) -> None:
+    """Raise ConfigError unless the API can listen there."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(found[0]) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(found[4])
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise ConfigError(f"port {port} is taken; choose another with --port") from error
+        raise ConfigError(f"cannot listen on {host}:{port}: {error.strerror}") from error
 
 
 @contextlib.contextmanager

@@ -172,7 +172,7 @@ class SegmentationError(NukkiError):
 
 
 class SubjectNotFound(SegmentationError):
-    """No subject was found where the prompt points."""
+    """No subject was found."""
 
     code = "subject_not_found"
 

@@ -194,7 +194,7 @@ class Settings(BaseSettings):
             return cls(**overrides)  # type: ignore[arg-type]  # pydantic validates them
         except ValidationError as error:
             problems = "; ".join(
-                f"{'.'.join(map(str, item['loc']))}: {item['msg']}"
+                f"{_named(item['loc'])}: {item['msg']}"
                 for item in error.errors(include_input=False, include_url=False)
             )
             raise ConfigError(f"the configuration is not valid: {problems}") from None
@@ -207,10 +207,19 @@ def _require_known(environment: Mapping[str, str]) -> None:
     unknown = sorted(
         name
         for name in environment
-        if name.startswith("NUKKI_") and not name.startswith("NUKKI_TEST_") and name not in known
+        if name.startswith(("NUKKI_", "S3_"))
+        and not name.startswith("NUKKI_TEST_")
+        and name not in known
     )
     if unknown:
         raise ConfigError(f"there is no such setting: {', '.join(unknown)}")
+
+
+def _named(place: tuple[int | str, ...]) -> str:
+    """Where an error is, by the variable that people set."""
+    field = Settings.model_fields.get(str(place[0])) if place else None
+    first = str(place[0]) if field is None else variable(str(place[0]), field)
+    return ".".join([first, *map(str, place[1:])])
 
 
 def is_loopback(host: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 
@@ -14,6 +15,7 @@ from pydantic import (
     Field,
     FiniteFloat,
     StringConstraints,
+    WithJsonSchema,
     field_serializer,
     model_validator,
 )
@@ -105,14 +107,17 @@ class OutputFormat(StrEnum):
         return f"image/{self.value}"
 
 
+_COLOUR = r"^(transparent|#[0-9a-fA-F]{6})$"
+
+
 def _colour(value: str) -> str:
+    if not re.match(_COLOUR, value):
+        raise ValueError("must be a colour such as #ffffff, or transparent")
     return value.lower()
 
 
 Colour = Annotated[
-    str,
-    StringConstraints(pattern=r"^(transparent|#[0-9a-fA-F]{6})$"),
-    AfterValidator(_colour),
+    str, AfterValidator(_colour), WithJsonSchema({"type": "string", "pattern": _COLOUR})
 ]
 
 

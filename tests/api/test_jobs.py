@@ -801,7 +801,8 @@ class TestErase:
 class TestView:
     #: DESIGN section 7; `batch` and `compliance` come with their issues.
     FIELDS = (
-        "id status created_at started_at finished_at model prompt output metadata attempts "
+        "id status created_at started_at finished_at model prompt objects output metadata "
+        "attempts "
         "warnings error queue_position result mask subject timings_ms"
     )
 
@@ -809,7 +810,13 @@ class TestView:
         view = submit(client, sample, job={"prompt": {"points": [[3, 4]]}}).json
         assert set(view) == set(self.FIELDS.split())
         assert view["prompt"] == {"points": [[3, 4]], "labels": [], "box": None, "mask": None}
-        assert view["output"] == {"type": "cutout", "format": "png", "background": "transparent"}
+        assert view["objects"] == []
+        assert view["output"] == {
+            "type": "cutout",
+            "format": "png",
+            "background": "transparent",
+            "clean": True,
+        }
         assert view["attempts"] == 0
         assert view["metadata"] == {}
         assert view["warnings"] == []
@@ -850,6 +857,7 @@ class TestView:
             "box": [1, 2, 3, 4],
             "area": 0.5,
             "scores": [1.0],
+            "stability": [],
             "needs_review": False,
             "reasons": [],
         }

@@ -9,7 +9,7 @@ import pytest
 from shared.errors import ImageInvalid
 from shared.images.photo import FloatArray, Photo
 from shared.spec import Prompt
-from worker.compositing.cleaning import SMALLEST, cleaned
+from worker.compositing.cleaning import SMALLEST_HOLE, SMALLEST_ISLAND, cleaned
 from worker.cut import Cut, Earlier, finished, read_logits, write_logits
 from worker.segmenters import Prediction
 
@@ -63,8 +63,7 @@ class TestCleaning:
         assert np.array_equal(cleaned(mask), mask)
 
     def test_the_limit_is_a_share_of_the_mask(self) -> None:
-        limit = SMALLEST * SIDE * SIDE
-        assert 4 < limit < 400
+        assert 4 < SMALLEST_ISLAND * SIDE * SIDE < SMALLEST_HOLE * SIDE * SIDE < 400
 
 
 def test_clicks_are_found_in_the_mask_whatever_its_size() -> None:

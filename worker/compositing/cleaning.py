@@ -10,15 +10,17 @@ from numpy.typing import NDArray
 
 from shared.images.photo import FloatArray, UInt8Array
 
-#: Of the mask's area: smaller islands and holes are a model's noise, not a subject's shape.
-SMALLEST = 0.0002
+#: Shares of the mask's area below which an island or a hole is noise, not a subject's shape. Holes
+#: are more often a highlight or an eye than a window: on thirteen photos filling them up to 0.0015
+#: moves the mean IoU by less than 0.0005, for the worse only where a basket is seen through.
+SMALLEST_ISLAND, SMALLEST_HOLE = 0.0002, 0.0015
 
 Spot = tuple[int, int]
 BoolArray = NDArray[np.bool_]
 
 
 def cleaned(mask: FloatArray, kept: Sequence[Spot] = (), open_: Sequence[Spot] = ()) -> FloatArray:
-    """A soft (h, w) mask in 0..1 without islands and holes below `SMALLEST` of its area.
+    """A soft (h, w) mask in 0..1 without islands and holes too small to be meant.
 
     Args:
         mask: the mask.
@@ -26,9 +28,8 @@ def cleaned(mask: FloatArray, kept: Sequence[Spot] = (), open_: Sequence[Spot] =
         open_: pixels whose hole stays: clicks on the background.
     """
     solid = mask > 0.5
-    limit = SMALLEST * mask.size
-    islands = _small(solid, limit, kept)
-    holes = _small(~solid, limit, open_)
+    islands = _small(solid, SMALLEST_ISLAND * mask.size, kept)
+    holes = _small(~solid, SMALLEST_HOLE * mask.size, open_)
     if not islands.any() and not holes.any():
         return mask
     # With a margin: a speck's soft surroundings go with it, but never the rest of the subject.

@@ -35,9 +35,8 @@ def _require_weightless(choice: Choice) -> None:
 
 def _load_sam(choice: Choice, settings: Settings) -> Segmenter:
     """Imported here and not above: torch is an extra, and takes seconds."""
-    extra = "sam" if choice.model.startswith("sam2") else "sam1"
     try:
         from worker.segmenters.sam_loader import load_sam
     except ImportError as error:
-        raise ConfigError(f"{choice.model} needs pip install 'nukki[{extra}]': {error}") from error
+        raise ConfigError(f"{choice.model} needs torch: pip install 'nukki[sam]'") from error
     return load_sam(choice, settings)

@@ -64,11 +64,14 @@ class Placement:
     def dtype(self) -> torch.dtype:
         return _DTYPES[self.precision]
 
-    def place(self, model: nn.Module) -> None:
-        """Move the model here, in place: its weights are held once, in the precision."""
+    def place(self, model: nn.Module, exact: nn.Module) -> None:
+        """Move the model here, in place: its weights are held once, in the precision.
+
+        `exact`, a part of it, stays FP32.
+        """
         model.eval().requires_grad_(False).to(self.device)
         if self.precision is not Precision.FP32:
-            for module in model.modules():
+            for module in set(model.modules()) - set(exact.modules()):
                 if isinstance(module, _PRODUCTS):
                     module.to(self.dtype)
 

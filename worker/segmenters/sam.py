@@ -75,7 +75,7 @@ class SamSegmenter(ABC):
         self.max_batch = max_batch or MAX_BATCH.get(placement.device.type, 1)
         self.placement = placement
         self._model = model
-        placement.place(model)
+        placement.place(model, exact=self._prompt_encoder)
 
     def encode(self, images: Sequence[UInt8Array]) -> list[Features]:
         """Embed photos, each (H, W, 3) uint8 RGB, in one forward.
@@ -128,6 +128,11 @@ class SamSegmenter(ABC):
         for answer in found.values():
             answer.require_finite()
         return [found[index] for index in range(len(items))]
+
+    @property
+    def weight_bytes(self) -> int:
+        """Of the weights held."""
+        return sum(weight.nbytes for weight in self._model.parameters())
 
     def warm_up(self, batches: Sequence[int] = (1,)) -> None:
         """Run each batch size once, so that the first job does not pay for kernels and memory."""
@@ -193,6 +198,11 @@ class SamSegmenter(ABC):
         """(B, C, h, w) and (B, C) from the device, prompt by prompt."""
         pairs = zip(logits.float().cpu().numpy(), ious.float().cpu().numpy(), strict=True)
         return [Candidates(one.copy(), scores.copy()) for one, scores in pairs]
+
+    @property
+    @abstractmethod
+    def _prompt_encoder(self) -> Any:
+        """The model's, kept in FP32: see `prompts.embed`."""
 
     @property
     @abstractmethod

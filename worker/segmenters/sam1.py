@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -52,6 +53,10 @@ class Sam1Segmenter(SamSegmenter):
         return cls(name, model, placement or Placement.choose(), max_batch)
 
     @property
+    def _prompt_encoder(self) -> Any:
+        return self._model.prompt_encoder
+
+    @property
     def _side(self) -> int:
         return int(self._model.image_encoder.img_size)
 
@@ -66,9 +71,8 @@ class Sam1Segmenter(SamSegmenter):
     def _decode(self, items: Sequence[Item], *, multimask: bool) -> list[Candidates]:
         model, device = self._model, self.placement.device
         with self.placement.computing():
-            encoder = model.prompt_encoder
             tokens = [item.tokens for item in items]
-            sparse, dense, positions = prompts.embed(encoder, tokens, device)
+            sparse, dense, positions = prompts.embed(self._prompt_encoder, tokens, device)
             coarse = stacked([item.features.coarse for item in items], device)
             # The decoder repeats one photo for all prompts and adds the dense embeddings. With no
             # photo, and each prompt's own photo in its dense embeddings, the sums are the same.

@@ -64,6 +64,10 @@ class Sam2Segmenter(SamSegmenter):
         return cls(name, model, placement or Placement.choose(), max_batch)
 
     @property
+    def _prompt_encoder(self) -> Any:
+        return self._model.sam_prompt_encoder
+
+    @property
     def _side(self) -> int:
         return int(self._model.image_size)
 
@@ -80,9 +84,8 @@ class Sam2Segmenter(SamSegmenter):
         model, device = self._model, self.placement.device
         features = [item.features for item in items]
         with self.placement.computing():
-            encoder = model.sam_prompt_encoder
             tokens = [item.tokens for item in items]
-            sparse, dense, positions = prompts.embed(encoder, tokens, device)
+            sparse, dense, positions = prompts.embed(self._prompt_encoder, tokens, device)
             fine = zip(*(photo.fine for photo in features), strict=True)
             logits, ious, _, _ = model.sam_mask_decoder(
                 image_embeddings=stacked([photo.coarse for photo in features], device),

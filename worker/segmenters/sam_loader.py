@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from shared.checkpoints import Choice
 from shared.errors import ConfigError
@@ -12,29 +12,44 @@ from worker.segmenters.precision import Placement
 from worker.segmenters.protocol import Segmenter
 from worker.segmenters.sam import SamSegmenter
 
+if TYPE_CHECKING:
+    from worker.segmenters.sam1 import Sam1Segmenter
+    from worker.segmenters.sam2 import Sam2Segmenter
+
 
 def load_sam(choice: Choice, settings: Settings) -> Segmenter:
     """The model, warmed up for every batch size.
 
     Raises:
-        ConfigError: the checkpoint is missing or is not this model's, or the precision or the
-            device cannot be had.
-        ImportError: its package is not installed.
+        ConfigError: the checkpoint is missing or is not this model's, its package is not
+            installed, or the precision or the device cannot be had.
     """
-    if choice.checkpoint is None:
-        raise ConfigError(f"{choice.model} needs its weights: nukki models pull {choice.model}")
-    placement = Placement.choose(precision=settings.precision)
-    model = _load(choice.model, choice.checkpoint, placement)
+    model = open_sam(choice, Placement.choose(precision=settings.precision))
     model.warm_up(range(1, model.max_batch + 1))
     return AutoSegmenter(model)
 
 
-def _load(name: str, checkpoint: Path, placement: Placement) -> SamSegmenter:
-    # Each generation is a package of its own, and neither needs the other's.
-    if name.startswith("sam2"):
-        from worker.segmenters.sam2 import Sam2Segmenter
+def open_sam(choice: Choice, placement: Placement) -> SamSegmenter:
+    """The bare model, cold.
 
-        return Sam2Segmenter.load(name, checkpoint, placement)
-    from worker.segmenters.sam1 import Sam1Segmenter
+    Raises:
+        ConfigError: as `load_sam`.
+    """
+    if choice.checkpoint is None:
+        raise ConfigError(f"{choice.model} needs its weights: nukki models pull {choice.model}")
+    kind = _kind(choice.model)
+    return kind.load(choice.model, choice.checkpoint, placement)
 
-    return Sam1Segmenter.load(name, checkpoint, placement)
+
+def _kind(name: str) -> type[Sam2Segmenter] | type[Sam1Segmenter]:
+    """Each generation is a package of its own, and neither needs the other's."""
+    extra = "sam" if name.startswith("sam2") else "sam1"
+    try:
+        if extra == "sam":
+            from worker.segmenters.sam2 import Sam2Segmenter
+
+            return Sam2Segmenter
+        from worker.segmenters.sam1 import Sam1Segmenter
+    except (ImportError, RuntimeError) as error:  # torchvision beside another torch: the latter
+        raise ConfigError(f"{name} needs pip install 'nukki[{extra}]': {error}") from error
+    return Sam1Segmenter

@@ -1,0 +1,96 @@
+"""`nukki precision`: FP16, bf16 and FP32 of one model beside each other, on your own photos."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("photos", type=click.Path(exists=True, path_type=Path))
+@click.option("--model", help="Which model.  [default: the best pulled]")
+@click.option(
+    "--checkpoint",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Its weights.  [default: those in the models folder]",
+)
+@click.option("--point", "points", multiple=True, help="X,Y on the subject.  [default: the middle]")
+@click.option("--json", "target", type=click.Path(path_type=Path), help="Write the table here too.")
+def precision(
+    photos: Path,
+    model: str | None,
+    checkpoint: Path | None,
+    points: tuple[str, ...],
+    target: Path | None,
+) -> None:
+    """Compare a model's number formats on PHOTOS, a file or a folder."""
+    from concurrent.futures import ProcessPoolExecutor
+    from multiprocessing import get_context
+
+    from shared.checkpoints import resolve
+    from shared.errors import NukkiError
+    from shared.settings import Settings
+
+    named = {"model": model, "checkpoint": checkpoint}
+    try:
+        choice = resolve(Settings.load(**{name: value for name, value in named.items() if value}))
+        if choice.checkpoint is None:
+            raise click.ClickException(f"{choice.model} has no weights to compare")
+        from worker.comparison import beside, measure
+        from worker.segmenters.precision import Precision
+
+        paths = _photos(photos)
+        clicks = [_point(text) for text in points]
+        measured = []
+        for item in (Precision.FP32, Precision.BF16, Precision.FP16):
+            # A process each, so that each has a peak of its own.
+            with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as alone:
+                measured.append(alone.submit(measure, choice, item, paths, clicks).result())
+    except NukkiError as error:
+        raise click.ClickException(str(error)) from error
+    except ImportError as error:
+        raise click.ClickException(f"needs pip install 'nukki[sam]': {error}") from error
+    rows = [beside(item, measured[0]).as_json() for item in measured]
+    click.echo(f"{choice.model} on {len(paths)} photo(s), beside FP32")
+    _print(rows)
+    if target is not None:
+        target.write_text(json.dumps({"model": choice.model, "rows": rows}, indent=1) + "\n")
+
+
+def _photos(path: Path) -> list[Path]:
+    """The photo, or those of a folder by name; other files there are passed over, and named."""
+    from shared.errors import ImageError
+    from shared.images import probe
+
+    if path.is_file():
+        return [path]
+    found = []
+    for item in sorted(path.iterdir()):
+        if not item.is_file():
+            continue
+        try:
+            with item.open("rb") as file:
+                probe(file)
+        except ImageError as error:
+            click.echo(f"passed over {item.name}: {error}", err=True)
+        else:
+            found.append(item)
+    if not found:
+        raise click.ClickException(f"there is no photo in {path}")
+    return found
+
+
+def _point(text: str) -> tuple[int, int]:
+    x, comma, y = text.partition(",")
+    if not comma or not x.isdigit() or not y.isdigit():
+        raise click.BadParameter(f"{text!r} is not X,Y", param_hint="--point")
+    return int(x), int(y)
+
+
+def _print(rows: list[dict[str, object]]) -> None:
+    widths = {name: max(len(name), *(len(str(row[name])) for row in rows)) for name in rows[0]}
+    click.echo("  ".join(name.rjust(width) for name, width in widths.items()))
+    for row in rows:
+        click.echo("  ".join(str(row[name]).rjust(width) for name, width in widths.items()))

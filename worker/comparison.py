@@ -1,0 +1,129 @@
+"""One model in several number formats, on real photos: how far its masks and its costs differ."""
+
+from __future__ import annotations
+
+import resource
+import statistics
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from shared.checkpoints import Choice
+from shared.errors import ConfigError
+from shared.images import decode
+from shared.images.photo import FloatArray
+from shared.spec import Prompt
+from worker.segmenters.precision import Placement, Precision
+from worker.segmenters.protocol import Question
+from worker.segmenters.sam_loader import open_sam
+
+#: Later runs of one photo, of which the median is told; the first pays for first-time work.
+_RUNS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A model in one format.
+
+    Attributes:
+        precision: the format.
+        logits: (256, 256) float32 a photo, of the first candidate mask.
+        encode_ms: median of a photo's encoding.
+        decode_ms: median of a prompt's decoding.
+        weights_mb: of the model's weights.
+        peak_mb: the process's peak memory; on CUDA the device's.
+    """
+
+    precision: Precision
+    logits: tuple[FloatArray, ...]
+    encode_ms: float
+    decode_ms: float
+    weights_mb: float
+    peak_mb: float
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A format beside FP32: IoU of the masks, mean and least; the largest logit difference."""
+
+    precision: str
+    mask_iou: float
+    least_iou: float
+    max_logit_difference: float
+    encode_ms: float
+    decode_ms: float
+    weights_mb: float
+    peak_mb: float
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def measure(
+    choice: Choice, precision: Precision, photos: Sequence[Path], points: Sequence[tuple[int, int]]
+) -> Measured:
+    """Run the photos, each clicked at `points`, or in its middle where there are none.
+
+    For a process of its own: the peak of memory is the process's.
+
+    Raises:
+        ConfigError: the weights, the precision or the device cannot be had.
+        ImageError: a photo cannot be read.
+    """
+    segmenter = open_sam(choice, Placement.choose(precision=precision))
+    on_cuda = segmenter.placement.device.type == "cuda"
+    logits, encoding, decoding = [], [], []
+    for path in photos:
+        photo = decode(path.read_bytes())
+        clicks = tuple(points) or ((photo.width // 2, photo.height // 2),)
+        prompt = Prompt(points=clicks)
+        if misfit := prompt.misfit(photo.width, photo.height):
+            raise ConfigError("{}: {}: {}".format(path, *misfit))
+        for run in range(_RUNS + 1):
+            begun = time.perf_counter()
+            [embedding] = segmenter.encode([photo.rgb])
+            encoded = time.perf_counter()
+            [answer] = segmenter.candidates([Question(embedding, prompt)])
+            decoded = time.perf_counter()
+            if run:
+                encoding.append((encoded - begun) * 1000)
+                decoding.append((decoded - encoded) * 1000)
+        logits.append(np.asarray(answer.logits[0], np.float32))
+    peak = torch.cuda.max_memory_allocated() if on_cuda else _peak_rss()
+    return Measured(
+        precision=precision,
+        logits=tuple(logits),
+        encode_ms=statistics.median(encoding),
+        decode_ms=statistics.median(decoding),
+        weights_mb=segmenter.weight_bytes / 1e6,
+        peak_mb=peak / 1e6,
+    )
+
+
+def beside(measured: Measured, reference: Measured) -> Row:
+    """How a format differs from the reference."""
+    ious, differences = [], []
+    for found, wanted in zip(measured.logits, reference.logits, strict=True):
+        one, other = found > 0, wanted > 0
+        union = int((one | other).sum())
+        ious.append(float((one & other).sum()) / union if union else 1.0)
+        differences.append(float(np.abs(found - wanted).max()))
+    return Row(
+        precision=measured.precision.value,
+        mask_iou=round(statistics.mean(ious), 5),
+        least_iou=round(min(ious), 5),
+        max_logit_difference=round(max(differences), 4),
+        encode_ms=round(measured.encode_ms, 1),
+        decode_ms=round(measured.decode_ms, 1),
+        weights_mb=round(measured.weights_mb, 1),
+        peak_mb=round(measured.peak_mb, 1),
+    )
+
+
+def _peak_rss() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024.0  # KiB, on Linux
