@@ -187,7 +187,12 @@ def test_everything_asked_for_arrives(place: Place, sample: bytes) -> None:
     assert job.data["prompt"]["points"] == [[300, 200], [10, 10]]
     assert job.data["prompt"]["labels"] == [1, 0]
     assert job.data["prompt"]["box"] == [100, 50, 500, 350]
-    assert job.data["output"] == {"type": "cutout", "format": "webp", "background": "#ffffff"}
+    assert job.data["output"] == {
+        "type": "cutout",
+        "format": "webp",
+        "background": "#ffffff",
+        "clean": True,
+    }
     assert job.data["metadata"] == {"sku": "누끼-1"}
 
 
@@ -599,8 +604,16 @@ def test_cut_exits_1_when_the_job_takes_too_long(cut: Cut, place: Place) -> None
     assert "still queued" in result.stderr
 
 
-def test_cut_exits_1_when_the_result_cannot_be_written(cut: Cut) -> None:
+def test_cut_exits_2_before_asking_where_nothing_can_be_written(place: Place, cut: Cut) -> None:
     result = cut("photo.png", "-o", "no-such-folder/cut.png")
+    assert result.exit_code == 2
+    assert "no folder no-such-folder" in result.stderr
+    assert list(place.client.jobs()) == []
+
+
+def test_cut_exits_1_when_the_result_cannot_be_written(cut: Cut, tmp_path: Path) -> None:
+    (tmp_path / "cut.png").mkdir()
+    result = cut("photo.png", "-o", "cut.png")
     assert result.exit_code == 1
     assert "cannot write" in result.stderr
 
@@ -657,7 +670,37 @@ def test_cut_exits_4_without_a_server(cut: Cut, monkeypatch: pytest.MonkeyPatch)
     assert "no answer from 127.0.0.1" in result.stderr
 
 
-@pytest.mark.parametrize("server", ["nukki.test", "ftp://nukki.test", "http://[", "http://:x"])
+@pytest.mark.parametrize("server", ["nukki.test", "ftp://nukki.test"])
+def test_cut_exits_2_for_an_address_that_is_not_http(cut: Cut, server: str) -> None:
+    result = cut("photo.png", server=server)
+    assert result.exit_code == 2
+    assert "is not http://" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "written"),
+    [
+        (["-o", "cup.jpg", "--background", "#ffffff"], b"\xff\xd8"),
+        (["-o", "cup.webp"], b"RIFF"),
+        (["-o", "cup.png"], b"\x89PNG"),
+        (["-o", "cup.dat", "--format", "webp"], b"RIFF"),
+    ],
+)
+def test_cut_asks_for_what_the_outputs_name_says(
+    place: Place, cut: Cut, options: list[str], written: bytes
+) -> None:
+    cut("photo.png", *options)
+    wanted = {b"\xff\xd8": "jpeg", b"RIFF": "webp", b"\x89PNG": "png"}[written]
+    assert next(place.client.jobs()).data["output"]["format"] == wanted
+
+
+def test_cut_exits_2_for_a_name_of_another_format(cut: Cut) -> None:
+    result = cut("photo.png", "-o", "cup.png", "--format", "webp")
+    assert result.exit_code == 2
+    assert "not a name for webp" in result.stderr
+
+
+@pytest.mark.parametrize("server", ["http://[", "http://:x"])
 def test_cut_exits_4_for_an_address_that_is_none(
     cut: Cut, monkeypatch: pytest.MonkeyPatch, server: str
 ) -> None:
