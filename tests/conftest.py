@@ -19,7 +19,7 @@ def missing(what: str) -> None:
     """Skip for want of a service, or fail where CI should have had it."""
     if os.environ.get("CI"):
         pytest.fail(f"{what} is missing in CI")
-    pytest.skip(f"{what} is missing")
+    pytest.skip(f"{what} is missing", allow_module_level=True)
 
 
 def _wheel_redis() -> str | None:

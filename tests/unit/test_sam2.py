@@ -15,6 +15,7 @@ import pytest
 import torch
 from sam2.build_sam import build_sam2
 
+from shared.checkpoints import CATALOGUE, Choice
 from shared.errors import ConfigError, DeviceLost, SegmenterFailed
 from shared.images.photo import UInt8Array
 from shared.settings import Settings
@@ -30,12 +31,15 @@ from tests.sam import (
     randomised,
 )
 from worker import segmenters
-from worker.engine import Engine
+from worker.engine import Ask, Engine
+from worker.segmenters.attention import BlockedAttention
+from worker.segmenters.auto import AutoSegmenter
 from worker.segmenters.masks import Candidates
 from worker.segmenters.precision import Placement
 from worker.segmenters.preprocess import squash
 from worker.segmenters.protocol import Question
 from worker.segmenters.sam2 import CONFIGS, Sam2Segmenter
+from worker.segmenters.sam_loader import open_sam
 
 # The reference scripts its transforms, which torch no longer likes.
 pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
@@ -276,14 +280,19 @@ class TestBatches:
         with ThreadPoolExecutor(8) as callers:
             answers = list(
                 callers.map(
-                    lambda pair: engine.segment(pair[0], pair[1].prompt(pair[0]), urgent=True),
-                    zip(images, cases, strict=True),
+                    lambda item: engine.segment(
+                        item[1][0],
+                        [Ask(item[1][1].prompt(item[1][0]))],
+                        digest=str(item[0]),
+                        urgent=True,
+                    ),
+                    enumerate(zip(images, cases, strict=True)),
                 )
             )
         for image, case, answer in zip(images, cases, answers, strict=True):
             (embedding,) = small.segmenter.encode([image])
             (alone,) = small.segmenter.decode([Question(embedding, case.prompt(image))])
-            assert largest_difference([answer.prediction.logits], [alone.logits]) <= TOLERANCE
+            assert largest_difference([answer.predictions[0].logits], [alone.logits]) <= TOLERANCE
 
     def test_threads_may_share_it(self, small: Pair) -> None:
         images = [photo(seed, 40 + seed, 60 - seed) for seed in range(4)]
@@ -322,6 +331,15 @@ class TestPrecision:
             clear = np.abs(one.logits) > 4 * off
             assert clear.mean() > 0.5
             assert ((one.logits > 0) == (other.logits > 0))[clear].all()
+
+    @pytest.mark.parametrize("queries", [64, 196, 600])
+    def test_blocked_attention_is_attention(self, queries: int) -> None:
+        torch.manual_seed(0)
+        query, key, value = (torch.randn(2, 3, length, 16) for length in (queries, 300, 300))
+        expected = torch.nn.functional.scaled_dot_product_attention(query, key, value)
+        with BlockedAttention():
+            found = torch.nn.functional.scaled_dot_product_attention(query, key, value)
+        assert (found - expected).abs().max() <= 1e-6
 
     def test_weights_are_held_once(self) -> None:
         segmenter = Sam2Segmenter(NAME, _small_model(), Placement.choose("cpu", "fp16"))
@@ -491,20 +509,20 @@ def test_no_torchvision_is_loaded() -> None:
 
 
 class TestLoading:
-    def test_by_settings(self, checkpoint: Path) -> None:
-        loaded = segmenters.load(Settings(model=NAME, checkpoint=checkpoint))
-        assert isinstance(loaded, Sam2Segmenter)
-        assert (loaded.name, loaded.placement) == (NAME, Placement.choose())
+    def test_by_settings_with_auto_around_it(self, checkpoint: Path) -> None:
+        chosen = Settings.load(model=NAME, checkpoint=checkpoint, precision="fp32")
+        loaded = segmenters.load(chosen)
+        assert isinstance(loaded, AutoSegmenter)
+        assert (loaded.name, loaded.device) == (NAME, "cpu")
 
-    def test_by_name(self, checkpoint: Path) -> None:
-        loaded = segmenters.load_sam(NAME, checkpoint, device="cpu", precision="bf16", max_batch=3)
-        assert isinstance(loaded, Sam2Segmenter)
-        assert loaded.placement == Placement.choose("cpu", "bf16")
-        assert loaded.max_batch == 3
+    def test_bare(self, checkpoint: Path) -> None:
+        bare = open_sam(Choice(NAME, checkpoint), Placement.choose("cpu", "bf16"))
+        assert isinstance(bare, Sam2Segmenter)
+        assert bare.placement == Placement.choose("cpu", "bf16")
 
-    def test_without_weights(self) -> None:
-        with pytest.raises(ConfigError, match="needs its weights"):
-            segmenters.load(Settings(model=NAME))
+    def test_without_weights(self, tmp_path: Path) -> None:
+        with pytest.raises(ConfigError, match=f"nukki models pull {NAME}"):
+            segmenters.load(Settings.load(model=NAME, models_dir=tmp_path))
 
     def test_every_name_has_a_configuration(self) -> None:
-        assert set(CONFIGS) == set(segmenters._SAM2)
+        assert set(CONFIGS) == {name for name in CATALOGUE if name.startswith("sam2")}

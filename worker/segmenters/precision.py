@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from shared.errors import ConfigError
+from worker.segmenters.attention import BlockedAttention
 
 
 class Precision(StrEnum):
@@ -79,7 +80,12 @@ class Placement:
     def computing(self) -> Iterator[None]:
         """No gradients, and the products in the precision. Bound to the calling thread."""
         reduced = self.precision is not Precision.FP32
-        with torch.inference_mode(), torch.autocast(self.device.type, self.dtype, enabled=reduced):
+        blocked = self.device.type == "cpu" and self.precision is Precision.BF16
+        with (
+            torch.inference_mode(),
+            torch.autocast(self.device.type, self.dtype, enabled=reduced),
+            BlockedAttention() if blocked else contextlib.nullcontext(),
+        ):
             yield
 
 
