@@ -17,12 +17,14 @@ import click
     help="Its weights.  [default: those in the models folder]",
 )
 @click.option("--point", "points", multiple=True, help="X,Y on the subject.  [default: the middle]")
+@click.option("--runs", type=click.IntRange(1), default=3, show_default=True, help="A photo.")
 @click.option("--json", "target", type=click.Path(path_type=Path), help="Write the table here too.")
 def precision(
     photos: Path,
     model: str | None,
     checkpoint: Path | None,
     points: tuple[str, ...],
+    runs: int,
     target: Path | None,
 ) -> None:
     """Compare a model's number formats on PHOTOS, a file or a folder."""
@@ -47,7 +49,7 @@ def precision(
         for item in (Precision.FP32, Precision.BF16, Precision.FP16):
             # A process each, so that each has a peak of its own.
             with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as alone:
-                measured.append(alone.submit(measure, choice, item, paths, clicks).result())
+                measured.append(alone.submit(measure, choice, item, paths, clicks, runs).result())
     except NukkiError as error:
         raise click.ClickException(str(error)) from error
     except ImportError as error:

@@ -144,6 +144,10 @@ class Settings(BaseSettings):
         default=(0, 5, 300, 1800, 7200),
         description="Seconds to wait before each try of a webhook; after the last it is dead.",
     )
+    metrics_port: int | None = Field(
+        default=None, gt=0, le=65535, description="Port of the worker's own Prometheus metrics."
+    )
+    metrics_host: str = Field(default="127.0.0.1", description="Address of that port.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = Field(
         default="INFO", description="Level of the `nukki` loggers."
     )

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from celery import Celery, signals
 
-from shared import logs
+from shared import logs, metrics
 from shared.errors import ConfigError, StorageUnavailable
 from shared.guard import Guard
 from shared.outbound import Outbound
@@ -45,6 +45,7 @@ def main(argv: list[str] | None = None) -> int:
         settings = Settings.load()
         logs.configure(settings.log_level)
         celery = make_celery(settings)
+        metrics.serve(settings)
         runtime = build(settings, celery, options.name)
     except ConfigError as error:
         log.critical("%s", error)

@@ -22,9 +22,6 @@ from worker.segmenters.precision import Placement, Precision
 from worker.segmenters.protocol import Question
 from worker.segmenters.sam_loader import open_sam
 
-#: Later runs of one photo, of which the median is told; the first pays for first-time work.
-_RUNS = 3
-
 
 @dataclass(frozen=True, slots=True)
 class Measured:
@@ -65,9 +62,16 @@ class Row:
 
 
 def measure(
-    choice: Choice, precision: Precision, photos: Sequence[Path], points: Sequence[tuple[int, int]]
+    choice: Choice,
+    precision: Precision,
+    photos: Sequence[Path],
+    points: Sequence[tuple[int, int]],
+    runs: int,
 ) -> Measured:
     """Run the photos, each clicked at `points`, or in its middle where there are none.
+
+    Each photo runs `runs` times, of which the median is told; the first of all pays for first-time
+    work and does not count.
 
     For a process of its own: the peak of memory is the process's.
 
@@ -77,20 +81,22 @@ def measure(
     """
     segmenter = open_sam(choice, Placement.choose(precision=precision))
     on_cuda = segmenter.placement.device.type == "cuda"
-    logits, encoding, decoding = [], [], []
+    logits: list[FloatArray] = []
+    encoding: list[float] = []
+    decoding: list[float] = []
     for path in photos:
         photo = decode(path.read_bytes())
         clicks = tuple(points) or ((photo.width // 2, photo.height // 2),)
         prompt = Prompt(points=clicks)
         if misfit := prompt.misfit(photo.width, photo.height):
             raise ConfigError("{}: {}: {}".format(path, *misfit))
-        for run in range(_RUNS + 1):
+        for run in range(runs + (not logits)):
             begun = time.perf_counter()
             [embedding] = segmenter.encode([photo.rgb])
             encoded = time.perf_counter()
             [answer] = segmenter.candidates([Question(embedding, prompt)])
             decoded = time.perf_counter()
-            if run:
+            if run or logits:
                 encoding.append((encoded - begun) * 1000)
                 decoding.append((decoded - encoded) * 1000)
         logits.append(np.asarray(answer.logits[0], np.float32))

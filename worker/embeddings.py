@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
+from shared.metrics import EMBEDDING_HITS, EMBEDDING_MISSES
 from worker.segmenters.protocol import Embedding
 
 
@@ -26,8 +27,10 @@ class EmbeddingCache:
         embedding = self._kept.get(digest)
         if embedding is None:
             self.misses += 1
+            EMBEDDING_MISSES.inc()
             return None
         self.hits += 1
+        EMBEDDING_HITS.inc()
         self._kept.move_to_end(digest)
         return embedding
 

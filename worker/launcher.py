@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import signal
 import socket
 import subprocess
@@ -97,7 +98,12 @@ class Launcher:
 def main(argv: list[str] | None = None) -> int:
     """Run the workers of this host; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m worker.launcher", description=__doc__)
-    parser.parse_args(argv)
+    parser.add_argument("--model", help="the segmenter to serve (NUKKI_MODEL)")
+    parser.add_argument("--checkpoint", help="its weights (NUKKI_CHECKPOINT)")
+    options = parser.parse_args(argv)
+    for name in ("model", "checkpoint"):  # the workers read their settings for themselves
+        if getattr(options, name):
+            os.environ[f"NUKKI_{name.upper()}"] = getattr(options, name)
     try:
         settings = Settings.load()
     except ConfigError as error:

@@ -259,4 +259,19 @@ def test_a_configuration_that_is_not_valid_is_said(
 ) -> None:
     monkeypatch.setenv("NUKKI_LEASE", "soon")
     assert launcher.main([]) == 78
-    assert "lease" in capsys.readouterr().err
+    assert "NUKKI_LEASE" in capsys.readouterr().err
+
+
+def test_its_own_checkpoint_reaches_the_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NUKKI_MODEL", "grabcut")
+    monkeypatch.setenv("NUKKI_CHECKPOINT", "other.pt")
+    seen: list[tuple[str, str]] = []
+
+    def run(_: launcher.Launcher) -> int:
+        seen.append((os.environ["NUKKI_MODEL"], os.environ["NUKKI_CHECKPOINT"]))
+        return 0
+
+    monkeypatch.setattr(launcher.Launcher, "run", run)
+    monkeypatch.setattr(launcher.signal, "signal", lambda *_: None)
+    assert launcher.main(["--model", "sam2.1_hiera_tiny", "--checkpoint", "my.pt"]) == 0
+    assert seen == [("sam2.1_hiera_tiny", "my.pt")]

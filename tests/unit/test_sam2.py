@@ -111,6 +111,12 @@ def real(checkpoint: Path) -> Pair:
     return Pair(ours, reference.sam2_predictor(theirs))
 
 
+@pytest.fixture(autouse=True)
+def _batched(small: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Decode in batches, as CUDA does: a CPU would do it one by one."""
+    monkeypatch.setattr(small.segmenter, "max_prompts", 16)
+
+
 @pytest.fixture(scope="module")
 def small() -> Pair:
     """hiera_tiny on small squares."""
