@@ -272,6 +272,6 @@ def test_its_own_checkpoint_reaches_the_workers(monkeypatch: pytest.MonkeyPatch)
         return 0
 
     monkeypatch.setattr(launcher.Launcher, "run", run)
-    monkeypatch.setattr(launcher.signal, "signal", lambda *_: None)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
     assert launcher.main(["--model", "sam2.1_hiera_tiny", "--checkpoint", "my.pt"]) == 0
     assert seen == [("sam2.1_hiera_tiny", "my.pt")]
