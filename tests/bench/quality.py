@@ -25,8 +25,10 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from shared.images import Photo
 from shared.spec import Prompt
 from worker.compositing.edges import refine
+from worker.cut import finished
 from worker.segmenters.grabcut import GrabCutSegmenter
 from worker.segmenters.protocol import Prediction, Question
 
@@ -176,7 +178,8 @@ class Bench:
         begun = time.process_time()
         prediction = self.segmenter.decode([Question(embedding, prompt)])[0]
         seconds = time.process_time() - begun
-        return refine(prediction.mask, case.rgb), prediction, seconds
+        mask = finished(prediction.mask, prompt, Photo(case.rgb), clean=True)
+        return refine(mask, case.rgb), prediction, seconds
 
     def measure(self, case: Case, *, clicks: int = 0, baseline: bool = False) -> None:
         row, truth, kind = self.rows[case.name], case.truth, case.kind
