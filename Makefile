@@ -11,7 +11,7 @@ help:
 	@echo "make up       run the service until Ctrl-C (http://127.0.0.1:8000)"
 	@echo "make test     set up everything and run every test"
 	@echo "make check    ruff, mypy --strict, the workflow's schema"
-	@echo "make bench    measure the codecs on this machine"
+	@echo "make bench    measure codecs, cutouts and SAM on this machine"
 	@echo "make docs     write the README's generated parts anew"
 
 $(BIN)/python:
@@ -50,8 +50,14 @@ format: $(VENV)/.dev
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
+# True-alpha photos for the quality bench; it says so and goes on where they are absent.
+MATTES ?= ../shared/data/mattes
+
 bench: $(VENV)/.dev
-	$(BIN)/python tests/bench/codecs.py
+	mkdir -p bench-results
+	$(BIN)/python tests/bench/codecs.py --json bench-results/codecs.json
+	$(BIN)/python tests/bench/quality.py --data $(MATTES) --json bench-results/quality.json
+	$(BIN)/python tests/bench/sam.py --json bench-results/sam.json
 
 docs: $(VENV)/.dev
 	$(BIN)/python -m tests.readme --write

@@ -22,6 +22,7 @@ from tests.readme import README
 from tests.sam import randomised
 from worker.segmenters.sam2 import CONFIGS
 
+pytestmark = pytest.mark.timeout(600)  # FP16 on a CPU is slow; a loaded one is slower
 NAME = "sam2.1_hiera_tiny"
 METRICS = free_port()
 SAMPLES = README.parent / "nukki" / "samples"

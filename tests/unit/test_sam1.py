@@ -39,6 +39,8 @@ if importlib.util.find_spec("segment_anything") is None:
 reference.sam1()  # before ours imports it
 Sam1Segmenter = importlib.import_module("worker.segmenters.sam1").Sam1Segmenter
 
+pytestmark = pytest.mark.timeout(300)  # real architectures, on whatever CPU there is
+
 FP32 = Placement.choose("cpu", "fp32")
 #: Of the small model's square; everything but the time is as at 1024.
 SMALL = 128
