@@ -42,7 +42,10 @@ from worker.segmenters.sam2 import CONFIGS, Sam2Segmenter
 from worker.segmenters.sam_loader import open_sam
 
 # The reference scripts its transforms, which torch no longer likes.
-pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning"),
+    pytest.mark.timeout(300),  # real architectures, on whatever CPU there is
+]
 
 NAME = "sam2.1_hiera_tiny"
 FP32 = Placement.choose("cpu", "fp32")
