@@ -10,6 +10,10 @@ time on one thread, encoding included. `plain_*` is a textbook GrabCut at 512 px
 
 from __future__ import annotations
 
+import os
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before numpy: the figures are one core's
+
 import argparse
 import json
 import sys
