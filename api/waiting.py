@@ -93,6 +93,8 @@ class WaitingRoom:
                         if message is not None:
                             self._ring(message["data"])
             except (redis.RedisError, OSError) as error:
+                if self._closed.is_set():
+                    return
                 log.info("not listening for finished jobs: %s", error)
                 self._closed.wait(_RECONNECT)
 

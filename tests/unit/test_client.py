@@ -20,6 +20,7 @@ from click.testing import CliRunner, Result
 import nukki
 from api.app import create_app
 from api.services import Services
+from api.waiting import WaitingRoom
 from nukki import Client, Job, client, command
 from nukki.redis_server import free_port
 from shared.job import Failure, Lane, Outcome, Status, Subject
@@ -121,6 +122,7 @@ def make_place(
     shared_redis: RedisProcess, connection: Connection, tmp_path: Path
 ) -> Iterator[MakePlace]:
     made: list[Client] = []
+    rooms: list[WaitingRoom] = []
 
     def make(*, api_key: str | None = None, **overrides: Any) -> Place:
         storage, line = MemoryStorage(), Line()
@@ -129,6 +131,7 @@ def make_place(
             redis_url=shared_redis.url, storage_dir=tmp_path / "storage", **overrides
         )
         services = dataclasses.replace(Services.connect(settings), storage=storage, doorbell=bell)
+        rooms.append(services.waiting)
         app = create_app(settings, services)
         line.apps["nukki.test"] = httpx.WSGITransport(app)
         made.append(Client("http://nukki.test", api_key, transport=line))
@@ -137,6 +140,8 @@ def make_place(
     yield make
     for each in made:
         each.close()
+    for room in rooms:
+        room.close()
 
 
 @pytest.fixture
