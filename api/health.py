@@ -8,6 +8,7 @@ from flask import Response
 from flask_openapi3 import APIBlueprint, Tag
 from pydantic import BaseModel, Field
 
+from api.answers import json_answer
 from api.keyring import SECURITY
 from api.problems import problem_responses
 from api.services import services
@@ -52,7 +53,7 @@ class ModelList(BaseModel):
 
 @health_blueprint.get("/live", summary="Is this process alive?", responses={200: Health})
 def live() -> Response:
-    return _json(Health(status="ok"), 200)
+    return json_answer(Health(status="ok"), 200)
 
 
 @health_blueprint.get(
@@ -77,7 +78,9 @@ def ready() -> Response:
     except Unavailable:
         checks["worker"] = "unknown"
     good = all(state == "ok" for state in checks.values())
-    return _json(Health(status="ok" if good else "not ready", checks=checks), 200 if good else 503)
+    return json_answer(
+        Health(status="ok" if good else "not ready", checks=checks), 200 if good else 503
+    )
 
 
 @models_blueprint.get("", summary="List the models served", responses={200: ModelList})
@@ -89,8 +92,4 @@ def models() -> Response:
         ModelView(name=name, workers=len(found), devices=sorted(set(found)))
         for name, found in sorted(devices.items())
     ]
-    return _json(ModelList(models=listed), 200)
-
-
-def _json(model: BaseModel, status: int) -> Response:
-    return Response(model.model_dump_json(), status=status, content_type="application/json")
+    return json_answer(ModelList(models=listed), 200)

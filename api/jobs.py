@@ -8,6 +8,7 @@ from flask import Response, make_response, redirect, request
 from flask_openapi3 import APIBlueprint, Tag
 from pydantic import BaseModel, ConfigDict, Field
 
+from api.answers import json_answer
 from api.intake import REQUEST_BODY, REQUEST_HEADERS, idempotency_key, read_submission
 from api.keyring import SECURITY, tenant
 from api.problems import problem_responses
@@ -96,7 +97,7 @@ def index(query: ListQuery) -> Response:
     page = jobs.page(tenant(), limit=query.limit, cursor=query.cursor, status=query.status)
     placed = zip(page.jobs, jobs.positions(page.jobs), strict=True)
     views = [JobView.of(job, queue_position=position) for job, position in placed]
-    return _json(JobPage(jobs=views, next=page.cursor), 200)
+    return json_answer(JobPage(jobs=views, next=page.cursor), 200)
 
 
 @blueprint.get(
@@ -212,8 +213,4 @@ def _file(job: Job, name: str, content_type: str, filename: str) -> Response:
 
 
 def _answer(parts: Services, job: Job, status: int) -> Response:
-    return _json(JobView.of(job, queue_position=parts.jobs.position(job)), status)
-
-
-def _json(model: BaseModel, status: int) -> Response:
-    return Response(model.model_dump_json(), status=status, content_type="application/json")
+    return json_answer(JobView.of(job, queue_position=parts.jobs.position(job)), status)

@@ -30,9 +30,6 @@ class Keyring:
         # By digest: a look-up's timing then says nothing of how much of a key was right.
         self._tenants = {_digest(key): tenant for tenant, key in entries}
 
-    def __bool__(self) -> bool:
-        return bool(self._tenants)
-
     def tenant(self, api_key: str | None) -> str:
         """Whose key it is; while there are no keys everyone is the default tenant.
 

@@ -9,6 +9,7 @@ from flask import Response, request
 from flask_openapi3 import APIBlueprint, Tag
 from pydantic import BaseModel, ConfigDict, Field
 
+from api.answers import json_answer
 from api.intake import base_url
 from api.keyring import SECURITY, tenant
 from api.problems import problem_responses
@@ -83,7 +84,7 @@ def create(body: UploadRequest) -> Response:
         headers=dict(signed.headers),
         expires_at=datetime.fromtimestamp(swept_ms / 1000 - expiry, UTC),
     )
-    return Response(view.model_dump_json(), status=201, content_type="application/json")
+    return json_answer(view, 201)
 
 
 @content_blueprint.put("/<token>")

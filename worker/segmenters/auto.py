@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any
 
 import cv2
 import numpy as np
@@ -38,10 +38,6 @@ _UNLIKELY = 0.3
 UNSURE, RIVAL = 0.5, 0.9
 
 
-class Model(Segmenter, Protocol):
-    """A promptable model, whose predictions have stability."""
-
-
 @dataclass(frozen=True, slots=True)
 class Scene:
     """A photo's embedding, and the photo small, for the classical proposal."""
@@ -66,9 +62,9 @@ class Verdict:
 
 
 class AutoSegmenter:
-    """A promptable model that can also be asked nothing."""
+    """A promptable model, whose predictions have stability, that can also be asked nothing."""
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Segmenter) -> None:
         self._model = model
         self._classical = GrabCutSegmenter()
         self.name = model.name
