@@ -111,6 +111,12 @@ class Settings(BaseSettings):
     precision: Literal["fp32", "bf16", "fp16"] | None = Field(
         default=None, description="Number format of SAM; unset: FP16 on CUDA, else the CPU's best."
     )
+    max_batch: int | None = Field(
+        default=None,
+        ge=1,
+        le=256,
+        description="Photos the device takes at once; unset: 16 on CUDA, 1 on a CPU.",
+    )
     worker_threads: int = Field(
         default=4, ge=1, le=64, description="Jobs a worker process has in hand at once."
     )
@@ -132,6 +138,9 @@ class Settings(BaseSettings):
     )
     simulated_seconds: float = Field(
         default=0.0, ge=0, description="Seconds a photo takes the `simulated` segmenter (tests)."
+    )
+    simulated_batch_seconds: float = Field(
+        default=0.0, ge=0, description="Seconds a batch takes it beside its photos (tests)."
     )
 
     allow_networks: Annotated[tuple[str, ...], NoDecode] = Field(

@@ -24,7 +24,9 @@ def load(settings: Settings) -> Segmenter:
         return GrabCutSegmenter()
     if choice.model == "simulated":
         _require_weightless(choice)
-        return SimulatedSegmenter(settings.simulated_seconds)
+        return SimulatedSegmenter(
+            settings.simulated_seconds, settings.simulated_batch_seconds, settings.max_batch
+        )
     return _load_sam(choice, settings)
 
 

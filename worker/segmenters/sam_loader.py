@@ -24,12 +24,12 @@ def load_sam(choice: Choice, settings: Settings) -> Segmenter:
         ConfigError: the checkpoint is missing or is not this model's, its package is not
             installed, or the precision or the device cannot be had.
     """
-    model = open_sam(choice, Placement.choose(precision=settings.precision))
+    model = open_sam(choice, Placement.choose(precision=settings.precision), settings.max_batch)
     model.warm_up(range(1, model.max_batch + 1))
     return AutoSegmenter(model)
 
 
-def open_sam(choice: Choice, placement: Placement) -> SamSegmenter:
+def open_sam(choice: Choice, placement: Placement, max_batch: int | None = None) -> SamSegmenter:
     """The bare model, cold.
 
     Raises:
@@ -38,7 +38,7 @@ def open_sam(choice: Choice, placement: Placement) -> SamSegmenter:
     if choice.checkpoint is None:
         raise ConfigError(f"{choice.model} needs its weights: nukki models pull {choice.model}")
     kind = _kind(choice.model)
-    return kind.load(choice.model, choice.checkpoint, placement)
+    return kind.load(choice.model, choice.checkpoint, placement, max_batch)
 
 
 def _kind(name: str) -> type[Sam2Segmenter] | type[Sam1Segmenter]:

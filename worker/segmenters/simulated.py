@@ -25,17 +25,20 @@ class Size(NamedTuple):
 
 
 class SimulatedSegmenter:
-    """Takes `seconds` a photo, and finds an ellipse in the middle of it."""
+    """Takes `batch_seconds` and `seconds` a photo; finds an ellipse in the middle of each."""
 
     name = "simulated"
     device = "cpu"
-    max_batch = 8
 
-    def __init__(self, seconds: float = 0.0) -> None:
+    def __init__(
+        self, seconds: float = 0.0, batch_seconds: float = 0.0, max_batch: int | None = None
+    ) -> None:
         self._seconds = seconds
+        self._batch_seconds = batch_seconds
+        self.max_batch = max_batch or 8
 
     def encode(self, images: Sequence[UInt8Array]) -> list[Size]:
-        time.sleep(self._seconds * len(images))
+        time.sleep(self._batch_seconds + self._seconds * len(images))
         return [Size(image.shape[1], image.shape[0]) for image in images]
 
     def decode(self, questions: Sequence[Question]) -> list[Prediction]:
