@@ -163,7 +163,9 @@ def _from_file(services: Services, tenant: str, file: _File, request: JobRequest
     _check_size(services, file.size)
     info = probe(file.stream, max_pixels=services.settings.max_pixels)
     _check_prompt(request, info)
-    photo = Input(new_id("inp"), tenant, stored=True, digest=file.digest, bytes=file.size)
+    photo = Input(
+        new_id("inp"), tenant, stored=True, digest=file.digest, bytes=file.size, pixels=info.pixels
+    )
     return _Source(photo, file.stream)
 
 
@@ -186,7 +188,10 @@ def _from_upload(services: Services, tenant: str, upload_id: str, request: JobRe
     info = probe(head, max_pixels=services.settings.max_pixels, partial=size > len(head))
     if info is not None:
         _check_prompt(request, info)
-    return _Source(Input(upload_id, tenant, stored=True, digest=photo.digest, bytes=size))
+    pixels = None if info is None else info.pixels
+    return _Source(
+        Input(upload_id, tenant, stored=True, digest=photo.digest, bytes=size, pixels=pixels)
+    )
 
 
 def _from_job(services: Services, tenant: str, parent_id: str) -> _Source:

@@ -101,10 +101,11 @@ class Input:
     stored: bool = False
     digest: str | None = None  #: SHA-256 in hex, by whoever first read the bytes
     bytes: int | None = None  #: as declared for an upload, as stored otherwise
+    pixels: int | None = None  #: by its header, once somebody has looked
 
     @classmethod
     def from_fields(cls, input_id: str, fields: Mapping[str, str]) -> Self:
-        size = fields.get("bytes")
+        size, pixels = fields.get("bytes"), fields.get("pixels")
         return cls(
             id=input_id,
             tenant=fields["tenant"],
@@ -112,6 +113,7 @@ class Input:
             stored=fields.get("stored") == "1",
             digest=fields.get("digest"),
             bytes=int(size) if size else None,
+            pixels=int(pixels) if pixels else None,
         )
 
 

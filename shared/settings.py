@@ -117,8 +117,16 @@ class Settings(BaseSettings):
         le=256,
         description="Photos the device takes at once; unset: 16 on CUDA, 1 on a CPU.",
     )
-    worker_threads: int = Field(
-        default=4, ge=1, le=64, description="Jobs a worker process has in hand at once."
+    worker_threads: int | None = Field(
+        default=None,
+        ge=1,
+        le=256,
+        description="Jobs a worker process has in hand at once; unset: four batches, at least 8.",
+    )
+    megapixels_in_hand: float = Field(
+        default=200.0,
+        gt=0,
+        description="Megapixels of photos a worker process has in hand at once: its memory.",
     )
     embedding_cache_mb: float = Field(
         default=512.0, ge=0, description="Megabytes of embeddings kept for second clicks."
@@ -181,6 +189,10 @@ class Settings(BaseSettings):
     @property
     def max_pixels(self) -> int:
         return int(self.max_megapixels * 1_000_000)
+
+    @property
+    def pixels_in_hand(self) -> int:
+        return int(self.megapixels_in_hand * 1_000_000)
 
     def require_keys(self, host: str) -> None:
         """Refuse to serve other machines without API keys.

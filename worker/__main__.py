@@ -8,26 +8,30 @@ import os
 import socket
 import threading
 import time
+from functools import partial
 from typing import Any
 
+import cv2
 import numpy as np
-from celery import Celery, signals
+from celery import Celery, Task, signals
 
 from shared import logs, metrics
 from shared.errors import ConfigError, StorageUnavailable
 from shared.guard import Guard
 from shared.outbound import Outbound
 from shared.queue.connection import Connection
-from shared.queue.doorbell import QUEUES, TASK, Doorbell, make_celery
+from shared.queue.doorbell import QUEUES, TASK, Doorbell, LaneCycle, make_celery
 from shared.queue.leases import LeaseTable
 from shared.queue.workers import WorkerInfo, WorkerRoll
 from shared.settings import Settings
 from shared.spec import Prompt
 from shared.storage import open_storage
 from worker import pipeline, segmenters
-from worker.engine import Ask, Engine
+from worker.engine import Ask, Engine, Permits
+from worker.gate import BulkGate
 from worker.heartbeat import Heartbeat
 from worker.runtime import Runtime
+from worker.segmenters import Segmenter
 
 log = logging.getLogger("nukki.worker")
 
@@ -44,35 +48,43 @@ def main(argv: list[str] | None = None) -> int:
     try:
         settings = Settings.load()
         logs.configure(settings.log_level)
-        celery = make_celery(settings)
+        cv2.setNumThreads(1)  # the jobs are what runs in parallel
         metrics.serve(settings)
-        runtime = build(settings, celery, options.name)
+        segmenter = segmenters.load(settings)
+        threads = settings.worker_threads or _threads_for(segmenter)
+        gate = BulkGate(threads)
+        celery = make_celery(settings, partial(LaneCycle, gate.is_open))
+        me = WorkerInfo(options.name, segmenter.name, segmenter.device, threads)
+        runtime = build(settings, celery, segmenter, me)
     except ConfigError as error:
         log.critical("%s", error)
         return 78  # EX_CONFIG: starting again would not help
     except StorageUnavailable as error:
         log.critical("%s", error)
         return 1
-    _register(celery, runtime)
+    _register(celery, runtime, gate)
     _warm_up(runtime)
     runtime.heartbeat.start()
     log.info("ready: %s", runtime.engine.model, extra={"worker": options.name})
-    _consume(celery, options.name, settings.worker_threads)
+    _consume(celery, options.name, threads)
     runtime.heartbeat.stop()
     return 0
 
 
-def build(settings: Settings, celery: Celery, name: str) -> Runtime:
-    """Load the model and connect everything."""
-    segmenter = segmenters.load(settings)
+def _threads_for(segmenter: Segmenter) -> int:
+    """A batch at the device, one made ready, and as many again on their way in and out."""
+    return min(64, max(8, 4 * segmenter.max_batch))
+
+
+def build(settings: Settings, celery: Celery, segmenter: Segmenter, me: WorkerInfo) -> Runtime:
+    """Connect everything."""
     connection = Connection(settings.redis_url)
     leases = LeaseTable(
         connection,
-        worker=name,
+        worker=me.name,
         lease_ms=int(settings.lease * 1000),
         retention_ms=int(settings.retention * 1000),
     )
-    me = WorkerInfo(name, segmenter.name, segmenter.device, threads=settings.worker_threads)
     lost = threading.Event()
     runtime = Runtime(
         settings=settings,
@@ -86,6 +98,8 @@ def build(settings: Settings, celery: Celery, name: str) -> Runtime:
             on_device_lost=lost.set,
         ),
         heartbeat=Heartbeat(leases, WorkerRoll(connection), me, lease_seconds=settings.lease),
+        photos=Permits(settings.pixels_in_hand),
+        processors=Permits(len(os.sched_getaffinity(0))),
     )
     threading.Thread(target=_leave_when, args=[lost, runtime], daemon=True).start()
     return runtime
@@ -104,17 +118,23 @@ def _warm_up(runtime: Runtime) -> None:
     photo = np.full((64, 64, 3), 255, np.uint8)
     photo[16:48, 16:48] = (200, 30, 30)
     click = Ask(Prompt(points=((32, 32),)))
-    runtime.engine.segment(photo, [click], digest="warm-up", urgent=True)
+    call = runtime.engine.prepare(photo, [click], digest="warm-up", urgent=True)
+    runtime.engine.segment(call)
     runtime.engine.cache.drop("warm-up")
 
 
-def _register(celery: Celery, runtime: Runtime) -> None:
+def _register(celery: Celery, runtime: Runtime, gate: BulkGate) -> None:
     """The task, a line long, and what SIGTERM sets going."""
 
-    @celery.task(name=TASK)  # type: ignore[untyped-decorator]
-    def run_job(job_id: str) -> None:
-        if not runtime.draining.is_set():  # an unclaimed job is rung again for another worker
-            pipeline.run(runtime, job_id)
+    @celery.task(name=TASK, bind=True)  # type: ignore[untyped-decorator]
+    def run_job(task: Task, job_id: str) -> None:
+        try:
+            if not runtime.draining.is_set():  # an unclaimed job is rung again for another worker
+                pipeline.run(runtime, job_id)
+        finally:
+            gate.done(task.request.delivery_info)
+
+    signals.task_received.connect(gate.received, weak=False)
 
     def on_shutting_down(**_: Any) -> None:
         runtime.draining.set()

@@ -92,7 +92,7 @@ def measure(
             raise ConfigError("{}: {}: {}".format(path, *misfit))
         for run in range(runs + (not logits)):
             begun = time.perf_counter()
-            [embedding] = segmenter.encode([photo.rgb])
+            [embedding] = segmenter.encode([segmenter.prepare(photo.rgb)])
             encoded = time.perf_counter()
             [answer] = segmenter.candidates([Question(embedding, prompt)])
             decoded = time.perf_counter()

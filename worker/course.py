@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from shared.errors import LeaseLost, QueueUnavailable
 from shared.job import Outcome
 from shared.queue.leases import Claim
+from shared.spec import Priority
+from worker.engine import Permit
 from worker.heartbeat import Lease
 from worker.runtime import Runtime
 
@@ -23,6 +25,7 @@ class Course:
 
     runtime: Runtime
     lease: Lease
+    permit: Permit
     timings_ms: dict[str, float] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     stored: list[str] = field(default_factory=list)
@@ -31,6 +34,17 @@ class Course:
     @property
     def claim(self) -> Claim:
         return self.lease.claim
+
+    @property
+    def urgent(self) -> bool:
+        """Whether somebody waits for the job."""
+        return self.claim.job.request.priority is Priority.INTERACTIVE
+
+    @contextmanager
+    def work(self, name: str) -> Iterator[None]:
+        """A stage that keeps a core busy. Waiting for the core is not part of it."""
+        with self.runtime.processors.holding(1, urgent=self.urgent), self.stage(name):
+            yield
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:

@@ -17,17 +17,18 @@ from shared.errors import (
     QueueUnavailable,
     StorageUnavailable,
 )
-from shared.images import Photo, decode, encode
+from shared.images import Photo, decode, encode, probe
 from shared.images.photo import UInt8Array
 from shared.job import Lane, Outcome, Result, Status
-from shared.spec import Output, OutputFormat, Priority
+from shared.queue.leases import Claim
+from shared.spec import Output, OutputFormat
 from shared.storage import keys
 from worker.compositing.cutout import compose, within
 from worker.compositing.edges import refine
 from worker.compositing.subject import measure
 from worker.course import Course
 from worker.cut import Cut, Earlier, finished, write_logits
-from worker.engine import Ask
+from worker.engine import Ask, Permit
 from worker.retry import Fail, Retry, WaitOut, decide
 from worker.runtime import Runtime
 
@@ -38,16 +39,29 @@ _FINISH_PATIENCE = 60.0
 
 
 def run(runtime: Runtime, job_id: str) -> None:
-    """Answer a doorbell: claim the job, if it is there to be claimed, and see it to its end."""
+    """Answer a doorbell: claim the job, if it is there to be claimed, and see it to its end.
+
+    Not before there is room for its photo: until then another worker may claim it.
+    """
     try:
-        claim = runtime.leases.claim(job_id)
+        load = runtime.leases.weigh(job_id)
+        if load is None:
+            return
+        pixels = load.pixels or runtime.settings.max_pixels
+        with runtime.photos.holding(pixels, urgent=load.lane is not Lane.BULK) as permit:
+            if runtime.draining.is_set():
+                return
+            claim = runtime.leases.claim(job_id)
+            if claim is not None:
+                _see_through(runtime, claim, permit)
     except QueueUnavailable:
         log.info("Redis is away; the janitor rings again", extra={"job": job_id})
-        return
-    if claim is None:
-        return
+
+
+def _see_through(runtime: Runtime, claim: Claim, permit: Permit) -> None:
+    job_id = claim.job.id
     with runtime.heartbeat.holding(claim) as lease:
-        course = Course(runtime, lease)
+        course = Course(runtime, lease, permit)
         try:
             outcome = _cut(course)
             _finish(course, Status.SUCCEEDED, outcome)
@@ -66,15 +80,16 @@ def _cut(course: Course) -> Outcome:
     with course.stage("fetch"):
         data, digest = _fetch(course)
         parent = _fetch_parent(course)
-    with course.stage("decode"):
+    with course.work("decode"):
         photo = decode(data, max_pixels=course.runtime.settings.max_pixels)
         course.warnings += photo.warnings
         earlier = Earlier.read(parent, course.runtime.engine.model)
+        del data, parent
     if job.request.render is not None:
         model, cut = None, Cut(_same_size(earlier.alpha, photo))
     else:
         model, cut = course.runtime.engine.model, _segment(course, photo, digest, earlier)
-    with course.stage("compose"):
+    with course.work("compose"):
         subject = measure(cut.alpha, cut.scores, cut.reasons, cut.stability)
         image = compose(photo.rgb, cut.alpha, job.request.output)
         files = {
@@ -102,9 +117,11 @@ def _fetch(course: Course) -> tuple[bytes, str]:
         )
         runtime.storage.put(key, data, "application/octet-stream")
     digest = photo.digest or hashlib.sha256(data).hexdigest()
-    if photo.digest is None:
+    pixels = photo.pixels or probe(data, max_pixels=runtime.settings.max_pixels).pixels
+    course.permit.shrink(pixels)
+    if photo.digest is None or photo.pixels is None:
         with contextlib.suppress(QueueUnavailable):  # the next who reads it records it
-            runtime.leases.record_input(course.claim, digest=digest, size=len(data))
+            runtime.leases.record_input(course.claim, digest=digest, size=len(data), pixels=pixels)
     return data, digest
 
 
@@ -126,13 +143,19 @@ def _segment(course: Course, photo: Photo, digest: str, earlier: Earlier) -> Cut
     misfit = request.misfit(photo.width, photo.height)
     if misfit is not None:
         raise PromptInvalid("{}: {}".format(*misfit))
+    with course.work("encode"):
+        call = engine.prepare(
+            photo.rgb,
+            [Ask(prompt, earlier.mask, earlier.logits) for prompt in request.prompts],
+            digest=digest,
+            urgent=course.urgent,
+            departed=lambda: course.lease.lost,
+        )
     with course.stage("segment"):
-        asks = [Ask(prompt, earlier.mask, earlier.logits) for prompt in request.prompts]
-        urgent = request.priority is Priority.INTERACTIVE
-        answer = engine.segment(photo.rgb, asks, digest=digest, urgent=urgent)
-    course.timings_ms["encode"] = answer.encode_ms
+        answer = engine.segment(call)
+    course.timings_ms["encode"] += answer.encode_ms
     course.timings_ms["segment"] = max(0.0, course.timings_ms["segment"] - answer.encode_ms)
-    with course.stage("compose"):
+    with course.work("compose"):
         masks = [
             finished(prediction.mask, prompt, photo, clean=request.output.clean)
             for prediction, prompt in zip(answer.predictions, request.prompts, strict=True)

@@ -10,13 +10,18 @@ from shared.queue.doorbell import Bell
 from shared.queue.leases import LeaseTable
 from shared.settings import Settings
 from shared.storage import Storage
-from worker.engine import Engine
+from worker.engine import Engine, Permits
 from worker.heartbeat import Heartbeat
 
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
-    """What a job's pipeline works with."""
+    """What a job's pipeline works with.
+
+    Attributes:
+        photos: pixels in hand, which bound the memory.
+        processors: a unit for each core: more stages at once would only slow each other down.
+    """
 
     settings: Settings
     storage: Storage
@@ -25,4 +30,6 @@ class Runtime:
     outbound: Outbound
     engine: Engine
     heartbeat: Heartbeat
+    photos: Permits
+    processors: Permits
     draining: threading.Event = field(default_factory=threading.Event)

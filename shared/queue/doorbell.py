@@ -7,6 +7,7 @@ nothing. The settings are those measured in the project's notes on Celery over R
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import redis
@@ -24,17 +25,31 @@ TASK = "nukki.run_job"
 QUEUES = {lane: f"nukki.{lane.value}" for lane in Lane}
 
 
+def _always() -> bool:
+    return True
+
+
 class LaneCycle(round_robin_cycle):  # type: ignore[misc]
     """Reclaimed jobs first; the other lanes in turn, so that none starves another."""
 
+    def __init__(self, bulk_is_open: Callable[[], bool] = _always) -> None:
+        super().__init__()
+        self._bulk_is_open = bulk_is_open
+
     def consume(self, n: int) -> list[str]:
-        """The `n` queues to look at, in order."""
-        reclaimed = QUEUES[Lane.RECLAIMED]
-        return sorted(self.items[:n], key=lambda queue: queue != reclaimed)
+        """The queues of the first `n` to look at, in order."""
+        reclaimed, bulk = QUEUES[Lane.RECLAIMED], QUEUES[Lane.BULK]
+        queues: list[str] = self.items[:n]
+        if not self._bulk_is_open():
+            queues = [queue for queue in queues if queue != bulk]
+        return sorted(queues, key=lambda queue: queue != reclaimed)
 
 
-def make_celery(settings: Settings) -> Celery:
-    """The Celery app, configured alike for those who ring and those who answer."""
+def make_celery(settings: Settings, cycle: Callable[[], LaneCycle] = LaneCycle) -> Celery:
+    """The Celery app, configured alike for those who ring and those who answer.
+
+    `cycle` makes what chooses the queue to take from next.
+    """
     app = Celery("nukki", broker=settings.redis_url, set_as_current=False)
     app.conf.update(
         task_queues=[Queue(name) for name in QUEUES.values()],
@@ -54,7 +69,9 @@ def make_celery(settings: Settings) -> Celery:
         broker_channel_error_retry=True,
         broker_transport_options={
             "ack_emulation": False,
-            "queue_order_strategy": "shared.queue.doorbell:LaneCycle",
+            "queue_order_strategy": cycle,
+            # How long one look at the queues blocks: a lane that opens is seen at the next.
+            "polling_interval": 0.1,
             "socket_timeout": 5,
             "socket_connect_timeout": 2,
             "socket_keepalive": True,

@@ -124,6 +124,7 @@ class JobQueue:
             url=photo.url if not photo.stored else None,
             digest=photo.digest,
             bytes=photo.bytes,
+            pixels=photo.pixels,
             idempotency_key=idempotency.key if idempotency else None,
             fingerprint=idempotency.fingerprint if idempotency else None,
             idempotency_ms=IDEMPOTENCY_MS,

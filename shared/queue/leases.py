@@ -21,6 +21,14 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
+class Load:
+    """A job that is there to be claimed: its lane, and its photo's size where that is known."""
+
+    lane: Lane
+    pixels: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Released:
     """A handed-back job: rung again on `lane`, or failed because patience ran out."""
 
@@ -38,6 +46,11 @@ class LeaseTable:
         self._worker = worker
         self._lease_ms = lease_ms
         self._retention_ms = retention_ms
+
+    def weigh(self, job_id: str) -> Load | None:
+        """What claiming the job would bring, or None where there is nothing to claim."""
+        answer = self._connection.run("weigh", id=job_id)
+        return None if answer is None else Load(Lane(answer[0]), int(answer[1]) or None)
 
     def claim(self, job_id: str) -> Claim | None:
         """Take the job, or None: a doubled doorbell, a canceled job, one not due yet."""
@@ -68,15 +81,14 @@ class LeaseTable:
         leases = [[claim.job.id, claim.token] for claim in claims]
         return frozenset(self._connection.run("renew", leases=leases, lease_ms=self._lease_ms))
 
-    def record_input(self, claim: Claim, *, digest: str, size: int) -> None:
-        """Remember that the job's photo is stored, and its digest."""
+    def record_input(self, claim: Claim, *, digest: str, size: int, pixels: int) -> None:
+        """Remember that the job's photo is stored, its digest and its size."""
         key = f"{PREFIX}input:{claim.photo.id}"
         with translated():
             # A photo erased meanwhile must not come back as a record of its digest.
             if self._connection.redis.exists(key):
-                self._connection.redis.hset(
-                    key, mapping={"stored": "1", "digest": digest, "bytes": str(size)}
-                )
+                known = {"stored": 1, "digest": digest, "bytes": size, "pixels": pixels}
+                self._connection.redis.hset(key, mapping=known)
 
     def finish(self, claim: Claim, status: Status, outcome: Outcome) -> bool:
         """Make the job terminal; False: too late, the lease was lost."""

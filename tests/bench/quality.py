@@ -189,7 +189,7 @@ class Bench:
         row, truth, kind = self.rows[case.name], case.truth, case.kind
         prefix = "" if kind == "upright" else f"{kind}_"
         begun = time.process_time()
-        embedding = self.segmenter.encode([case.rgb])[0]
+        embedding = self.segmenter.encode([self.segmenter.prepare(case.rgb)])[0]
         encoding = time.process_time() - begun
         point = deepest(truth)
         click, _, seconds = self.cut(case, embedding, point)

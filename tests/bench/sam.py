@@ -90,7 +90,7 @@ def _measure(options: argparse.Namespace, checkpoint: Path) -> dict[str, Any]:
             reference.predict(np.array([[300.0, 120.0]]), np.array([1]))
 
     def one() -> None:
-        [embedding] = ours.encode(photos[:1])
+        [embedding] = ours.encode([ours.prepare(image) for image in photos[:1]])
         ours.decode([Question(embedding, _click(0))])
 
     reference_s, ours_s = timed(loop), timed(one)
@@ -104,7 +104,7 @@ def _measure(options: argparse.Namespace, checkpoint: Path) -> dict[str, Any]:
         "vs_reference_loop": round(reference_s / ours_s, 3),
     }
     for size in [int(item) for item in options.batches.split(",")]:
-        batch = photos[:size]
+        batch = [ours.prepare(photo) for photo in photos[:size]]
         spent = timed(lambda batch=batch: ours.encode(batch))  # type: ignore[misc]
         bare = timed(lambda batch=batch: _bare(ours, batch))  # type: ignore[misc]
         figures[f"encode_batch_{size}_images_per_s"] = round(size / spent, 3)
@@ -125,7 +125,7 @@ def _decoder(
     ours: Sam2Segmenter, photos: list[UInt8Array], timed: Callable[[Callable[[], object]], float]
 ) -> dict[str, float]:
     """16 prompts of 16 photos at once, beside one after the other."""
-    embeddings = [item for photo in photos for item in ours.encode([photo])]
+    embeddings = [item for photo in photos for item in ours.encode([ours.prepare(photo)])]
     questions = [Question(item, _click(index)) for index, item in enumerate(embeddings)]
     together = timed(lambda: ours.decode(questions))
     apart = timed(lambda: [ours.decode([question]) for question in questions])
@@ -140,7 +140,8 @@ def _second_click(ours: Sam2Segmenter, photo: UInt8Array, runs: int) -> dict[str
     for run in range(runs + 1):
         for click, spent in enumerate((first, second)):
             begun = time.perf_counter()
-            engine.segment(photo, [Ask(_click(click))], digest=str(run), urgent=True)
+            call = engine.prepare(photo, [Ask(_click(click))], digest=str(run), urgent=True)
+            engine.segment(call)
             if run:
                 spent.append(time.perf_counter() - begun)
     ratio = statistics.median(second) / statistics.median(first)

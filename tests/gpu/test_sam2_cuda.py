@@ -49,7 +49,9 @@ def test_masks_equal_fp32s_where_its_logits_are_clear(
 ) -> None:
     image = photo(1, 640, 480)
     found, wanted = (
-        segmenter.candidates([case.question(segmenter.encode([image])[0], image, 256)])[0].logits
+        segmenter.candidates(
+            [case.question(segmenter.encode([segmenter.prepare(image)])[0], image, 256)]
+        )[0].logits
         for segmenter in both
     )
     clear = np.abs(wanted) > 4 * np.abs(found - wanted).max()
@@ -62,7 +64,7 @@ def test_a_batch_of_sixteen_equals_one_at_a_time(
 ) -> None:
     _, full = both
     images = [photo(seed, 320 + seed, 240) for seed in range(16)]
-    together = full.encode(images)
+    together = full.encode([full.prepare(image) for image in images])
     for image, embedding in zip(images, together, strict=True):
-        [alone] = full.encode([image])
+        [alone] = full.encode([full.prepare(image)])
         assert torch.allclose(alone.coarse, embedding.coarse, atol=1e-3)

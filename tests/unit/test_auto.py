@@ -95,8 +95,11 @@ class Oracle:
     def __init__(self) -> None:
         self.asked: list[Prompt] = []
 
-    def encode(self, images: Sequence[UInt8Array]) -> list[UInt8Array]:
-        return list(images)
+    def prepare(self, image: UInt8Array, *, auto: bool = False) -> UInt8Array:  # noqa: ARG002
+        return image
+
+    def encode(self, photos: Sequence[UInt8Array]) -> list[UInt8Array]:
+        return list(photos)
 
     def decode(self, questions: Sequence[Question]) -> list[Prediction]:
         self.asked = [question.prompt for question in questions]
@@ -117,7 +120,7 @@ def photo() -> UInt8Array:
 
 def test_a_photo_that_nobody_clicked_is_answered_with_its_subject() -> None:
     segmenter = AutoSegmenter(Oracle())
-    [scene] = segmenter.encode([photo()])
+    [scene] = segmenter.encode([segmenter.prepare(photo())])
     [prediction] = segmenter.decode([Question(scene, Prompt())])
     assert np.array_equal(prediction.mask > 0.5, RIGHT)
 
@@ -125,7 +128,7 @@ def test_a_photo_that_nobody_clicked_is_answered_with_its_subject() -> None:
 def test_autos_and_prompts_of_a_batch_are_decoded_together() -> None:
     oracle = Oracle()
     segmenter = AutoSegmenter(oracle)
-    [scene] = segmenter.encode([photo()])
+    [scene] = segmenter.encode([segmenter.prepare(photo())])
     click = Prompt(points=((20, 30),))
     first, second, third = segmenter.decode(
         [Question(scene, click), Question(scene, Prompt()), Question(scene, click)]
@@ -137,5 +140,16 @@ def test_autos_and_prompts_of_a_batch_are_decoded_together() -> None:
 
 
 def test_an_embedding_counts_its_small_photo() -> None:
-    scene = Scene(np.zeros(100, np.uint8), np.zeros((10, 10, 3), np.uint8), 10, 10)
-    assert scene.nbytes == 400
+    features, small = np.zeros(100, np.uint8), np.zeros((10, 10, 3), np.uint8)
+    assert Scene(features, small, None, 10, 10).nbytes == 400
+    assert Scene(features, small, np.zeros((5, 5), np.float32), 10, 10).nbytes == 500
+
+
+def test_the_classical_cut_is_made_before_the_device_has_the_photo(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    segmenter = AutoSegmenter(Oracle())
+    [scene] = segmenter.encode([segmenter.prepare(photo(), auto=True)])
+    monkeypatch.setattr(segmenter, "_classical", None)
+    [prediction] = segmenter.decode([Question(scene, Prompt())])
+    assert np.array_equal(prediction.mask > 0.5, RIGHT)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from shared.errors import DeviceLost, NukkiError, SegmenterFailed, SubjectNotFound
+from shared.errors import DeviceLost, LeaseLost, NukkiError, SegmenterFailed, SubjectNotFound
 from shared.images.photo import FloatArray, UInt8Array
 from shared.spec import Prompt
 from worker.engine import Answer, Ask, Engine
@@ -39,14 +39,19 @@ class Recorder:
 
     def __init__(self, max_batch: int = 4) -> None:
         self.max_batch = max_batch
+        self.prepared: list[tuple[str, bool]] = []
         self.batches: list[list[int]] = []
         self.questions: list[Question] = []
         self.gate = threading.Event()
         self.gate.set()
         self.entered = threading.Event()
 
-    def encode(self, images: Sequence[UInt8Array]) -> list[Any]:
-        self.batches.append([int(image[0, 0, 0]) for image in images])
+    def prepare(self, image: UInt8Array, *, auto: bool = False) -> int:
+        self.prepared.append((threading.current_thread().name, auto))
+        return int(image[0, 0, 0])
+
+    def encode(self, photos: Sequence[int]) -> list[Any]:
+        self.batches.append(list(photos))
         self.entered.set()
         self.gate.wait(5)
         return [Mark(number) for number in self.batches[-1]]
@@ -66,21 +71,27 @@ class Desk:
     def __init__(self, recorder: Recorder) -> None:
         self.recorder = recorder
         self.lost = threading.Event()
+        self.departed: set[int] = set()
         self.engine = Engine(recorder, cache_bytes=250, on_device_lost=self.lost.set)
         self.pool = ThreadPoolExecutor(16)
 
     def cut(self, number: int, *asks: Ask, urgent: bool = True) -> Answer:
         """Cut photo `number`, as its caller."""
-        return self.engine.segment(
-            photo(number), asks or [Ask(AUTO)], digest=str(number), urgent=urgent
+        call = self.engine.prepare(
+            photo(number),
+            asks or [Ask(AUTO)],
+            digest=str(number),
+            urgent=urgent,
+            departed=lambda: number in self.departed,
         )
+        return self.engine.segment(call)
 
     def call(self, number: int, *, urgent: bool = True) -> Future[Answer]:
         """Call, and return once the call is queued."""
-        queued = self.engine._queue.qsize()
+        queued = len(self.engine._backlog)
         future = self.pool.submit(self.cut, number, urgent=urgent)
         deadline = time.monotonic() + 5
-        while self.engine._queue.qsize() == queued and not self.recorder.gate.is_set():
+        while len(self.engine._backlog) == queued and not self.recorder.gate.is_set():
             assert time.monotonic() < deadline
             time.sleep(0.001)
         return future
@@ -326,6 +337,99 @@ def test_an_embedding_that_fails_is_not_kept(
             desk.cut(1)
     desk.cut(1)
     assert recorder.batches == [[1], [1]]
+
+
+def test_a_click_on_a_kept_photo_does_not_wait_for_photos_to_encode(
+    desk: Desk, recorder: Recorder
+) -> None:
+    desk.cut(1)
+    recorder.max_batch = 1
+    busy = desk.occupy()
+    others = [desk.call(number) for number in (2, 3)]
+    click = desk.call(1)
+    recorder.gate.set()
+    for call in (busy, click, *others):
+        call.result(5)
+    assert [question.embedding for question in recorder.questions] == [1, 0, 1, 2, 3]
+
+
+def test_an_urgent_photo_goes_before_prompts_that_nobody_waits_for(
+    desk: Desk, recorder: Recorder
+) -> None:
+    """Where decoding is the long step, as GrabCut's is, a catalog must not hold up a click."""
+    recorder.max_batch = 1
+    desk.cut(1)
+    busy = desk.occupy()
+    bulk = desk.call(1, urgent=False)
+    urgent = desk.call(2, urgent=True)
+    recorder.gate.set()
+    for call in (busy, bulk, urgent):
+        call.result(5)
+    assert [question.embedding for question in recorder.questions] == [1, 0, 2, 1]
+
+
+def test_photos_are_made_ready_by_their_callers(desk: Desk, recorder: Recorder) -> None:
+    desk.call(1).result(5)
+    desk.cut(2, Ask(Prompt(points=((1, 1),))))
+    assert [auto for _, auto in recorder.prepared] == [True, False]
+    assert all(thread != "device" for thread, _ in recorder.prepared)
+
+
+def test_a_kept_photo_is_not_made_ready_again(desk: Desk, recorder: Recorder) -> None:
+    desk.cut(1)
+    desk.cut(1)
+    assert len(recorder.prepared) == 1
+
+
+def test_a_photo_forgotten_while_its_caller_waited_is_encoded_again(
+    desk: Desk, recorder: Recorder
+) -> None:
+    desk.cut(1)
+    busy = desk.occupy()
+    click = desk.call(1)
+    desk.engine.cache.drop("1")
+    recorder.gate.set()
+    busy.result(5)
+    assert score(click) == 1
+    assert recorder.batches == [[1], [0], [1]]
+
+
+def test_who_has_departed_is_told_so_and_costs_nothing(desk: Desk, recorder: Recorder) -> None:
+    busy = desk.occupy()
+    calls = [desk.call(number) for number in (1, 2, 3)]
+    desk.departed |= {1, 3}
+    recorder.gate.set()
+    busy.result(5)
+    for gone in (calls[0], calls[2]):
+        with pytest.raises(LeaseLost):
+            gone.result(5)
+    assert score(calls[1]) == 2
+    assert recorder.batches == [[0], [2]]
+
+
+def test_an_error_spares_who_has_to_be_encoded_again(
+    desk: Desk, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.cut(1)
+    desk.cut(2)
+    busy = desk.occupy()
+    kept, forgotten = desk.call(1), desk.call(2)
+    desk.engine.cache.drop("2")
+    monkeypatch.setattr(recorder, "decode", fails_of(1, recorder.decode))
+    recorder.gate.set()
+    for call in (busy, kept):  # of one batch
+        with pytest.raises(SegmenterFailed):
+            call.result(5)
+    assert score(forgotten) == 2
+
+
+def fails_of(number: int, decode: Callable[[Sequence[Question]], list[Any]]) -> Callable[..., Any]:
+    def run(questions: Sequence[Question]) -> list[Any]:
+        if any(question.embedding == number for question in questions):
+            raise RuntimeError("of this one")
+        return decode(questions)
+
+    return run
 
 
 def test_a_lost_device_is_reported_once_its_callers_know(

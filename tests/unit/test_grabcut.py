@@ -32,7 +32,7 @@ def scene(
 
 def cut(image: UInt8Array, prior: FloatArray | None = None, **prompt: object) -> Prediction:
     segmenter = GrabCutSegmenter()
-    embedding = segmenter.encode([image])[0]
+    embedding = segmenter.encode([segmenter.prepare(image)])[0]
     question = Question(embedding, Prompt.model_validate(prompt), prior)
     return segmenter.decode([question])[0]
 
@@ -177,7 +177,10 @@ def test_the_same_again_gives_the_same() -> None:
 def test_a_batch_answers_in_order() -> None:
     (small, small_truth), (large, large_truth) = scene((100, 100, 40)), scene((180, 120, 80))
     segmenter = GrabCutSegmenter()
-    questions = [Question(embedding, Prompt()) for embedding in segmenter.encode([small, large])]
+    questions = [
+        Question(embedding, Prompt())
+        for embedding in segmenter.encode([segmenter.prepare(small), segmenter.prepare(large)])
+    ]
     found = [at_size(answer, SIZE) for answer in segmenter.decode(questions)]
     assert iou(found[0], small_truth) > 0.95
     assert iou(found[1], large_truth) > 0.95

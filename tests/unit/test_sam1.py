@@ -57,7 +57,7 @@ class Pair:
 
     def compare(self, image: UInt8Array, cases: Sequence[Case]) -> None:
         self.predictor.set_image(image.copy())
-        (embedding,) = self.segmenter.encode([image])
+        (embedding,) = self.segmenter.encode([self.segmenter.prepare(image)])
         for case in cases:
             for multimask in (True, False):
                 assert_equals_reference(
@@ -166,13 +166,13 @@ class TestOwn:
         """The reference cannot: it asks Pillow for a side of 0."""
         image = photo(1, 4000, 1)
         assert longest_side(4000, 1, 1024) == (1024, 1)
-        (embedding,) = small.segmenter.encode([image])
+        (embedding,) = small.segmenter.encode([small.segmenter.prepare(image)])
         (found,) = small.segmenter.decode([Question(embedding, Prompt(points=((5.0, 0.5),)))])
         assert found.mask.shape == (1, SMALL)
 
     def test_the_mask_has_no_padding(self, small: Pair) -> None:
         image = photo(1, 40, 30)
-        (embedding,) = small.segmenter.encode([image])
+        (embedding,) = small.segmenter.encode([small.segmenter.prepare(image)])
         (found,) = small.segmenter.decode([CASES[0].question(embedding, image, SIDE)])
         assert found.logits is not None
         assert found.logits.shape == (SIDE, SIDE)
@@ -182,7 +182,7 @@ class TestOwn:
 
     def test_a_prior_mask_lies_where_the_photo_does(self, small: Pair) -> None:
         image = photo(1, 20, 40)
-        (embedding,) = small.segmenter.encode([image])
+        (embedding,) = small.segmenter.encode([small.segmenter.prepare(image)])
         question = Question(embedding, Prompt(), prior=np.ones((40, 20), np.float32))
         logits = small.segmenter._tokens(question).logits
         assert logits is not None
@@ -191,7 +191,7 @@ class TestOwn:
 
     def test_a_batch_equals_one_at_a_time(self, small: Pair) -> None:
         images = [photo(seed, 30 + 11 * seed, 90 - 7 * seed) for seed in range(len(CASES))]
-        embeddings = small.segmenter.encode(images)
+        embeddings = small.segmenter.encode([small.segmenter.prepare(image) for image in images])
         questions = [
             case.question(embedding, image, SIDE)
             for shift in (0, 3)
@@ -202,7 +202,7 @@ class TestOwn:
         found = small.segmenter.decode(questions)
         for index, (question, prediction) in enumerate(zip(questions, found, strict=True)):
             image = images[index % len(images)]
-            (embedding,) = small.segmenter.encode([image])
+            (embedding,) = small.segmenter.encode([small.segmenter.prepare(image)])
             alone = Question(embedding, question.prompt, prior_logits=question.prior_logits)
             (single,) = small.segmenter.decode([alone])
             assert largest_difference([prediction.logits], [single.logits]) <= TOLERANCE
@@ -216,7 +216,8 @@ class TestOwn:
         for case in CASES:
             one, other = (
                 segmenter.candidates(
-                    [case.question(segmenter.encode([image])[0], image, SIDE)], multimask=True
+                    [case.question(segmenter.encode([segmenter.prepare(image)])[0], image, SIDE)],
+                    multimask=True,
                 )[0].logits
                 for segmenter in (small.segmenter, reduced)
             )

@@ -65,7 +65,7 @@ class Pair:
 
     def compare(self, image: UInt8Array, cases: Sequence[Case]) -> None:
         self.predictor.set_image(image.copy())
-        (embedding,) = self.segmenter.encode([image])
+        (embedding,) = self.segmenter.encode([self.segmenter.prepare(image)])
         for case in cases:
             for multimask in (True, False):
                 assert_equals_reference(
@@ -143,13 +143,13 @@ class TestEquality:
     def test_preprocessing(self, real: Pair, size: tuple[int, int]) -> None:
         image = photo(4, *size)
         expected = real.predictor._transforms(image.copy())
-        found = squash(image, 1024, torch.device("cpu"))
+        found = squash(image, 1024)
         assert found.shape == expected.shape
         assert (found - expected).abs().max() <= 1e-6
 
     def test_an_ambiguous_prompt_gets_three_masks(self, small: Pair) -> None:
         image = photo(5, 40, 30)
-        (embedding,) = small.segmenter.encode([image])
+        (embedding,) = small.segmenter.encode([small.segmenter.prepare(image)])
         questions = [case.question(embedding, image, SIDE) for case in CASES]
         counts = [len(item.scores) for item in small.segmenter.decode(questions)]
         assert counts == [3, 1, 1, 1, 1, 1, 1]
@@ -158,7 +158,7 @@ class TestEquality:
 class TestPrediction:
     def test_what_is_reported(self, small: Pair) -> None:
         image = photo(6, 40, 30)
-        (embedding,) = small.segmenter.encode([image])
+        (embedding,) = small.segmenter.encode([small.segmenter.prepare(image)])
         question = CLICK.question(embedding, image, SIDE)
         (found,) = small.segmenter.decode([question])
         (candidates,) = small.segmenter.candidates([question])
@@ -174,7 +174,7 @@ class TestPrediction:
 
     def test_its_logits_go_back_in(self, small: Pair) -> None:
         image = photo(6, 40, 30)
-        (embedding,) = small.segmenter.encode([image])
+        (embedding,) = small.segmenter.encode([small.segmenter.prepare(image)])
         (first,) = small.segmenter.decode([CLICK.question(embedding, image, SIDE)])
         question = replace(CASES[1].question(embedding, image, SIDE), prior_logits=first.logits)
         (second,) = small.segmenter.candidates([question])
@@ -191,7 +191,7 @@ class TestPrediction:
 
     def test_a_mask_without_logits_is_a_prior_too(self, small: Pair) -> None:
         image = photo(6, 40, 30)
-        (embedding,) = small.segmenter.encode([image])
+        (embedding,) = small.segmenter.encode([small.segmenter.prepare(image)])
         prior = np.zeros((30, 40), np.float32)
         prior[:, 20:] = 1
         question = Question(embedding, Prompt(), prior=prior)
@@ -208,13 +208,13 @@ class TestPrediction:
     )
     def test_damaged_logits_are_refused(self, small: Pair, logits: Any) -> None:
         image = photo(6, 40, 30)
-        (embedding,) = small.segmenter.encode([image])
+        (embedding,) = small.segmenter.encode([small.segmenter.prepare(image)])
         with pytest.raises(SegmenterFailed, match=f"{SIDE} × {SIDE}"):
             small.segmenter.decode([Question(embedding, Prompt(), prior_logits=logits)])
 
     def test_no_number_fails(self, small: Pair) -> None:
         image = photo(6, 40, 30)
-        (embedding,) = small.segmenter.encode([image])
+        (embedding,) = small.segmenter.encode([small.segmenter.prepare(image)])
         broken = replace(embedding, coarse=torch.full_like(embedding.coarse, float("nan")))
         with pytest.raises(SegmenterFailed, match="not numbers"):
             small.segmenter.decode([CLICK.question(broken, image, SIDE)])
@@ -223,8 +223,8 @@ class TestPrediction:
 class TestBatches:
     def test_a_batch_equals_one_at_a_time(self, small: Pair) -> None:
         images = [photo(seed, 30 + 11 * seed, 90 - 7 * seed) for seed in range(len(CASES))]
-        together = small.segmenter.encode(images)
-        alone = [small.segmenter.encode([image])[0] for image in images]
+        together = small.segmenter.encode([small.segmenter.prepare(image) for image in images])
+        alone = [small.segmenter.encode([small.segmenter.prepare(image)])[0] for image in images]
         for one, other in zip(together, alone, strict=True):
             assert (one.coarse - other.coarse).abs().max() <= TOLERANCE
         questions = [
@@ -253,7 +253,7 @@ class TestBatches:
 
         monkeypatch.setattr(small.segmenter, "_decode", counted)
         images = [photo(seed, 30, 40) for seed in range(4)]
-        embeddings = small.segmenter.encode(images)
+        embeddings = small.segmenter.encode([small.segmenter.prepare(image) for image in images])
         cases = (CASES[0], CASES[2], CASES[0], CASES[2])
         small.segmenter.decode(
             [
@@ -265,7 +265,7 @@ class TestBatches:
 
     def test_many_prompts_on_one_photo(self, small: Pair) -> None:
         image = photo(7, 40, 30)
-        (embedding,) = small.segmenter.encode([image])
+        (embedding,) = small.segmenter.encode([small.segmenter.prepare(image)])
         grid = [(float(x), float(y)) for x in range(2, 40, 8) for y in range(2, 30, 7)]
         questions = [Question(embedding, Prompt(points=(point,))) for point in grid]
         found = small.segmenter.decode(questions)
@@ -274,7 +274,9 @@ class TestBatches:
             assert largest_difference([found[index].logits], [single.logits]) <= TOLERANCE
 
     def test_an_embedding_keeps_only_itself(self, small: Pair) -> None:
-        one, _two = small.segmenter.encode([photo(1, 20, 20), photo(2, 20, 20)])
+        one, _two = small.segmenter.encode(
+            [small.segmenter.prepare(photo(number, 20, 20)) for number in (1, 2)]
+        )
         stored = sum(tensor.untyped_storage().nbytes() for tensor in (one.coarse, *one.fine))
         assert stored == one.nbytes
 
@@ -290,16 +292,18 @@ class TestBatches:
             answers = list(
                 callers.map(
                     lambda item: engine.segment(
-                        item[1][0],
-                        [Ask(item[1][1].prompt(item[1][0]))],
-                        digest=str(item[0]),
-                        urgent=True,
+                        engine.prepare(
+                            item[1][0],
+                            [Ask(item[1][1].prompt(item[1][0]))],
+                            digest=str(item[0]),
+                            urgent=True,
+                        )
                     ),
                     enumerate(zip(images, cases, strict=True)),
                 )
             )
         for image, case, answer in zip(images, cases, answers, strict=True):
-            (embedding,) = small.segmenter.encode([image])
+            (embedding,) = small.segmenter.encode([small.segmenter.prepare(image)])
             (alone,) = small.segmenter.decode([Question(embedding, case.prompt(image))])
             assert largest_difference([answer.predictions[0].logits], [alone.logits]) <= TOLERANCE
 
@@ -307,7 +311,7 @@ class TestBatches:
         images = [photo(seed, 40 + seed, 60 - seed) for seed in range(4)]
 
         def cut(image: UInt8Array) -> Any:
-            (embedding,) = small.segmenter.encode([image])
+            (embedding,) = small.segmenter.encode([small.segmenter.prepare(image)])
             return small.segmenter.decode([CLICK.question(embedding, image, SIDE)])[0].logits
 
         alone = [cut(image) for image in images]
@@ -325,7 +329,11 @@ class TestPrecision:
             segmenter.candidates(
                 [
                     case.question(embedding, image, SIDE)
-                    for image, embedding in zip(images, segmenter.encode(images), strict=True)
+                    for image, embedding in zip(
+                        images,
+                        segmenter.encode([segmenter.prepare(image) for image in images]),
+                        strict=True,
+                    )
                     for case in CASES
                 ],
                 # Of one mask the decoder itself chooses between its tokens by a threshold, which
@@ -388,9 +396,9 @@ class TestFaults:
             return forward(batch)
 
         images = [photo(seed, 20, 20) for seed in range(3)]
-        expected = small.segmenter.encode(images)
+        expected = small.segmenter.encode([small.segmenter.prepare(image) for image in images])
         monkeypatch.setattr(model, "forward_image", crowded)
-        found = small.segmenter.encode(images)
+        found = small.segmenter.encode([small.segmenter.prepare(image) for image in images])
         assert tried == [3, 2, 1, 1, 1]
         for one, other in zip(found, expected, strict=True):
             assert (one.coarse - other.coarse).abs().max() <= TOLERANCE
@@ -403,14 +411,18 @@ class TestFaults:
 
         monkeypatch.setattr(small.segmenter._model, "forward_image", full)
         with pytest.raises(SegmenterFailed, match="out of device memory") as caught:
-            small.segmenter.encode([photo(1, 20, 20)])
+            small.segmenter.encode([small.segmenter.prepare(photo(1, 20, 20))])
         assert caught.value.retryable
 
     def test_the_decoders_memory_too(self, small: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
         images = [photo(seed, 20, 20) for seed in range(4)]
         questions = [
             CLICK.question(embedding, image, SIDE)
-            for embedding, image in zip(small.segmenter.encode(images), images, strict=True)
+            for embedding, image in zip(
+                small.segmenter.encode([small.segmenter.prepare(image) for image in images]),
+                images,
+                strict=True,
+            )
         ]
         expected = small.segmenter.decode(questions)
         decode = small.segmenter._decode
@@ -433,7 +445,7 @@ class TestFaults:
 
         monkeypatch.setattr(small.segmenter._model, "forward_image", faulty)
         with pytest.raises(DeviceLost, match=r"illegal memory access was encountered$"):
-            small.segmenter.encode([photo(1, 20, 20)])
+            small.segmenter.encode([small.segmenter.prepare(photo(1, 20, 20))])
 
     def test_a_bug_is_no_fault_of_the_device(
         self, small: Pair, monkeypatch: pytest.MonkeyPatch
@@ -443,7 +455,7 @@ class TestFaults:
 
         monkeypatch.setattr(small.segmenter._model, "forward_image", buggy)
         with pytest.raises(RuntimeError, match="size of tensor"):
-            small.segmenter.encode([photo(1, 20, 20)])
+            small.segmenter.encode([small.segmenter.prepare(photo(1, 20, 20))])
 
 
 class TestCheckpoints:

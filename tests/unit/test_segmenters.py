@@ -47,7 +47,7 @@ def overlap(prediction: Prediction, truth: FloatArray) -> float:
 def cut(
     segmenter: Segmenter, photo: UInt8Array, prompt: Prompt, prior: FloatArray | None = None
 ) -> Prediction:
-    [embedding] = segmenter.encode([photo])
+    [embedding] = segmenter.encode([segmenter.prepare(photo)])
     [prediction] = segmenter.decode([Question(embedding, prompt, prior)])
     return prediction
 
@@ -187,7 +187,7 @@ def test_a_prior_is_not_written_to(grabcut: Segmenter) -> None:
 
 
 def test_one_embedding_serves_many_prompts(grabcut: Segmenter) -> None:
-    [embedding] = grabcut.encode([TWO])
+    [embedding] = grabcut.encode([grabcut.prepare(TWO)])
     prompts = [Prompt(points=((90, 100),)), Prompt(points=((215, 100),))]
     left, right = grabcut.decode([Question(embedding, prompt) for prompt in prompts])
     assert overlap(left, LEFT) > 0.95
@@ -220,7 +220,7 @@ def test_a_checkpoint_for_a_model_without_weights_is_a_config_error(
 def test_the_simulated_segmenter_answers_a_batch_in_its_order() -> None:
     simulated = segmenters.load(Settings.load(model="simulated"))
     photos = [drawn(width=width, height=100) for width in (50, 100, 200)]
-    embeddings = simulated.encode(photos)
+    embeddings = simulated.encode([simulated.prepare(image) for image in photos])
     found = simulated.decode([Question(embedding, Prompt()) for embedding in embeddings])
     assert [prediction.mask.shape[1] for prediction in found] == [50, 100, 200]
     assert all(prediction.mask.any() for prediction in found)

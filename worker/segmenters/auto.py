@@ -40,16 +40,28 @@ UNSURE, RIVAL = 0.5, 0.9
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """A photo's embedding, and the photo small, for the classical proposal."""
+    """A photo as the model has it, and small, for the classical proposal.
 
-    features: Any
+    Attributes:
+        photo: prepared for the model, or its embedding.
+        small: (h, w, 3) uint8 RGB.
+        classical: (h, w) float32, the classical cut of a photo that nobody clicked; None until
+            it is asked for.
+        width: of the photo.
+        height: of the photo.
+    """
+
+    photo: Any
     small: UInt8Array
+    classical: FloatArray | None
     width: int
     height: int
 
     @property
     def nbytes(self) -> int:
-        return int(self.features.nbytes) + self.small.nbytes
+        """Of an embedded photo."""
+        own = 0 if self.classical is None else self.classical.nbytes
+        return int(self.photo.nbytes) + self.small.nbytes + own
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +83,20 @@ class AutoSegmenter:
         self.device = model.device
         self.max_batch = model.max_batch
 
-    def encode(self, images: Sequence[UInt8Array]) -> list[Scene]:
-        return [
-            Scene(features, _reduced(image), image.shape[1], image.shape[0])
-            for image, features in zip(images, self._model.encode(images), strict=True)
-        ]
+    def prepare(self, image: UInt8Array, *, auto: bool = False) -> Scene:
+        """With the classical cut, where it is known to be needed: the device need not wait."""
+        small = _reduced(image)
+        return Scene(
+            photo=self._model.prepare(image),
+            small=small,
+            classical=self._classical_mask(small) if auto else None,
+            width=image.shape[1],
+            height=image.shape[0],
+        )
+
+    def encode(self, photos: Sequence[Scene]) -> list[Scene]:
+        features = self._model.encode([scene.photo for scene in photos])
+        return [replace(scene, photo=found) for scene, found in zip(photos, features, strict=True)]
 
     def decode(self, questions: Sequence[Question]) -> list[Prediction]:
         """All prompts of all questions together: a proposal is batched like any other prompt."""
@@ -85,19 +106,21 @@ class AutoSegmenter:
             scene: Scene = question.embedding
             prompts, classical = [question.prompt], None
             if question.prompt.is_auto:
-                classical = self._classical_mask(scene)
+                classical = scene.classical
+                if classical is None:  # its photo was clicked first
+                    classical = self._classical_mask(scene.small)
                 prompts = proposals(classical, scene.width, scene.height)
             spans.append((len(asked), len(asked) + len(prompts), classical))
-            asked += [replace(question, embedding=scene.features, prompt=item) for item in prompts]
+            asked += [replace(question, embedding=scene.photo, prompt=item) for item in prompts]
         answers = self._model.decode(asked)
         return [
             answers[begin] if classical is None else _chosen(answers[begin:end], classical)
             for begin, end, classical in spans
         ]
 
-    def _classical_mask(self, scene: Scene) -> FloatArray:
-        embedding = self._classical.encode([scene.small])[0]
-        return self._classical.decode([Question(embedding, Prompt())])[0].mask
+    def _classical_mask(self, small: UInt8Array) -> FloatArray:
+        view = self._classical.prepare(small)
+        return self._classical.decode([Question(view, Prompt())])[0].mask
 
 
 def proposals(classical: FloatArray, width: int, height: int) -> list[Prompt]:

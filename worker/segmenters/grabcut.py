@@ -21,17 +21,21 @@ from worker.segmenters.protocol import Prediction, Question
 class GrabCutSegmenter:
     """`Segmenter` on OpenCV alone.
 
-    Every step is deterministic. OpenCV's random generator is global and seeded here, so both
-    methods belong to one thread, as the protocol says.
+    Every step is deterministic: OpenCV has a random generator a thread, seeded here before it is
+    used.
     """
 
     name = "grabcut"
     device = "cpu"
     max_batch = 1
 
-    def encode(self, images: Sequence[UInt8Array]) -> list[View]:
-        """Reduce photos, each (H, W, 3) uint8 RGB, to what the cut works on."""
-        return [take_in(image) for image in images]
+    def prepare(self, image: UInt8Array, *, auto: bool = False) -> View:  # noqa: ARG002
+        """Reduce an (H, W, 3) uint8 RGB photo to what the cut works on."""
+        return take_in(image)
+
+    def encode(self, photos: Sequence[View]) -> list[View]:
+        """Nothing is left to do."""
+        return list(photos)
 
     def decode(self, questions: Sequence[Question]) -> list[Prediction]:
         """Cut each question's photo as its prompt says."""

@@ -21,22 +21,22 @@ _STD = (0.229, 0.224, 0.225)
 _BAND = 512
 
 
-def squash(image: UInt8Array, side: int, device: torch.device) -> Tensor:
-    """SAM 2's input of an (H, W, 3) uint8 RGB photo: (3, side, side) float32 on `device`.
+def squash(image: UInt8Array, side: int) -> Tensor:
+    """SAM 2's input of an (H, W, 3) uint8 RGB photo: (3, side, side) float32.
 
     Antialiased bilinear, then normalised. Resizing is separable, width first, so rows can go in
     bands without changing a bit.
     """
     height = image.shape[0]
-    narrow = torch.empty((3, height, side), device=device)
+    narrow = torch.empty((3, height, side))
     for top in range(0, height, _BAND):
         # A copy: torch refuses to share an array that may not be written.
-        rows = torch.from_numpy(np.array(image[top : top + _BAND])).to(device)
+        rows = torch.from_numpy(np.array(image[top : top + _BAND]))
         pixels = rows.permute(2, 0, 1).contiguous().float().div_(255)
         narrow[:, top : top + _BAND] = _resize(pixels, pixels.shape[1], side)
     square = _resize(narrow, side, side)
-    mean = torch.tensor(_MEAN, device=device).view(3, 1, 1)
-    std = torch.tensor(_STD, device=device).view(3, 1, 1)
+    mean = torch.tensor(_MEAN).view(3, 1, 1)
+    std = torch.tensor(_STD).view(3, 1, 1)
     return square.sub_(mean).div_(std)
 
 
@@ -57,7 +57,7 @@ def longest_side(width: int, height: int, side: int) -> tuple[int, int]:
 
 
 def pad(image: UInt8Array, side: int, mean: Tensor, std: Tensor) -> Tensor:
-    """SAM 1's input of an (H, W, 3) uint8 RGB photo: (3, side, side) float32 on `mean`'s device.
+    """SAM 1's input of an (H, W, 3) uint8 RGB photo: (3, side, side) float32.
 
     Pillow's bilinear on bytes, the longer side to `side`; normalised; zeros to the right and below.
 
@@ -69,6 +69,6 @@ def pad(image: UInt8Array, side: int, mean: Tensor, std: Tensor) -> Tensor:
     """
     size = longest_side(image.shape[1], image.shape[0], side)
     small = Image.fromarray(image).resize(size, Image.Resampling.BILINEAR)
-    pixels = torch.from_numpy(np.array(small)).to(mean.device).permute(2, 0, 1)
+    pixels = torch.from_numpy(np.array(small)).permute(2, 0, 1)
     normalised = (pixels - mean) / std
     return functional.pad(normalised, (0, side - size[0], 0, side - size[1]))

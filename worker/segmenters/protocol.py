@@ -7,6 +7,8 @@ from typing import Any, Protocol
 from shared.images.photo import FloatArray, UInt8Array
 from shared.spec import Prompt
 
+#: Whatever a segmenter makes of a photo on the processor, before the device sees it.
+Prepared = Any
 #: Whatever a segmenter computes of a photo once and uses for every prompt on it. It has `nbytes`.
 Embedding = Any
 
@@ -52,15 +54,22 @@ class Prediction:
 class Segmenter(Protocol):
     """Two steps, because the second must be cheap: a second click costs one `decode`.
 
-    Both are called by one thread, the device's, and give as many answers as questions.
+    Both are called by one thread, the device's, and give as many answers as questions. What the
+    processor can do before is a step of its own, for any number of threads at once.
     """
 
     name: str
     device: str
     max_batch: int
 
-    def encode(self, images: Sequence[UInt8Array]) -> list[Embedding]:
-        """Embed photos, each (H, W, 3) uint8 RGB."""
+    def prepare(self, image: UInt8Array, *, auto: bool = False) -> Prepared:
+        """The processor's share of embedding an (H, W, 3) uint8 RGB photo.
+
+        With `auto`, of finding its subject unprompted too.
+        """
+
+    def encode(self, photos: Sequence[Prepared]) -> list[Embedding]:
+        """Embed prepared photos."""
 
     def decode(self, questions: Sequence[Question]) -> list[Prediction]:
         """Answer prompts, each on its own embedding."""

@@ -53,6 +53,15 @@ class Features:
 
 
 @dataclass(frozen=True, slots=True)
+class Pixels:
+    """A photo as the model takes it in: (3, side, side) float32, in the processor's memory."""
+
+    square: Tensor
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
 class Item:
     """One prompt on one photo's features."""
 
@@ -78,14 +87,21 @@ class SamSegmenter(ABC):
         self._model = model
         placement.place(model, exact=self._prompt_encoder)
 
-    def encode(self, images: Sequence[UInt8Array]) -> list[Features]:
-        """Embed photos, each (H, W, 3) uint8 RGB, in one forward.
+    def prepare(self, image: UInt8Array, *, auto: bool = False) -> Pixels:  # noqa: ARG002
+        """An (H, W, 3) uint8 RGB photo as the reference's own transform brings it to the model."""
+        square = self._squared(image)
+        if self.placement.device.type == "cuda":
+            square = square.pin_memory()  # the copy to the device then waits for nobody
+        return Pixels(square, int(image.shape[1]), int(image.shape[0]))
+
+    def encode(self, photos: Sequence[Pixels]) -> list[Features]:
+        """Embed prepared photos in one forward.
 
         Raises:
             SegmenterFailed: the device's memory does not hold one photo.
             DeviceLost: the device failed; the process must exit.
         """
-        return within_memory(self._encode, images) if images else []
+        return within_memory(self._encode, photos) if photos else []
 
     def decode(self, questions: Sequence[Question]) -> list[Prediction]:
         """Answer prompts of any photos: like prompts together, each answer as if it were alone.
@@ -139,7 +155,7 @@ class SamSegmenter(ABC):
         """Run each batch size once, so that the first job does not pay for kernels and memory."""
         photo = np.zeros((64, 64, 3), np.uint8)
         for size in batches:
-            embeddings = self.encode([photo] * size)
+            embeddings = self.encode([self.prepare(photo)] * size)
             click = Prompt(points=((32, 32),))
             self.decode([Question(embedding, click) for embedding in embeddings])
 
@@ -179,8 +195,13 @@ class SamSegmenter(ABC):
             raise SegmenterFailed(f"the earlier logits are not {side} × {side} numbers")
         return given
 
+    def _batch(self, photos: Sequence[Pixels]) -> Tensor:
+        """(B, 3, side, side) float32 on the device."""
+        device = self.placement.device
+        return torch.stack([item.square.to(device, non_blocking=True) for item in photos])
+
     def _features(
-        self, coarse: Tensor, fine: Sequence[Tensor], images: Sequence[UInt8Array]
+        self, coarse: Tensor, fine: Sequence[Tensor], photos: Sequence[Pixels]
     ) -> list[Features]:
         """The encoder's (B, C, h, w) maps, photo by photo."""
         kept = self.placement.dtype
@@ -189,10 +210,10 @@ class SamSegmenter(ABC):
                 # Copies: a view would keep the whole batch for as long as one photo of it.
                 coarse=coarse[index].to(kept, copy=True),
                 fine=tuple(level[index].to(kept, copy=True) for level in fine),
-                width=int(image.shape[1]),
-                height=int(image.shape[0]),
+                width=photo.width,
+                height=photo.height,
             )
-            for index, image in enumerate(images)
+            for index, photo in enumerate(photos)
         ]
 
     def _answers(self, logits: Tensor, ious: Tensor) -> list[Candidates]:
@@ -211,7 +232,11 @@ class SamSegmenter(ABC):
         """Of the model's square input, in pixels; its logits are a fourth of it."""
 
     @abstractmethod
-    def _encode(self, images: Sequence[UInt8Array]) -> list[Features]: ...
+    def _squared(self, image: UInt8Array) -> Tensor:
+        """(3, side, side) float32, in the processor's memory."""
+
+    @abstractmethod
+    def _encode(self, photos: Sequence[Pixels]) -> list[Features]: ...
 
     @abstractmethod
     def _decode(self, items: Sequence[Item], *, multimask: bool) -> list[Candidates]: ...

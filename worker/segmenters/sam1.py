@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 from segment_anything import sam_model_registry
+from torch import Tensor
 
 from shared.images.photo import FloatArray, UInt8Array
 from worker.segmenters import masks, prompts
@@ -20,7 +21,7 @@ from worker.segmenters.checkpoint import load_weights
 from worker.segmenters.masks import Candidates
 from worker.segmenters.precision import Placement
 from worker.segmenters.preprocess import longest_side, pad
-from worker.segmenters.sam import Features, Item, SamSegmenter, stacked
+from worker.segmenters.sam import Features, Item, Pixels, SamSegmenter, stacked
 
 #: The package's own name of each model.
 CONFIGS: Mapping[str, str] = {
@@ -34,6 +35,13 @@ class Sam1Segmenter(SamSegmenter):
     """Points, a box, earlier logits, together or alone."""
 
     _box_as_points = False
+
+    def __init__(
+        self, name: str, model: Any, placement: Placement, max_batch: int | None = None
+    ) -> None:
+        # Photos are prepared on the processor, wherever the model goes.
+        self._mean, self._std = model.pixel_mean.cpu(), model.pixel_std.cpu()
+        super().__init__(name, model, placement, max_batch)
 
     @classmethod
     def load(
@@ -60,13 +68,12 @@ class Sam1Segmenter(SamSegmenter):
     def _side(self) -> int:
         return int(self._model.image_encoder.img_size)
 
-    def _encode(self, images: Sequence[UInt8Array]) -> list[Features]:
-        model = self._model
+    def _squared(self, image: UInt8Array) -> Tensor:
+        return pad(image, self._side, self._mean, self._std)
+
+    def _encode(self, photos: Sequence[Pixels]) -> list[Features]:
         with self.placement.computing():
-            batch = torch.stack(
-                [pad(image, self._side, model.pixel_mean, model.pixel_std) for image in images]
-            )
-            return self._features(model.image_encoder(batch), (), images)
+            return self._features(self._model.image_encoder(self._batch(photos)), (), photos)
 
     def _decode(self, items: Sequence[Item], *, multimask: bool) -> list[Candidates]:
         model, device = self._model, self.placement.device

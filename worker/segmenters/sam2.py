@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from sam2.build_sam import build_sam2
 from torch import Tensor, nn
 
@@ -20,7 +19,7 @@ from worker.segmenters.checkpoint import load_weights
 from worker.segmenters.masks import Candidates
 from worker.segmenters.precision import Placement
 from worker.segmenters.preprocess import squash
-from worker.segmenters.sam import Features, Item, SamSegmenter, stacked
+from worker.segmenters.sam import Features, Item, Pixels, SamSegmenter, stacked
 
 #: The package's own configuration of each model.
 CONFIGS: Mapping[str, str] = {
@@ -71,14 +70,16 @@ class Sam2Segmenter(SamSegmenter):
     def _side(self) -> int:
         return int(self._model.image_size)
 
-    def _encode(self, images: Sequence[UInt8Array]) -> list[Features]:
-        model, device = self._model, self.placement.device
+    def _squared(self, image: UInt8Array) -> Tensor:
+        return squash(image, self._side)
+
+    def _encode(self, photos: Sequence[Pixels]) -> list[Features]:
+        model = self._model
         with self.placement.computing():
-            batch = torch.stack([squash(image, self._side, device) for image in images])
-            *fine, coarse = model.forward_image(batch)["backbone_fpn"][-_LEVELS:]
+            *fine, coarse = model.forward_image(self._batch(photos))["backbone_fpn"][-_LEVELS:]
             if model.directly_add_no_mem_embed:
                 coarse = coarse + model.no_mem_embed.view(1, -1, 1, 1)
-            return self._features(coarse, fine, images)
+            return self._features(coarse, fine, photos)
 
     def _decode(self, items: Sequence[Item], *, multimask: bool) -> list[Candidates]:
         model, device = self._model, self.placement.device

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import torch
+
 from shared.checkpoints import Choice
 from shared.errors import ConfigError
 from shared.settings import Settings
@@ -25,6 +27,8 @@ def load_sam(choice: Choice, settings: Settings) -> Segmenter:
             installed, or the precision or the device cannot be had.
     """
     model = open_sam(choice, Placement.choose(precision=settings.precision), settings.max_batch)
+    if model.placement.device.type == "cuda":
+        torch.set_num_threads(1)  # photos are made ready on many threads at once
     model.warm_up(range(1, model.max_batch + 1))
     return AutoSegmenter(model)
 

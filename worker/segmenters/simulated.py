@@ -37,9 +37,12 @@ class SimulatedSegmenter:
         self._batch_seconds = batch_seconds
         self.max_batch = max_batch or 8
 
-    def encode(self, images: Sequence[UInt8Array]) -> list[Size]:
-        time.sleep(self._batch_seconds + self._seconds * len(images))
-        return [Size(image.shape[1], image.shape[0]) for image in images]
+    def prepare(self, image: UInt8Array, *, auto: bool = False) -> Size:  # noqa: ARG002
+        return Size(image.shape[1], image.shape[0])
+
+    def encode(self, photos: Sequence[Size]) -> list[Size]:
+        time.sleep(self._batch_seconds + self._seconds * len(photos))
+        return list(photos)
 
     def decode(self, questions: Sequence[Question]) -> list[Prediction]:
         return [self._ellipse(*question.embedding) for question in questions]

@@ -19,6 +19,7 @@ end
 if args.digest then
   redis.call('HSET', input, 'stored', 1, 'digest', args.digest, 'bytes', args.bytes)
 end
+if args.pixels then redis.call('HSET', input, 'pixels', args.pixels) end
 redis.call('HINCRBY', input, 'refs', 1)
 redis.call('ZREM', key('sweep'), args.tenant .. '/inputs/' .. args.input)
 

@@ -11,7 +11,7 @@ from worker.segmenters.protocol import Embedding
 class EmbeddingCache:
     """Least recently used first out. Keys are digests of photos: one engine has one model.
 
-    Of the device's thread alone, so it needs no lock.
+    Of the device's thread alone, so it needs no lock; others may only ask whether a key is `in` it.
     """
 
     def __init__(self, limit: int) -> None:
@@ -49,6 +49,9 @@ class EmbeddingCache:
         embedding = self._kept.pop(digest, None)
         if embedding is not None:
             self.nbytes -= embedding.nbytes
+
+    def __contains__(self, digest: str) -> bool:
+        return digest in self._kept
 
     def __len__(self) -> int:
         return len(self._kept)

@@ -1,0 +1,152 @@
+"""Permits, with holders on real threads."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from worker.engine import Permits
+
+
+class Holders:
+    """Threads that each hold a permit until let go; `entered` is the order they came in."""
+
+    def __init__(self, permits: Permits) -> None:
+        self.permits = permits
+        self.entered: list[str] = []
+        self._let_go: dict[str, threading.Event] = {}
+        self.pool = ThreadPoolExecutor(32)
+
+    def come(self, name: str, amount: int, *, urgent: bool = False) -> None:
+        """A holder asks; returns once it holds or waits."""
+        self._let_go[name] = threading.Event()
+        waiting = len(self.permits._waiting)
+        entered = len(self.entered)
+
+        def hold() -> None:
+            with self.permits.holding(amount, urgent=urgent):
+                self.entered.append(name)
+                self._let_go[name].wait(5)
+
+        self.pool.submit(hold)
+        until(lambda: len(self.entered) > entered or len(self.permits._waiting) > waiting)
+
+    def go(self, name: str, *, then: list[str]) -> None:
+        """A holder leaves, and these have come in by then."""
+        self._let_go[name].set()
+        until(lambda: self.entered[-len(then) :] == then if then else True)
+
+    def all_go(self) -> None:
+        for event in self._let_go.values():
+            event.set()
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 5
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError
+        time.sleep(0.001)
+
+
+@pytest.fixture
+def holders() -> Iterator[Holders]:
+    made = Holders(Permits(100))
+    yield made
+    made.all_go()
+    made.pool.shutdown()
+    assert made.permits.held == 0
+
+
+def test_what_fits_is_held_at_once(holders: Holders) -> None:
+    holders.come("a", 60)
+    holders.come("b", 40)
+    assert holders.entered == ["a", "b"]
+    assert holders.permits.held == 100
+
+
+def test_what_does_not_fit_waits_until_it_does(holders: Holders) -> None:
+    holders.come("a", 60)
+    holders.come("b", 41)
+    assert holders.entered == ["a"]
+    holders.go("a", then=["a", "b"])
+
+
+def test_the_urgent_go_first_and_then_the_older(holders: Holders) -> None:
+    holders.come("a", 100)
+    for name in ("b", "c"):
+        holders.come(name, 100)
+    for name in ("d", "e"):
+        holders.come(name, 100, urgent=True)
+    for name, following in zip("adeb", "debc", strict=True):
+        holders.go(name, then=[following])
+    assert holders.entered == list("adebc")
+
+
+def test_a_large_one_is_not_overtaken_by_small_ones(holders: Holders) -> None:
+    holders.come("a", 50)
+    holders.come("large", 80)
+    holders.come("small", 10)
+    assert holders.entered == ["a"]
+    holders.go("a", then=[])
+    until(lambda: sorted(holders.entered) == ["a", "large", "small"])
+
+
+def test_several_come_in_when_a_large_one_goes(holders: Holders) -> None:
+    holders.come("large", 100)
+    for name in "abc":
+        holders.come(name, 30)
+    holders.go("large", then=[])
+    until(lambda: sorted(holders.entered[1:]) == ["a", "b", "c"])
+
+
+def test_more_than_there_is_gets_all_there_is_alone(holders: Holders) -> None:
+    holders.come("a", 10)
+    holders.come("huge", 1000)
+    assert holders.entered == ["a"]
+    holders.go("a", then=["huge"])
+    holders.come("b", 1)
+    assert holders.entered == ["a", "huge"]
+
+
+def test_what_was_reserved_beyond_need_lets_others_in(holders: Holders) -> None:
+    with holders.permits.holding(100) as permit:
+        holders.come("a", 70)
+        assert holders.entered == []
+        permit.shrink(30)
+        until(lambda: holders.entered == ["a"])
+        permit.shrink(90)  # never grows
+        assert holders.permits.held == 100
+    holders.go("a", then=["a"])
+
+
+def test_an_error_gives_the_permit_back() -> None:
+    permits = Permits(10)
+    with pytest.raises(ValueError, match="inside"), permits.holding(10):
+        raise ValueError("inside")
+    assert permits.held == 0
+
+
+def test_never_more_than_the_limit_among_many(holders: Holders) -> None:
+    permits, peak = Permits(7), [0]
+    lock = threading.Lock()
+    held = [0]
+
+    def hold(number: int) -> None:
+        amount = number % 4 + 1
+        with permits.holding(amount, urgent=number % 3 == 0):
+            with lock:
+                held[0] += amount
+                peak[0] = max(peak[0], held[0])
+            time.sleep(0.0005)
+            with lock:
+                held[0] -= amount
+
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(hold, range(300)))
+    assert 4 <= peak[0] <= 7
+    assert permits.held == 0
