@@ -43,14 +43,20 @@ class Course:
     @contextmanager
     def work(self, name: str) -> Iterator[None]:
         """A stage that keeps a core busy. Waiting for the core is not part of it."""
-        with self.runtime.processors.holding(1, urgent=self.urgent), self.stage(name):
+        self._require_ownership()
+        with self.runtime.processors.holding(1, urgent=self.urgent), self._timed(name):
             yield
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
         """Time a stage, bound it, and begin it only while the job is still this worker's."""
-        self.lease.require()
         self._require_ownership()
+        with self._timed(name):
+            yield
+
+    @contextmanager
+    def _timed(self, name: str) -> Iterator[None]:
+        self.lease.require()
         self.lease.stage = name
         self.lease.deadline = time.monotonic() + self.runtime.settings.stage_deadline
         began = time.perf_counter()

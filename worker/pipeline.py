@@ -21,14 +21,14 @@ from shared.images import Photo, decode, encode, probe
 from shared.images.photo import UInt8Array
 from shared.job import Lane, Outcome, Result, Status
 from shared.queue.leases import Claim
-from shared.spec import Output, OutputFormat
+from shared.spec import JobRequest, Output, OutputFormat
 from shared.storage import keys
 from worker.compositing.cutout import compose, within
 from worker.compositing.edges import refine
 from worker.compositing.subject import measure
 from worker.course import Course
 from worker.cut import Cut, Earlier, finished, write_logits
-from worker.engine import Ask, Permit
+from worker.engine import Answer, Ask, Permit
 from worker.retry import Fail, Retry, WaitOut, decide
 from worker.runtime import Runtime
 
@@ -63,7 +63,7 @@ def _see_through(runtime: Runtime, claim: Claim, permit: Permit) -> None:
     with runtime.heartbeat.holding(claim) as lease:
         course = Course(runtime, lease, permit)
         try:
-            outcome = _cut(course)
+            outcome = _work(course)
             _finish(course, Status.SUCCEEDED, outcome)
         except LeaseLost:
             log.info("no longer this worker's", extra={"job": job_id})
@@ -74,7 +74,7 @@ def _see_through(runtime: Runtime, claim: Claim, permit: Permit) -> None:
             _settle(course, error)
 
 
-def _cut(course: Course) -> Outcome:
+def _work(course: Course) -> Outcome:
     """All of the work, up to where only the record is left to write."""
     job = course.claim.job
     with course.stage("fetch"):
@@ -85,11 +85,15 @@ def _cut(course: Course) -> Outcome:
         course.warnings += photo.warnings
         earlier = Earlier.read(parent, course.runtime.engine.model)
         del data, parent
-    if job.request.render is not None:
-        model, cut = None, Cut(_same_size(earlier.alpha, photo))
-    else:
-        model, cut = course.runtime.engine.model, _segment(course, photo, digest, earlier)
+    answer = None
+    if job.request.render is None:
+        answer = _segment(course, photo, digest, earlier)
+    model = None if answer is None else course.runtime.engine.model
     with course.work("compose"):
+        if answer is None:
+            cut = Cut(_same_size(earlier.alpha, photo))
+        else:
+            cut = _cut_out(job.request, photo, answer)
         subject = measure(cut.alpha, cut.scores, cut.reasons, cut.stability)
         image = compose(photo.rgb, cut.alpha, job.request.output)
         files = {
@@ -137,8 +141,8 @@ def _fetch_parent(course: Course) -> tuple[bytes | None, bytes | None]:
         return alpha, None
 
 
-def _segment(course: Course, photo: Photo, digest: str, earlier: Earlier) -> Cut:
-    """The subject by the device: of several objects their union."""
+def _segment(course: Course, photo: Photo, digest: str, earlier: Earlier) -> Answer:
+    """What the device finds, a prediction for each of the job's prompts."""
     request, engine = course.claim.job.request, course.runtime.engine
     misfit = request.misfit(photo.width, photo.height)
     if misfit is not None:
@@ -155,12 +159,16 @@ def _segment(course: Course, photo: Photo, digest: str, earlier: Earlier) -> Cut
         answer = engine.segment(call)
     course.timings_ms["encode"] += answer.encode_ms
     course.timings_ms["segment"] = max(0.0, course.timings_ms["segment"] - answer.encode_ms)
-    with course.work("compose"):
-        masks = [
-            finished(prediction.mask, prompt, photo, clean=request.output.clean)
-            for prediction, prompt in zip(answer.predictions, request.prompts, strict=True)
-        ]
-        alpha = within(refine(np.maximum.reduce(masks), photo.rgb), photo.alpha)
+    return answer
+
+
+def _cut_out(request: JobRequest, photo: Photo, answer: Answer) -> Cut:
+    """The subject's alpha at the photo's size: of several objects their union."""
+    masks = [
+        finished(prediction.mask, prompt, photo, clean=request.output.clean)
+        for prediction, prompt in zip(answer.predictions, request.prompts, strict=True)
+    ]
+    alpha = within(refine(np.maximum.reduce(masks), photo.rgb), photo.alpha)
     return Cut.of(alpha, answer.predictions)
 
 

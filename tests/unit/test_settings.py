@@ -146,7 +146,7 @@ def test_a_bad_pair_is_named_by_its_place_alone(
         ("NUKKI_MAX_MEGAPIXELS", "nan"),
         ("NUKKI_API_THREADS", "1"),
         ("NUKKI_WORKER_THREADS", "0"),
-        ("NUKKI_WORKER_THREADS", "65"),
+        ("NUKKI_WORKER_THREADS", "257"),
         ("NUKKI_LEASE", "0.1"),
         ("NUKKI_LEASE", "inf"),
         ("NUKKI_MAX_ATTEMPTS", "0"),
