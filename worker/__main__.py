@@ -99,7 +99,7 @@ def build(settings: Settings, celery: Celery, segmenter: Segmenter, me: WorkerIn
         ),
         heartbeat=Heartbeat(leases, WorkerRoll(connection), me, lease_seconds=settings.lease),
         photos=Permits(settings.pixels_in_hand),
-        processors=Permits(len(os.sched_getaffinity(0))+1),
+        processors=Permits(len(os.sched_getaffinity(0)) + 1),
     )
     threading.Thread(target=_leave_when, args=[lost, runtime], daemon=True).start()
     return runtime

@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from shared.errors import ImageTooLarge
+from shared.images import png_writer
 from shared.images.photo import UInt8Array
 from shared.spec import OutputFormat
 
@@ -16,16 +17,7 @@ from shared.spec import OutputFormat
 #: 2³¹ − 1 is beyond any image here.
 _LONGEST = {OutputFormat.JPEG: 65_500, OutputFormat.WEBP: 16_383}
 
-# tests/bench/codecs.py has the figures behind these. To choose a filter a row is half of libpng's
-# time and gains 5%; a mask is smallest as runs of its own values. Before 4.12 OpenCV gives no
-# choice of filter.
-_CAN_FILTER = hasattr(cv2, "IMWRITE_PNG_FILTER")
-_PNG = [cv2.IMWRITE_PNG_COMPRESSION, 1]
-_PNG_COLOURS = [*_PNG, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_DEFAULT]
-_PNG_COLOURS += [cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_SUB] if _CAN_FILTER else []
-_PNG_MASK = [*_PNG, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE]
-_PNG_MASK += [cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_NONE] if _CAN_FILTER else []
-
+# tests/bench/codecs.py has the figures behind the choices here.
 # No chroma subsampling: it bleeds colour over the cut's edge.
 _JPEG = [cv2.IMWRITE_JPEG_QUALITY, 92]
 _JPEG += [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
@@ -46,9 +38,9 @@ def encode(image: UInt8Array, format: OutputFormat) -> bytes:  # noqa: A002 - th
     if image.ndim == 3 and image.shape[2] == 1:
         image = image[..., 0]
     if format is OutputFormat.PNG:
-        return _by_opencv(".png", image, _PNG_MASK if image.ndim == 2 else _PNG_COLOURS)
+        return png_writer.write(image)
     if format is OutputFormat.JPEG:
-        return _by_opencv(".jpg", image, _JPEG)
+        return _jpeg(image)
     return _webp(image)
 
 
@@ -68,16 +60,15 @@ def _check(image: UInt8Array, image_format: OutputFormat) -> None:
         )
 
 
-def _by_opencv(suffix: str, image: UInt8Array, settings: list[int]) -> bytes:
-    """Other threads run on while OpenCV works."""
+def _jpeg(image: UInt8Array) -> bytes:
+    """By OpenCV; other threads run on while it works."""
     if image.ndim == 2:
         ordered = np.ascontiguousarray(image)
     else:
-        code = cv2.COLOR_RGB2BGR if image.shape[2] == 3 else cv2.COLOR_RGBA2BGRA
-        ordered = np.asarray(cv2.cvtColor(image, code), np.uint8)
-    done, file = cv2.imencode(suffix, ordered, settings)
+        ordered = np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2BGR), np.uint8)
+    done, file = cv2.imencode(".jpg", ordered, _JPEG)
     if not done:
-        raise ValueError(f"OpenCV could not write {suffix} of shape {image.shape}")
+        raise ValueError(f"OpenCV could not write a JPEG of shape {image.shape}")
     return file.tobytes()
 
 

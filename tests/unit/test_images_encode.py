@@ -32,6 +32,15 @@ def test_png_gives_back_every_pixel(image: Array) -> None:
     assert np.array_equal(np.asarray(opened(encode(image, OutputFormat.PNG))), image)
 
 
+@pytest.mark.parametrize(
+    "shape", [(1, 1), (1, 1, 3), (3, 1, 4), (1, 5000, 3), (5000, 1, 4), (1500, 1900, 4)], ids=str
+)
+def test_png_gives_back_images_of_any_shape(shape: tuple[int, ...]) -> None:
+    """Down to a pixel, and over the size at which the file is written in bands."""
+    image = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    assert np.array_equal(np.asarray(opened(encode(image, OutputFormat.PNG))), image)
+
+
 @pytest.mark.parametrize("output", FORMATS)
 def test_the_file_is_of_its_format(output: OutputFormat) -> None:
     assert (opened(encode(scene(), output)).format or "").lower() == output.value

@@ -1,0 +1,56 @@
+"""Arrays to PNG, deflated by Intel's ISA-L: five times as fast as zlib's level 1, as small.
+
+tests/bench/codecs.py has the figures.
+"""
+
+from __future__ import annotations
+
+import struct
+
+import numpy as np
+from isal import isal_zlib
+
+from shared.images.photo import UInt8Array
+
+_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_COLOUR_TYPES = {1: 0, 3: 2, 4: 6}
+#: Each byte less the one of the pixel to the left: on photos and on masks the smallest of the
+#: filters that one pass makes, and choosing a filter a row takes longer than deflating.
+_SUB = 1
+_LEVEL = 1
+#: Bytes filtered and deflated at a time, so that a large image has no second copy.
+_BAND = 4 << 20
+
+
+def write(image: UInt8Array) -> bytes:
+    """The file of an (H, W) gray, (H, W, 3) RGB or (H, W, 4) RGBA image, of at least a pixel.
+
+    Other threads run on meanwhile.
+    """
+    height, width = image.shape[:2]
+    channels = 1 if image.ndim == 2 else image.shape[2]
+    header = struct.pack(">IIBBBBB", width, height, 8, _COLOUR_TYPES[channels], 0, 0, 0)
+    parts = [_SIGNATURE, *_chunk(b"IHDR", header)]
+    deflate = isal_zlib.compressobj(_LEVEL)
+    rows = max(1, _BAND // (width * channels))
+    for top in range(0, height, rows):
+        parts += _chunk(b"IDAT", deflate.compress(_filtered(image[top : top + rows], channels)))
+    parts += _chunk(b"IDAT", deflate.flush())
+    return b"".join([*parts, *_chunk(b"IEND", b"")])
+
+
+def _filtered(rows: UInt8Array, channels: int) -> UInt8Array:
+    """(n, 1 + W·channels): of every row its filter's number, then differences from the left."""
+    flat = rows.reshape(rows.shape[0], -1)
+    filtered = np.empty((flat.shape[0], 1 + flat.shape[1]), np.uint8)
+    filtered[:, 0] = _SUB
+    filtered[:, 1 : 1 + channels] = flat[:, :channels]
+    np.subtract(flat[:, channels:], flat[:, :-channels], out=filtered[:, 1 + channels :])
+    return filtered
+
+
+def _chunk(name: bytes, data: bytes) -> list[bytes]:
+    if not data and name == b"IDAT":
+        return []
+    checksum = isal_zlib.crc32(data, isal_zlib.crc32(name))
+    return [struct.pack(">I", len(data)), name, data, struct.pack(">I", checksum)]
