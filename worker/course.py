@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from shared.errors import LeaseLost, QueueUnavailable
 from shared.job import Outcome
 from shared.queue.leases import Claim
 from shared.spec import Priority
@@ -43,19 +42,12 @@ class Course:
     @contextmanager
     def work(self, name: str) -> Iterator[None]:
         """A stage that keeps a core busy. Waiting for the core is not part of it."""
-        self._require_ownership()
-        with self.runtime.processors.holding(1, urgent=self.urgent), self._timed(name):
+        with self.runtime.processors.holding(1, urgent=self.urgent), self.stage(name):
             yield
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
         """Time a stage, bound it, and begin it only while the job is still this worker's."""
-        self._require_ownership()
-        with self._timed(name):
-            yield
-
-    @contextmanager
-    def _timed(self, name: str) -> Iterator[None]:
         self.lease.require()
         self.lease.stage = name
         self.lease.deadline = time.monotonic() + self.runtime.settings.stage_deadline
@@ -66,14 +58,6 @@ class Course:
             self.lease.deadline = float("inf")
             spent = (time.perf_counter() - began) * 1000
             self.timings_ms[name] = self.timings_ms.get(name, 0.0) + spent
-
-    def _require_ownership(self) -> None:
-        try:
-            owned = self.runtime.leases.owns(self.claim)
-        except QueueUnavailable:
-            return  # Redis is away for a moment: go on, the token decides when the job finishes
-        if not owned:
-            raise LeaseLost
 
     def outcome(self, **fields: object) -> Outcome:
         """The report, with what is known so far."""

@@ -19,6 +19,9 @@ log = logging.getLogger("nukki.worker")
 #: The process's exit status when a stage hung: its jobs go elsewhere, the launcher restarts it.
 HUNG = 75
 _LONGEST_BEAT = 5.0
+#: How often the jobs in hand are looked at, all in one call: one that was canceled stops at its
+#: next stage after that.
+_LOOK_EVERY = 0.5
 
 
 @dataclass(slots=True)
@@ -37,7 +40,10 @@ class Lease:
 
 
 class Heartbeat:
-    """Renews every lease each third of its length, and keeps the worker on the roll."""
+    """Renews every lease each third of its length, and keeps the worker on the roll.
+
+    Between beats it looks, twice a second, whether a job in hand was canceled or lost.
+    """
 
     def __init__(
         self,
@@ -89,14 +95,24 @@ class Heartbeat:
             return list(self._leases.values())
 
     def _beat_on(self) -> None:
+        next_beat = 0.0
         while not self._stopped.is_set():
             try:
-                self.beat()
+                if time.monotonic() < next_beat:
+                    self.look()
+                else:
+                    next_beat = time.monotonic() + self._interval
+                    self.beat()
             except QueueUnavailable as error:
                 log.warning("no heartbeat: %s", error)
             except Exception:
                 log.exception("no heartbeat")
-            self._stopped.wait(self._interval)
+            self._stopped.wait(min(_LOOK_EVERY, self._interval))
+
+    def look(self) -> None:
+        """Note the leases that are lost."""
+        leases = self.held()
+        self._note(leases, self._table.lost([lease.claim for lease in leases]))
 
     def beat(self) -> None:
         """Renew once."""
@@ -108,7 +124,10 @@ class Heartbeat:
                 )
                 self._on_hung()
                 return
-        lost = self._table.renew([lease.claim for lease in leases])
+        self._note(leases, self._table.renew([lease.claim for lease in leases]))
+        self._roll.sign_in(self._me)
+
+    @staticmethod
+    def _note(leases: list[Lease], lost: frozenset[str]) -> None:
         for lease in leases:
             lease.lost = lease.lost or lease.claim.job.id in lost
-        self._roll.sign_in(self._me)

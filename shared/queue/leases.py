@@ -68,18 +68,19 @@ class LeaseTable:
         job = Job.from_fields(job_id, pairs(answer[0]))
         return Claim(job, Input.from_fields(job.input_id, pairs(answer[1])), token)
 
-    def owns(self, claim: Claim) -> bool:
-        """Is the job still this worker's? It is not once canceled, erased or reclaimed."""
-        with translated():
-            token = self._connection.redis.hget(f"{PREFIX}job:{claim.job.id}", "token")
-        return bool(token == claim.token)
+    def lost(self, claims: Sequence[Claim]) -> frozenset[str]:
+        """The ids of jobs that are no longer this worker's: canceled, erased or reclaimed."""
+        return self._renew(claims, None)
 
     def renew(self, claims: Sequence[Claim]) -> frozenset[str]:
         """Renew leases; the ids that are lost."""
+        return self._renew(claims, self._lease_ms)
+
+    def _renew(self, claims: Sequence[Claim], lease_ms: int | None) -> frozenset[str]:
         if not claims:
             return frozenset()
         leases = [[claim.job.id, claim.token] for claim in claims]
-        return frozenset(self._connection.run("renew", leases=leases, lease_ms=self._lease_ms))
+        return frozenset(self._connection.run("renew", leases=leases, lease_ms=lease_ms))
 
     def record_input(self, claim: Claim, *, digest: str, size: int, pixels: int) -> None:
         """Remember that the job's photo is stored, its digest and its size."""

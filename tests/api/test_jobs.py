@@ -697,7 +697,7 @@ class TestCancel:
         claim = claimed(leases, job_id)
         response = client.post(f"/v1/jobs/{job_id}/cancel")
         assert response.json["status"] == "canceled"
-        assert not leases.owns(claim)
+        assert leases.lost([claim])
 
     def test_a_finished_job_stays_as_it_is(
         self, client: Client, sample: bytes, finish: Finish

@@ -187,7 +187,7 @@ class TestHeartbeat:
         house.make_due(claim.job.id)
         house.upkeep.overdue()
         assert house.leases.renew([claim]) == {claim.job.id}
-        assert not house.leases.owns(claim)
+        assert house.leases.lost([claim])
 
 
 class TestFinish:
@@ -351,7 +351,7 @@ class TestCancelAndErase:
     def test_a_running_job_is_taken_from_its_worker(self, house: House) -> None:
         claim = house.claim(house.accept())
         house.jobs.cancel(claim.job.id, "shop")
-        assert not house.leases.owns(claim)
+        assert house.leases.lost([claim])
         assert not house.leases.finish(claim, Status.SUCCEEDED, DONE)
 
     def test_another_tenants_job_is_not_there(self, house: House) -> None:

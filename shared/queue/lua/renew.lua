@@ -1,10 +1,11 @@
--- Renew the leases of these [id, token] pairs. Answers the ids this worker no longer owns.
+-- Renew the leases of these [id, token] pairs; without `lease_ms` only look at them.
+-- Answers the ids this worker no longer owns.
 local lost = {}
 for _, pair in ipairs(args.leases) do
-  if owns(pair[1], pair[2]) then
-    redis.call('ZADD', key('due'), now + args.lease_ms, pair[1])
-  else
+  if not owns(pair[1], pair[2]) then
     table.insert(lost, pair[1])
+  elseif args.lease_ms then
+    redis.call('ZADD', key('due'), now + args.lease_ms, pair[1])
   end
 end
 return lost
