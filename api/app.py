@@ -14,7 +14,7 @@ from flask_openapi3_redoc.plugins import RegisterPlugin as Redoc
 from flask_openapi3_swagger.plugins import RegisterPlugin as Swagger
 from werkzeug.wrappers import Response as BaseResponse
 
-from api import compat, health, jobs, problems, uploads
+from api import compat, health, jobs, metrics, problems, uploads
 from api import services as parts
 from api.intake import MAX_FIELD_BYTES
 from api.keyring import presented_key
@@ -49,6 +49,7 @@ def create_app(settings: Settings, services: Services | None = None) -> OpenAPI:
     parts.install(app.extensions, services or Services.connect(settings))
     problems.install(app)
     _trace_requests(app)
+    metrics.install(app)
     for blueprint in (
         jobs.blueprint,
         uploads.blueprint,
@@ -59,6 +60,7 @@ def create_app(settings: Settings, services: Services | None = None) -> OpenAPI:
         app.before_request_funcs.setdefault(blueprint.name, []).append(_identify)
     app.register_api(uploads.content_blueprint)
     app.register_api(health.health_blueprint)
+    app.register_api(metrics.metrics_blueprint)
     _place_docs(app)
     return app
 

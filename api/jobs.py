@@ -16,6 +16,7 @@ from api.services import Services, services
 from api.submission import submit
 from shared.errors import NoResult, NotFinished, NotFound, StorageUnavailable
 from shared.job import Job, Status
+from shared.metrics.jobs import count_end
 from shared.queue.jobs import CancelVerdict
 from shared.spec import JobId
 from shared.storage import keys
@@ -143,9 +144,13 @@ def mask(path: JobPath) -> Response:
 )
 def cancel(path: JobPath) -> Response:
     parts = services()
-    if parts.jobs.cancel(path.job_id, tenant()) is CancelVerdict.MISSING:
+    verdict = parts.jobs.cancel(path.job_id, tenant())
+    if verdict is CancelVerdict.MISSING:
         raise NotFound(f"no such job: {path.job_id}")
-    return _answer(parts, parts.jobs.get(path.job_id, tenant()), 200)
+    job = parts.jobs.get(path.job_id, tenant())
+    if verdict is CancelVerdict.CANCELED:
+        count_end(job, job.status)
+    return _answer(parts, job, 200)
 
 
 @blueprint.delete(

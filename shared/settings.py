@@ -164,7 +164,10 @@ class Settings(BaseSettings):
     metrics_port: int | None = Field(
         default=None, gt=0, le=65535, description="Port of the worker's own Prometheus metrics."
     )
-    metrics_host: str = Field(default="127.0.0.1", description="Address of that port.")
+    courier_metrics_port: int | None = Field(
+        default=None, gt=0, le=65535, description="Port of the courier's own Prometheus metrics."
+    )
+    metrics_host: str = Field(default="127.0.0.1", description="Address of those ports.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = Field(
         default="INFO", description="Level of the `nukki` loggers."
     )

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from shared import logs
+from shared import logs, metrics
 from shared.errors import ConfigError, QueueUnavailable, StorageUnavailable, Unavailable
 from shared.guard import Guard
 from shared.outbound import Outbound
@@ -121,6 +121,7 @@ def main() -> int:
     try:
         settings = Settings.load()
         logs.configure(settings.log_level)
+        metrics.serve_courier(settings)
         courier = Courier(settings)
     except ConfigError as error:
         sys.stderr.write(f"{error}\n")

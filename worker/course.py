@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from shared.job import Outcome
+from shared.metrics.worker import STAGE_CPU
 from shared.queue.leases import Claim
 from shared.spec import Priority
 from worker.engine import Permit
@@ -51,13 +52,14 @@ class Course:
         self.lease.require()
         self.lease.stage = name
         self.lease.deadline = time.monotonic() + self.runtime.settings.stage_deadline
-        began = time.perf_counter()
+        began, cpu = time.perf_counter(), time.thread_time()
         try:
             yield
         finally:
             self.lease.deadline = float("inf")
             spent = (time.perf_counter() - began) * 1000
             self.timings_ms[name] = self.timings_ms.get(name, 0.0) + spent
+            STAGE_CPU.labels(name).inc(time.thread_time() - cpu)
 
     def outcome(self, **fields: object) -> Outcome:
         """The report, with what is known so far."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 
-from shared.errors import StorageUnavailable
+from shared.errors import NotFound, QueueUnavailable, StorageUnavailable
+from shared.metrics.jobs import count_end
 from shared.queue.doorbell import Bell
 from shared.queue.jobs import JobQueue
 from shared.queue.upkeep import Upkeep
@@ -30,7 +32,13 @@ class Janitor:
             self._doorbell.ring(job_id, lane)
         for job_id in overdue.poisoned:
             log.warning("poisoned", extra={"job": job_id})
+            self._count(job_id)
         return len(overdue.rings)
+
+    def _count(self, job_id: str) -> None:
+        with contextlib.suppress(NotFound, QueueUnavailable):  # a round is worth more than a count
+            job = self._jobs.get(job_id)
+            count_end(job, job.status)
 
     def clear(self) -> int:
         """Erase jobs past their retention and files nothing refers to; how many files went."""

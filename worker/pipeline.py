@@ -20,7 +20,9 @@ from shared.errors import (
 from shared.images import Photo, decode, encode, probe
 from shared.images.photo import UInt8Array
 from shared.job import Lane, Outcome, Result, Status
-from shared.queue.leases import Claim
+from shared.metrics.jobs import count_end
+from shared.metrics.worker import LEASE_LOSSES
+from shared.queue.leases import Claim, Released
 from shared.spec import JobRequest, Output, OutputFormat
 from shared.storage import keys
 from worker.compositing.cutout import compose, within
@@ -66,6 +68,7 @@ def _see_through(runtime: Runtime, claim: Claim, permit: Permit) -> None:
             outcome = _work(course)
             _finish(course, Status.SUCCEEDED, outcome)
         except LeaseLost:
+            LEASE_LOSSES.inc()
             log.info("no longer this worker's", extra={"job": job_id})
             _clean_up(course)
         except QueueUnavailable:
@@ -219,20 +222,30 @@ def _settle(course: Course, error: Exception) -> None:
             case Fail(failure):
                 _finish(course, Status.FAILED, course.outcome(error=failure))
             case Retry(delay_ms):
-                course.runtime.leases.release(course.claim, delay_ms=delay_ms)
+                _require_ours(course.runtime.leases.release(course.claim, delay_ms=delay_ms))
             case WaitOut(delay_ms, failure):
-                course.runtime.leases.release(
+                impatient = course.outcome(error=failure)
+                released = course.runtime.leases.release(
                     course.claim,
                     delay_ms=delay_ms,
                     spend=False,
                     patience_ms=int(settings.storage_patience * 1000),
-                    impatient=course.outcome(error=failure),
+                    impatient=impatient,
                 )
+                _require_ours(released)
+                if released.failed:
+                    _count(course, Status.FAILED, impatient)
     except QueueUnavailable:
         log.warning("Redis is away; the lease runs out by itself", extra={"job": job.id})
     except LeaseLost:
+        LEASE_LOSSES.inc()
         log.info("no longer this worker's", extra={"job": job.id})
     _clean_up(course)
+
+
+def _require_ours(released: Released) -> None:
+    if released.lane is None and not released.failed:
+        raise LeaseLost
 
 
 def _finish(course: Course, status: Status, outcome: Outcome) -> None:
@@ -254,6 +267,7 @@ def _finish(course: Course, status: Status, outcome: Outcome) -> None:
             break
     if not finished:
         raise LeaseLost
+    _count(course, status, outcome)
     if status is Status.SUCCEEDED:
         course.stored.clear()
     log.info(
@@ -262,6 +276,11 @@ def _finish(course: Course, status: Status, outcome: Outcome) -> None:
         outcome.timings_ms.get("total", 0.0),
         extra={"job": course.claim.job.id},
     )
+
+
+def _count(course: Course, status: Status, outcome: Outcome) -> None:
+    model = course.runtime.engine.model
+    count_end(course.claim.job, status, model=model, timings_ms=outcome.timings_ms)
 
 
 def _clean_up(course: Course) -> None:

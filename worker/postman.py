@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from shared import webhooks
 from shared.errors import NotFound, UrlForbidden, UrlUnavailable
+from shared.metrics.courier import count_attempt
 from shared.outbound import Outbound
 from shared.queue.deliveries import Delivery, DeliveryQueue, DeliveryState
 from shared.queue.jobs import JobQueue
@@ -50,6 +51,7 @@ class Postman:
                 delay_ms = int(self._schedule[delivery.attempt] * 1000)
             else:
                 state = DeliveryState.DEAD
+        count_attempt(state)
         self._deliveries.settle(delivery, state, answer, delay_ms=delay_ms)
         log.info(
             "%s on try %d: %s",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
-from shared.metrics import EMBEDDING_HITS, EMBEDDING_MISSES
+from shared.metrics.worker import EMBEDDING_HITS, EMBEDDING_MISSES
 from worker.segmenters.protocol import Embedding
 
 

@@ -1,0 +1,293 @@
+"""What is counted, by whom, and that a Redis that is away is only a figure less."""
+
+from __future__ import annotations
+
+import dataclasses
+import socket
+import time
+from collections.abc import Callable
+
+import httpx
+import pytest
+from prometheus_client import REGISTRY, CollectorRegistry, generate_latest
+
+from nukki.redis_server import free_port
+from shared import metrics
+from shared.errors import ConfigError, SegmenterFailed, StorageUnavailable
+from shared.job import Input, Job, Lane, Status, new_id
+from shared.metrics.courier import count_attempt
+from shared.metrics.jobs import count_end
+from shared.metrics.queue import QueueCollector
+from shared.metrics.worker import device_at_work
+from shared.queue.connection import PREFIX, Connection
+from shared.queue.deliveries import DeliveryState
+from shared.queue.doorbell import make_celery
+from shared.queue.jobs import RING_MS, JobQueue
+from shared.queue.lanes import BacklogReader, LaneBacklog
+from shared.queue.leases import LeaseTable
+from shared.queue.upkeep import Upkeep
+from shared.settings import Settings
+from shared.spec import JobRequest
+from shared.testing import MemoryStorage, RedisProcess, SilentDoorbell
+from tests.metrics import Scrape
+from worker import pipeline
+from worker.__main__ import build
+from worker.janitor import Janitor
+from worker.runtime import Runtime
+
+PARENT = "job_" + "0" * 24
+
+
+def scrape() -> Scrape:
+    return Scrape(generate_latest(REGISTRY).decode())
+
+
+def job(lane: Lane = Lane.BULK, **request: object) -> Job:
+    return Job(new_id("job"), "shop", JobRequest.model_validate(request), "inp", "", lane=lane)
+
+
+def accept(connection: Connection, **request: object) -> str:
+    jobs = JobQueue(connection, retention_ms=60_000)
+    photo = Input(new_id("inp"), "shop", stored=True, digest="d" * 64, bytes=3)
+    jobs.note_input(photo.id, "shop", expiry_ms=60_000)
+    made = Job(new_id("job"), "shop", JobRequest.model_validate(request), photo.id, "")
+    return jobs.accept(made, photo).job_id
+
+
+# Jobs
+
+
+@pytest.mark.parametrize(
+    ("request_", "served", "shown"),
+    [
+        ({}, "sam2.1_hiera_tiny", "sam2.1_hiera_tiny"),
+        ({"model": "grabcut"}, None, "grabcut"),
+        ({}, None, "any"),
+        ({"render": PARENT}, "grabcut", "none"),
+    ],
+)
+def test_a_job_is_counted_by_state_model_and_lane(
+    request_: dict[str, object], served: str | None, shown: str
+) -> None:
+    before = scrape()
+    count_end(job(Lane.RECLAIMED, **request_), Status.FAILED, model=served)
+    labels = {"state": "failed", "model": shown, "lane": "reclaimed"}
+    assert scrape().since(before, "nukki_jobs_total", **labels) == 1
+
+
+def test_its_stages_are_as_its_timings_have_them() -> None:
+    before = scrape()
+    count_end(job(), Status.SUCCEEDED, model="x", timings_ms={"decode": 30.5, "total": 250.0})
+    after = scrape()
+    name = "nukki_stage_seconds"
+    assert after.since(before, f"{name}_sum", stage="decode") == pytest.approx(0.0305)
+    assert after.since(before, f"{name}_count", stage="decode") == 1
+    assert after.since(before, f"{name}_bucket", stage="decode", le="0.025") == 0
+    assert after.since(before, f"{name}_bucket", stage="decode", le="0.05") == 1
+    assert after.since(before, f"{name}_sum", stage="total") == pytest.approx(0.25)
+    assert after.since(before, f"{name}_count", stage="store") == 0
+
+
+def test_a_poisoned_job_is_counted_by_the_janitor(connection: Connection) -> None:
+    job_id = accept(connection, priority="bulk")
+    dying = LeaseTable(connection, worker="dying", lease_ms=1, retention_ms=60_000)
+    assert dying.claim(job_id)
+    time.sleep(0.01)
+    upkeep = Upkeep(connection, max_attempts=1, retention_ms=60_000)
+    jobs = JobQueue(connection, retention_ms=60_000)
+    janitor = Janitor(upkeep, jobs, MemoryStorage(), SilentDoorbell())
+    before = scrape()
+    janitor.look()
+    janitor.look()
+    labels = {"state": "failed", "model": "any", "lane": "bulk"}
+    assert scrape().since(before, "nukki_jobs_total", **labels) == 1
+
+
+def test_a_job_that_waited_for_its_storage_in_vain_is_counted(connection: Connection) -> None:
+    before, runtime = scrape(), working(connection, MemoryStorage())
+    runtime.storage.down = True  # type: ignore[attr-defined]
+    job_id = accept(connection)
+    pipeline.run(runtime, job_id)
+    assert JobQueue(connection, retention_ms=60_000).get(job_id).status is Status.FAILED
+    after = scrape()
+    labels = {"state": "failed", "model": "simulated", "lane": "interactive"}
+    assert after.since(before, "nukki_jobs_total", **labels) == 1
+    assert after.since(before, "nukki_stage_seconds_count", stage="fetch") == 1
+    assert after.since(before, "nukki_lease_losses_total") == 0
+
+
+@pytest.mark.parametrize("error", [StorageUnavailable, SegmenterFailed])
+def test_a_job_lost_while_it_failed_is_a_lease_lost(
+    connection: Connection, error: type[Exception]
+) -> None:
+    class Meanwhile(MemoryStorage):
+        def get(self, key: str, *, limit: int | None = None) -> bytes:  # noqa: ARG002
+            JobQueue(connection, retention_ms=60_000).cancel(job_id, "shop")
+            raise error
+
+    before, job_id = scrape(), accept(connection)
+    pipeline.run(working(connection, Meanwhile()), job_id)
+    after = scrape()
+    assert after.since(before, "nukki_lease_losses_total") == 1
+    for labels in after.labels("nukki_jobs_total"):
+        assert after.since(before, "nukki_jobs_total", **labels) == 0
+
+
+def working(connection: Connection, storage: MemoryStorage) -> Runtime:
+    """A worker's inside, on this Redis and storage; it has no patience with a dead one."""
+    options = connection.redis.connection_pool.connection_kwargs
+    url = f"redis://{options['host']}:{options['port']}/0"
+    settings = Settings.load(redis_url=url, model="simulated", storage_patience=0)
+    return dataclasses.replace(build(settings, make_celery(settings), "one"), storage=storage)
+
+
+# The device
+
+
+def _spin() -> None:
+    until = time.thread_time() + 0.05
+    while time.thread_time() < until:
+        pass
+
+
+@pytest.mark.parametrize(("step", "stage"), [("encode", "encode"), ("decode", "segment")])
+@pytest.mark.parametrize(("work", "cpu"), [(_spin, 0.05), (lambda: time.sleep(0.05), 0.0)])
+def test_a_call_of_the_device_counts_its_batch_its_time_and_its_cpu(
+    step: str, stage: str, work: Callable[[], None], cpu: float
+) -> None:
+    before = scrape()
+    with device_at_work(step, 3):  # type: ignore[arg-type]
+        work()
+    after = scrape()
+    assert after.since(before, "nukki_batch_size_count", step=step) == 1
+    assert after.since(before, "nukki_batch_size_sum", step=step) == 3
+    assert after.since(before, "nukki_device_busy_seconds_total") >= 0.05
+    spent = after.since(before, "nukki_stage_cpu_seconds_total", stage=stage)
+    assert spent == pytest.approx(cpu, abs=0.02)
+
+
+def test_a_call_that_fails_kept_the_device_busy_too() -> None:
+    def fail() -> None:
+        time.sleep(0.02)
+        raise ZeroDivisionError
+
+    before = scrape()
+    with pytest.raises(ZeroDivisionError), device_at_work("encode", 1):
+        fail()
+    assert scrape().since(before, "nukki_device_busy_seconds_total") >= 0.02
+
+
+# Webhooks
+
+
+@pytest.mark.parametrize("state", DeliveryState)
+def test_a_try_of_a_webhook_is_counted_by_what_came_of_it(state: DeliveryState) -> None:
+    shown = {"pending": "retry"}.get(state.value, state.value)
+    before = scrape()
+    count_attempt(state)
+    assert scrape().since(before, "nukki_webhook_attempts_total", outcome=shown) == 1
+
+
+# The queue
+
+
+def test_the_backlog_is_told_by_lane(each_connection: Connection) -> None:
+    kinds: list[dict[str, object]] = [{}, {}, {"priority": "bulk"}, {"render": PARENT}]
+    accepted = [accept(each_connection, **kind) for kind in kinds]
+    worker = LeaseTable(each_connection, worker="one", lease_ms=30_000, retention_ms=60_000)
+    assert worker.claim(accepted[3])
+    backlog = BacklogReader(each_connection).read()
+    depths = {lane.value: found.depth for lane, found in backlog.lanes.items()}
+    assert depths == {"reclaimed": 0, "interactive": 2, "bulk": 1, "render": 0}
+    assert backlog.unfinished == 4
+    assert (backlog.overdue, backlog.webhooks) == (0, 0)
+
+
+def test_the_oldest_jobs_age_is_by_redis_own_clock(
+    each_connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    redis = each_connection.redis
+    seconds, micros = redis.time()
+    now = seconds * 1_000_000 + micros
+    ages = {"first": 90.0, "second": 5.0}
+    entries = {name: now - int(age * 1e6) for name, age in ages.items()}
+    redis.zadd(f"{PREFIX}lane:bulk", entries)
+    redis.zadd(f"{PREFIX}lane:render", {"from a clock set back": now + 60_000_000})
+    monkeypatch.setattr(time, "time", lambda: 0.0)
+    lanes = BacklogReader(each_connection).read().lanes
+    assert lanes[Lane.BULK].depth == 2
+    assert lanes[Lane.BULK].oldest_seconds == pytest.approx(90, abs=2)
+    assert lanes[Lane.RENDER].oldest_seconds == 0
+    assert lanes[Lane.INTERACTIVE] == LaneBacklog(0, 0.0)
+
+
+def test_what_the_janitor_should_have_seen_is_overdue(connection: Connection) -> None:
+    first, second = accept(connection), accept(connection)
+    due = connection.redis.zscore(f"{PREFIX}due", first)
+    connection.redis.zadd(f"{PREFIX}due", {first: due - 10 * RING_MS})
+    backlog = BacklogReader(connection).read()
+    assert (backlog.unfinished, backlog.overdue) == (2, 1)
+    assert second
+
+
+def test_the_collector_shows_the_backlog(connection: Connection) -> None:
+    accept(connection, webhook={"url": "https://shop.example/hook"})
+    canceled = accept(connection, webhook={"url": "https://shop.example/hook"})
+    jobs = JobQueue(connection, retention_ms=60_000)
+    jobs.cancel(canceled, "shop")
+    shown = collected(connection)
+    assert shown.value("nukki_up", part="redis") == 1
+    assert shown.value("nukki_queue_depth", lane="interactive") == 1
+    assert shown.value("nukki_queue_depth", lane="bulk") == 0
+    oldest = shown.value("nukki_queue_oldest_seconds", lane="interactive")
+    assert oldest is not None
+    assert 0 < oldest < 60
+    assert shown.value("nukki_jobs_unfinished") == 1
+    assert shown.value("nukki_jobs_overdue") == 0
+    assert shown.value("nukki_webhooks_pending") == 1
+
+
+def test_with_redis_down_it_says_so_and_invents_nothing(own_redis: RedisProcess) -> None:
+    connection = Connection(own_redis.url)
+    assert collected(connection).value("nukki_up", part="redis") == 1
+    own_redis.kill()
+    shown = collected(connection)
+    assert shown.value("nukki_up", part="redis") == 0
+    assert not list(shown.labels("nukki_queue_depth"))
+    assert shown.value("nukki_jobs_unfinished") is None
+    own_redis.start()
+    assert collected(connection).value("nukki_up", part="redis") == 1
+    connection.close()
+
+
+def collected(connection: Connection) -> Scrape:
+    registry = CollectorRegistry()
+    registry.register(QueueCollector(BacklogReader(connection)))
+    return Scrape(generate_latest(registry).decode())
+
+
+# The port
+
+
+@pytest.mark.parametrize(
+    ("serve", "setting"),
+    [(metrics.serve, "metrics_port"), (metrics.serve_courier, "courier_metrics_port")],
+)
+def test_each_process_has_its_own_port(serve: Callable[[Settings], None], setting: str) -> None:
+    port = free_port()
+    serve(Settings.load(**{setting: port}))
+    shown = Scrape(httpx.get(f"http://127.0.0.1:{port}/metrics").text)
+    assert shown.value("nukki_lease_losses_total") is not None
+    with pytest.raises(ConfigError, match=str(port)):
+        serve(Settings.load(**{setting: port}))
+
+
+@pytest.mark.parametrize("serve", [metrics.serve, metrics.serve_courier])
+def test_without_a_port_nothing_listens(
+    serve: Callable[[Settings], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise AssertionError("bound")
+
+    monkeypatch.setattr(socket.socket, "bind", refuse)
+    serve(Settings.load())
