@@ -1,0 +1,124 @@
+"""The dashboard and Prometheus' targets, held to the metrics that there are."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from prometheus_client import REGISTRY
+
+import api.metrics
+import shared.metrics.courier
+import shared.metrics.jobs
+import shared.metrics.worker
+from shared.job import Lane
+from shared.metrics.queue import QueueCollector
+from shared.queue.lanes import Backlog, LaneBacklog
+
+COMPOSE = Path(__file__).parent.parent.parent / "compose"
+GRAFANA = COMPOSE / "grafana"
+DASHBOARD: dict[str, Any] = json.loads((GRAFANA / "dashboards" / "nukki.json").read_text())
+PANELS: list[dict[str, Any]] = DASHBOARD["panels"]
+
+#: What Prometheus itself adds to every sample, and what prometheus.yml adds.
+ADDED = {"job", "instance", "service"}
+_METRIC = re.compile(r"\b(?:nukki|process|python)_[a-z_]+")
+_GROUPING = re.compile(r"\bby \(([^)]*)\)")
+_MATCHER = re.compile(r"\{([^}]*)\}")
+_SHOWN = re.compile(r"\{\{(\w+)\}\}")
+
+
+class _Reader:
+    def read(self) -> Backlog:
+        return Backlog({lane: LaneBacklog(0, 0.0) for lane in Lane}, 0, 0, 0)
+
+
+def _known() -> dict[str, set[str]]:
+    """Every sample that Prometheus may come to hold, and its labels."""
+    known: dict[str, set[str]] = {}
+    for name, collector in REGISTRY._names_to_collectors.items():
+        labels = set(getattr(collector, "_labelnames", ()))
+        known[name] = labels | ({"le"} if name.endswith("_bucket") else set())
+    for family in QueueCollector(_Reader()).collect():  # type: ignore[arg-type]
+        for sample in family.samples:
+            known[sample.name] = set(sample.labels)
+    return known
+
+
+#: Each registers what its process counts.
+COUNTING = (api.metrics, shared.metrics.courier, shared.metrics.jobs, shared.metrics.worker)
+KNOWN = _known()
+TARGETS = [
+    pytest.param(target["expr"], target["legendFormat"], id=f"{panel['title']} {target['refId']}")
+    for panel in PANELS
+    for target in panel["targets"]
+]
+
+
+@pytest.mark.parametrize(("expr", "legend"), TARGETS)
+def test_a_panel_asks_for_what_is_counted(expr: str, legend: str) -> None:
+    named = _METRIC.findall(expr)
+    assert named or expr == "up"
+    assert set(named) <= set(KNOWN), expr
+    labels = set().union(*(KNOWN[name] for name in named)) | ADDED
+    asked = {label.strip() for group in _GROUPING.findall(expr) for label in group.split(",")}
+    for matcher in _MATCHER.findall(expr):
+        asked |= {part.partition("=")[0].strip("!~ ") for part in matcher.split(",")}
+    assert asked <= labels, expr
+    assert set(_SHOWN.findall(legend)) <= labels, legend
+
+
+@pytest.mark.parametrize(("expr", "legend"), TARGETS)
+def test_what_only_grows_is_shown_as_a_rate(expr: str, legend: str) -> None:
+    for name in _METRIC.findall(expr):
+        if name.endswith(("_total", "_bucket", "_sum", "_count")):
+            assert re.search(rf"rate\({name}(\{{[^}}]*\}})?\[\$__rate_interval\]\)", expr), name
+
+
+def test_every_metric_of_ours_has_its_place_on_the_dashboard() -> None:
+    shown = {name for param in TARGETS for name in _METRIC.findall(str(param.values[0]))}
+    families = {re.sub(r"_(bucket|sum|count|created|total)$", "", name) for name in shown}
+    ours = {name for name in KNOWN if name.startswith("nukki_")}
+    ours = {re.sub(r"_(bucket|sum|count|created|total)$", "", name) for name in ours}
+    assert ours - families == set()
+
+
+def test_panels_do_not_lie_on_each_other() -> None:
+    taken: set[tuple[int, int]] = set()
+    for panel in PANELS:
+        place = panel["gridPos"]
+        cells = {
+            (place["x"] + dx, place["y"] + dy)
+            for dx in range(place["w"])
+            for dy in range(place["h"])
+        }
+        assert not cells & taken, panel["title"]
+        assert place["x"] + place["w"] <= 24
+        taken |= cells
+    assert len({panel["id"] for panel in PANELS}) == len(PANELS)
+
+
+def test_the_dashboard_asks_the_source_that_is_provisioned() -> None:
+    (source,) = _yaml(GRAFANA / "provisioning" / "datasources" / "prometheus.yml")["datasources"]
+    asked = {target["datasource"]["uid"] for panel in PANELS for target in panel["targets"]}
+    assert asked | {panel["datasource"]["uid"] for panel in PANELS} == {source["uid"]}
+
+
+def test_prometheus_asks_every_kind_of_process_on_its_port() -> None:
+    config = _yaml(COMPOSE / "prometheus.yml")
+    ports = {
+        job["job_name"]: {found["port"] for found in job["dns_sd_configs"]}
+        for job in config["scrape_configs"]
+    }
+    assert ports == {"api": {8000}, "worker": {9101}, "courier": {9102}}
+    interval = config["global"]["scrape_interval"]
+    (source,) = _yaml(GRAFANA / "provisioning" / "datasources" / "prometheus.yml")["datasources"]
+    assert source["jsonData"]["timeInterval"] == interval
+
+
+def _yaml(path: Path) -> Any:
+    return yaml.safe_load(path.read_text())
