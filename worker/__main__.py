@@ -18,6 +18,7 @@ from celery import Celery, Task, signals
 from shared import logs, metrics
 from shared.errors import ConfigError, StorageUnavailable
 from shared.guard import Guard
+from shared.metrics.worker import watch_permits
 from shared.outbound import Outbound
 from shared.queue.connection import Connection
 from shared.queue.doorbell import QUEUES, TASK, Doorbell, LaneCycle, make_celery
@@ -62,6 +63,7 @@ def main(argv: list[str] | None = None) -> int:
     except StorageUnavailable as error:
         log.critical("%s", error)
         return 1
+    watch_permits(lambda: runtime.photos.held, runtime.photos.limit)
     _register(celery, runtime, gate)
     _warm_up(runtime)
     runtime.heartbeat.start()

@@ -21,7 +21,7 @@ from shared.images import Photo, decode, encode, probe
 from shared.images.photo import UInt8Array
 from shared.job import Lane, Outcome, Result, Status
 from shared.metrics.jobs import count_end
-from shared.metrics.worker import LEASE_LOSSES
+from shared.metrics.worker import LEASE_LOSSES, PERMIT_WAIT
 from shared.queue.leases import Claim, Released
 from shared.spec import JobRequest, Output, OutputFormat
 from shared.storage import keys
@@ -50,7 +50,9 @@ def run(runtime: Runtime, job_id: str) -> None:
         if load is None:
             return
         pixels = load.pixels or runtime.settings.max_pixels
+        came = time.perf_counter()
         with runtime.photos.holding(pixels, urgent=load.lane is not Lane.BULK) as permit:
+            PERMIT_WAIT.observe(time.perf_counter() - came)
             if runtime.draining.is_set():
                 return
             claim = runtime.leases.claim(job_id)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Literal
 
@@ -35,7 +35,6 @@ DEVICE_BUSY = Counter(
 PERMITS = Gauge(
     "nukki_permits_megapixels", "Photos in hand, against how much may be in hand at once", ["state"]
 )
-PERMITS_HELD, PERMITS_LIMIT = PERMITS.labels("held"), PERMITS.labels("limit")
 PERMIT_WAIT = Histogram(
     "nukki_permit_wait_seconds",
     "How long a job waited for its permit before it was claimed",
@@ -47,6 +46,12 @@ Step = Literal["encode", "decode"]
 _STAGE_OF: dict[Step, str] = {"encode": "encode", "decode": "segment"}
 for _step in _STAGE_OF:
     BATCH_SIZE.labels(_step)  # there from the start, so that a rate sees the first batch
+
+
+def watch_permits(held: Callable[[], int], limit: int) -> None:
+    """Show, whenever asked, how many pixels are in hand of how many may be."""
+    PERMITS.labels("held").set_function(lambda: held() / 1e6)
+    PERMITS.labels("limit").set(limit / 1e6)
 
 
 @contextmanager

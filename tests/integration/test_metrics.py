@@ -121,6 +121,16 @@ def test_a_job_canceled_midway_is_one_canceled_and_one_lost(
     assert jobs_of(worker(), losing) == {}
 
 
+def test_the_permits_in_hand_are_those_of_the_photos(caller: Client, sample: bytes) -> None:
+    before = worker()
+    assert (before.value("nukki_permits_megapixels", state="limit") or 0) > 100
+    job = caller.submit(sample + b"4")  # never encoded yet
+    until(lambda: worker().value("nukki_permits_megapixels", state="held") == 0.24)  # 600 × 400
+    caller.wait(job)
+    until(lambda: worker().value("nukki_permits_megapixels", state="held") == 0)
+    assert worker().since(before, "nukki_permit_wait_seconds_count") >= 1
+
+
 def test_what_waits_for_a_worker_that_hangs_is_shown_by_lane(
     counted: Stack, caller: Client, sample: bytes
 ) -> None:

@@ -18,7 +18,7 @@ from shared.job import Input, Job, Lane, Status, new_id
 from shared.metrics.courier import count_attempt
 from shared.metrics.jobs import count_end
 from shared.metrics.queue import QueueCollector
-from shared.metrics.worker import device_at_work
+from shared.metrics.worker import PERMITS, device_at_work, watch_permits
 from shared.queue.connection import PREFIX, Connection
 from shared.queue.deliveries import DeliveryState
 from shared.queue.doorbell import make_celery
@@ -26,6 +26,7 @@ from shared.queue.jobs import RING_MS, JobQueue
 from shared.queue.lanes import BacklogReader, LaneBacklog
 from shared.queue.leases import LeaseTable
 from shared.queue.upkeep import Upkeep
+from shared.queue.workers import WorkerInfo
 from shared.settings import Settings
 from shared.spec import JobRequest
 from shared.testing import MemoryStorage, RedisProcess, SilentDoorbell
@@ -34,6 +35,7 @@ from worker import pipeline
 from worker.__main__ import build
 from worker.janitor import Janitor
 from worker.runtime import Runtime
+from worker.segmenters.simulated import SimulatedSegmenter
 
 PARENT = "job_" + "0" * 24
 
@@ -138,7 +140,9 @@ def working(connection: Connection, storage: MemoryStorage) -> Runtime:
     options = connection.redis.connection_pool.connection_kwargs
     url = f"redis://{options['host']}:{options['port']}/0"
     settings = Settings.load(redis_url=url, model="simulated", storage_patience=0)
-    return dataclasses.replace(build(settings, make_celery(settings), "one"), storage=storage)
+    me = WorkerInfo("one", "simulated", "cpu", threads=1)
+    runtime = build(settings, make_celery(settings), SimulatedSegmenter(), me)
+    return dataclasses.replace(runtime, storage=storage)
 
 
 # The device
@@ -175,6 +179,18 @@ def test_a_call_that_fails_kept_the_device_busy_too() -> None:
     with pytest.raises(ZeroDivisionError), device_at_work("encode", 1):
         fail()
     assert scrape().since(before, "nukki_device_busy_seconds_total") >= 0.02
+
+
+def test_the_permits_are_shown_as_they_are_when_asked() -> None:
+    held = [0]
+    watch_permits(lambda: held[0], 400_000_000)
+    try:
+        held[0] = 24_000_000
+        shown = scrape()
+        assert shown.value("nukki_permits_megapixels", state="held") == 24
+        assert shown.value("nukki_permits_megapixels", state="limit") == 400
+    finally:
+        PERMITS.clear()
 
 
 # Webhooks
