@@ -109,6 +109,25 @@ def test_the_processors_time_is_counted_by_stage(caller: Client, sample: bytes) 
     assert spent("encode") + spent("segment") < 100
 
 
+def test_the_devices_batches_and_its_time_are_counted(caller: Client, sample: bytes) -> None:
+    before = worker()
+    jobs = [caller.submit(sample + b"device" + bytes([number])) for number in range(6)]
+    timings = [caller.wait(job).data["timings_ms"] for job in jobs]
+    after = worker()
+    encoded, decoded = (
+        {
+            part: after.since(before, f"nukki_batch_size_{part}", step=step)
+            for part in ("sum", "count")
+        }
+        for step in ("encode", "decode")
+    )
+    assert encoded["sum"] == decoded["sum"] == len(jobs)
+    assert 1 <= encoded["count"] < len(jobs)  # some were taken together
+    busy = after.since(before, "nukki_device_busy_seconds_total")
+    assert 0.4 * len(jobs) <= busy  # the simulated device sleeps so long a photo
+    assert busy * 1000 <= sum(spent["encode"] + spent["segment"] for spent in timings)
+
+
 def test_a_job_canceled_midway_is_one_canceled_and_one_lost(
     counted: Stack, caller: Client, sample: bytes
 ) -> None:

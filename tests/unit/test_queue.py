@@ -208,6 +208,13 @@ class TestFinish:
         house.leases.finish(claim, Status.FAILED, FAILED)
         assert list(house.noted()) == [f"shop/jobs/{claim.job.id}/1/"]
 
+    def test_who_never_heard_that_it_finished_is_told_again(self, house: House) -> None:
+        claim = house.claim(house.accept())
+        for _ in range(2):
+            assert house.leases.finish(claim, Status.SUCCEEDED, DONE)
+        assert not house.leases.finish(claim, Status.FAILED, DONE)
+        assert house.jobs.get(claim.job.id).status is Status.SUCCEEDED
+
     def test_a_late_finisher_changes_nothing(self, house: House) -> None:
         late = house.claim(house.accept())
         house.make_due(late.job.id)

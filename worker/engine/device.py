@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 
 from shared.errors import DeviceLost, NukkiError, SegmenterFailed
 from shared.images.photo import UInt8Array
+from shared.metrics.worker import device_at_work
 from worker.engine.backlog import Backlog, Step
 from worker.engine.calls import Answer, Ask, Call
 from worker.engine.embeddings import EmbeddingCache
@@ -119,7 +120,8 @@ class Engine:
                 self._prepared(call) if call.prepared is None else call.prepared
                 for call in missing.values()
             ]
-            embeddings = self._segmenter.encode(ready)
+            with device_at_work("encode", len(ready)):
+                embeddings = self._segmenter.encode(ready)
             _require_one_each(embeddings, ready)
             made = dict(zip(missing, embeddings, strict=True))
             for digest, embedding in made.items():
@@ -149,7 +151,8 @@ class Engine:
         if not questions:
             return
         begun = time.perf_counter()
-        predictions = self._segmenter.decode(questions)
+        with device_at_work("decode", len(questions)):
+            predictions = self._segmenter.decode(questions)
         _require_one_each(predictions, questions)
         spent_ms = (time.perf_counter() - begun) * 1000
         answered = iter(predictions)
