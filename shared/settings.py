@@ -108,6 +108,9 @@ class Settings(BaseSettings):
         default=Path("nukki-data/models"),
         description="The folder that `nukki models pull` keeps weights in.",
     )
+    device: Literal["cpu", "cuda"] | None = Field(
+        default=None, description="What SAM computes on; unset: CUDA where there is one."
+    )
     precision: Literal["fp32", "bf16", "fp16"] | None = Field(
         default=None, description="Number format of SAM; unset: FP16 on CUDA, else the CPU's best."
     )

@@ -1,4 +1,4 @@
-"""The launcher: starts the worker processes, and starts again one that dies."""
+"""The launcher: one worker process a device; one that dies is started again."""
 
 from __future__ import annotations
 
@@ -6,18 +6,19 @@ import argparse
 import logging
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
 import time
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from types import FrameType
 
 from shared import logs, processes
 from shared.errors import ConfigError
 from shared.settings import Settings
+from worker.devices import Place, places
 
 log = logging.getLogger("nukki.launcher")
 
@@ -30,12 +31,13 @@ _EX_CONFIG = 78
 
 @dataclass(slots=True)
 class _Slot:
-    """A place for one worker process."""
+    """A place, and the worker process in it."""
 
-    name: str
+    place: Place
     child: subprocess.Popen[bytes] | None = None
     start_at: float = 0.0
     deaths: deque[float] = field(default_factory=lambda: deque(maxlen=_DEATHS))
+    given_up: int = 0  # the status for it; 0: not given up
 
     def buried(self, now: float) -> float | None:
         """Note a death; seconds until the next start, or None: no more."""
@@ -48,10 +50,10 @@ class _Slot:
 
 
 class Launcher:
-    """Keeps a worker running in each slot until told to stop."""
+    """Keeps a worker running in each place until told to stop."""
 
-    def __init__(self, names: list[str], grace: float) -> None:
-        self._slots = [_Slot(name) for name in names]
+    def __init__(self, places: Sequence[Place], grace: float) -> None:
+        self._slots = [_Slot(place) for place in places]
         self._grace = grace
         self._stopping = threading.Event()
 
@@ -60,41 +62,62 @@ class Launcher:
         self._stopping.set()
 
     def run(self) -> int:
-        """Supervise until `stop`, or until a worker cannot be kept alive; the exit status."""
-        status = 0
-        while status == 0 and not self._stopping.is_set():
-            status = max(self._tend(slot) for slot in self._slots)
+        """Supervise until `stop`, or until every worker had to be given up; the exit status.
+
+        One broken device does not stop the others.
+        """
+        while not self._stopping.is_set():
+            for slot in self._slots:
+                self._tend(slot)
+            given_up = [slot.given_up for slot in self._slots]
+            if all(given_up):
+                return _EX_CONFIG if set(given_up) == {_EX_CONFIG} else 1
             self._stopping.wait(0.1)
-        children = [slot.child for slot in self._slots if slot.child is not None]
+        self._end([slot.child for slot in self._slots if slot.child is not None])
+        return 0
+
+    def _end(self, children: list[subprocess.Popen[bytes]]) -> None:
+        """SIGTERM to all at once; SIGKILL to who is there after the grace that they share."""
         for child in children:
             child.terminate()
+        deadline = time.monotonic() + self._grace + 5
         for child in children:
-            processes.stop(child, self._grace + 5)
-        return status
+            try:
+                child.wait(max(0.0, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                child.kill()
+                child.wait()
 
-    def _tend(self, slot: _Slot) -> int:
-        """Start, or look after, one worker; non-zero: give up."""
+    def _tend(self, slot: _Slot) -> None:
+        """Start, look after or give up one worker."""
+        if slot.given_up:
+            return
         now = time.monotonic()
         if slot.child is None:
             if now >= slot.start_at:
-                argv = [sys.executable, "-m", "worker", "--name", slot.name]
-                # numpy's own threads spin beside the worker's: half as much processor time again.
-                env = {"OPENBLAS_NUM_THREADS": os.environ.get("OPENBLAS_NUM_THREADS", "1")}
-                slot.child = processes.spawn(argv, env=env)
-            return 0
+                slot.child = _start(slot.place)
+            return
         died = slot.child.poll()
         if died is None:
-            return 0
-        if died == _EX_CONFIG:
-            log.critical("the configuration is not valid", extra={"worker": slot.name})
-            return _EX_CONFIG
+            return
+        said = {"worker": slot.place.name}
         delay = slot.buried(now)
-        if delay is None:
-            log.critical("died %d times, giving up", _DEATHS, extra={"worker": slot.name})
-            return 1
-        log.error("died (%d), again in %.1f s", died, delay, extra={"worker": slot.name})
-        slot.start_at = now + delay
-        return 0
+        if died == _EX_CONFIG:
+            log.critical("the configuration is not valid, giving up", extra=said)
+            slot.given_up = _EX_CONFIG
+        elif delay is None:
+            log.critical("died %d times, giving up", _DEATHS, extra=said)
+            slot.given_up = 1
+        else:
+            log.error("died (%d), again in %.1f s", died, delay, extra=said)
+            slot.start_at = now + delay
+
+
+def _start(place: Place) -> subprocess.Popen[bytes]:
+    # numpy's own threads spin beside the worker's: half as much processor time again.
+    env = {"OPENBLAS_NUM_THREADS": os.environ.get("OPENBLAS_NUM_THREADS", "1")}
+    argv = [sys.executable, "-m", "worker", "--name", place.name]
+    return processes.spawn(argv, env=env | dict(place.env))
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -102,17 +125,22 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m worker.launcher", description=__doc__)
     parser.add_argument("--model", help="the segmenter to serve (NUKKI_MODEL)")
     parser.add_argument("--checkpoint", help="its weights (NUKKI_CHECKPOINT)")
+    parser.add_argument(
+        "--devices",
+        help="the CUDA devices, as `0,2` or by UUID; `cpu` for none (default: all there are)",
+    )
     options = parser.parse_args(argv)
     for name in ("model", "checkpoint"):  # the workers read their settings for themselves
         if getattr(options, name):
             os.environ[f"NUKKI_{name.upper()}"] = getattr(options, name)
     try:
         settings = Settings.load()
+        logs.configure(settings.log_level)
+        workers = places(settings, options.devices, os.environ)
     except ConfigError as error:
         sys.stderr.write(f"{error}\n")
         return _EX_CONFIG
-    logs.configure(settings.log_level)
-    launcher = Launcher([f"worker@{socket.gethostname()}"], settings.shutdown_grace)
+    launcher = Launcher(workers, settings.shutdown_grace)
     signal.signal(signal.SIGTERM, launcher.stop)
     signal.signal(signal.SIGINT, launcher.stop)
     return launcher.run()

@@ -17,6 +17,7 @@ import pytest
 
 from shared import processes
 from worker import launcher
+from worker.devices import Place
 from worker.launcher import Launcher
 
 #: Appends its pid to the file named first, and then does what the test says.
@@ -112,6 +113,10 @@ def supervise(supervisor: Launcher, meanwhile: Callable[[], None]) -> int:
     return status
 
 
+def places(*names: str) -> list[Place]:
+    return [Place(name) for name in names]
+
+
 def alive(pid: int) -> bool:
     try:
         os.kill(pid, 0)
@@ -123,7 +128,7 @@ def alive(pid: int) -> bool:
 def test_each_name_gets_a_worker_of_its_own(children: Children, script: Script) -> None:
     script(SERVE)
     names = ["worker@here-0", "worker@here-1"]
-    assert supervise(Launcher(names, 5), lambda: children.await_noted("began", 2)) == 0
+    assert supervise(Launcher(places(*names), 5), lambda: children.await_noted("began", 2)) == 0
     assert [argv[1:3] for argv in children.asked] == [["-m", "worker"]] * 2
     assert [argv[3:] for argv in children.asked] == [["--name", name] for name in names]
 
@@ -137,7 +142,7 @@ def test_a_worker_that_dies_is_started_again(children: Children, script: Script)
             os.kill(children.noted("began")[-1], signal.SIGKILL)
         children.await_noted("began", 4)
 
-    assert supervise(Launcher(["worker"], 5), murder) == 0
+    assert supervise(Launcher(places("worker"), 5), murder) == 0
     assert len(set(children.noted("began"))) == 4
 
 
@@ -150,7 +155,7 @@ def test_a_worker_that_dies_leaves_its_neighbour_alone(children: Children, scrip
         children.await_noted("began", 3)
         assert alive(children.noted("began")[1])
 
-    assert supervise(Launcher(["one", "two"], 5), murder) == 0
+    assert supervise(Launcher(places("one", "two"), 5), murder) == 0
     assert children.noted("began")[1] in children.noted("left")
 
 
@@ -159,7 +164,7 @@ def test_a_worker_that_keeps_dying_is_given_up_loudly(
 ) -> None:
     script(DIE)
     with caplog.at_level(logging.INFO, "nukki.launcher"):
-        assert Launcher(["worker"], 5).run() == 1
+        assert Launcher(places("worker"), 5).run() == 1
     assert len(children.noted("began")) == 5
     levels = [record.levelname for record in caplog.records]
     assert levels == ["ERROR"] * 4 + ["CRITICAL"]
@@ -179,7 +184,7 @@ def test_each_start_waits_longer_than_the_one_before(
         return delay
 
     monkeypatch.setattr(launcher._Slot, "buried", note)
-    Launcher(["worker"], 5).run()
+    Launcher(places("worker"), 5).run()
     assert slots == [0.01, 0.02, 0.04, 0.08, 0]
 
 
@@ -188,34 +193,68 @@ def test_deaths_long_ago_are_forgotten(
 ) -> None:
     monkeypatch.setattr(launcher, "_WINDOW", 0.1)
     script(DIE)
-    assert supervise(Launcher(["worker"], 5), lambda: children.await_noted("began", 7)) == 0
+    assert supervise(Launcher(places("worker"), 5), lambda: children.await_noted("began", 7)) == 0
 
 
-def test_giving_one_up_stops_the_others(children: Children, script: Script) -> None:
-    wait_for_the_other = "\n    while not log.exists(): time.sleep(0.01)\n    sys.exit(3)\n"
-    script(f"if sys.argv[2] == 'bad':{wait_for_the_other}{SERVE}")
-    assert Launcher(["good", "bad"], 5).run() == 1
-    assert children.noted("left") == children.noted("began")[:1]
+def test_giving_one_up_leaves_the_others_alone(
+    children: Children, script: Script, caplog: pytest.LogCaptureFixture
+) -> None:
+    script(f"if sys.argv[2] == 'bad':\n    note('died'); sys.exit(3)\n{SERVE}")
+
+    def until_given_up() -> None:
+        children.await_noted("died", 5)
+        while "giving up" not in caplog.text:
+            time.sleep(0.01)
+        assert not children.noted("left")
+
+    supervisor = Launcher(places("good", "bad"), 5)
+    assert supervise(supervisor, until_given_up) == 0
+    assert children.noted("left") == children.noted("began")
+    assert len(children.noted("began")) == 1
+    assert len(children.noted("died")) == 5
+    given_up = [record for record in caplog.records if record.levelname == "CRITICAL"]
+    assert [vars(record)["worker"] for record in given_up] == ["bad"]
+
+
+@pytest.mark.parametrize(("second", "status"), [(3, 1), (78, 78)])
+def test_when_none_is_left_the_launcher_ends(
+    children: Children, script: Script, second: int, status: int
+) -> None:
+    script(f"note('died'); sys.exit(78 if sys.argv[2] == 'one' else {second})")
+    assert Launcher(places("one", "two"), 5).run() == status
+    assert len(children.noted("died")) == 1 + (5 if second == 3 else 1)
+
+
+def test_each_worker_has_its_places_environment(
+    children: Children, script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "7")
+    script(f"note(sys.argv[2] + '=' + os.environ['CUDA_VISIBLE_DEVICES'])\n{SERVE}")
+    two = [Place("one", {"CUDA_VISIBLE_DEVICES": "GPU-a"}), Place("two")]
+    assert supervise(Launcher(two, 5), lambda: children.await_noted("began", 2)) == 0
+    assert len(children.noted("one=GPU-a")) == len(children.noted("two=7")) == 1
 
 
 def test_a_bad_configuration_is_given_up_at_once(
     children: Children, script: Script, caplog: pytest.LogCaptureFixture
 ) -> None:
     script('note("began"); sys.exit(78)')
-    assert Launcher(["worker"], 5).run() == 78
+    assert Launcher(places("worker"), 5).run() == 78
     assert len(children.noted("began")) == 1
     assert "configuration" in caplog.text
 
 
 def test_stopping_passes_sigterm_on_and_waits(children: Children, script: Script) -> None:
     script(SERVE)
-    assert supervise(Launcher(["one", "two"], 5), lambda: children.await_noted("began", 2)) == 0
+    assert (
+        supervise(Launcher(places("one", "two"), 5), lambda: children.await_noted("began", 2)) == 0
+    )
     assert sorted(children.noted("left")) == sorted(children.noted("began"))
 
 
 def test_no_child_is_left(children: Children, script: Script) -> None:
     script(SERVE)
-    supervise(Launcher(["one", "two"], 5), lambda: children.await_noted("began", 2))
+    supervise(Launcher(places("one", "two"), 5), lambda: children.await_noted("began", 2))
     assert [alive(child.pid) for child in children.started] == [False, False]
 
 
@@ -225,14 +264,28 @@ def test_a_child_that_will_not_leave_is_killed_after_its_grace(
     script('signal.signal(signal.SIGTERM, signal.SIG_IGN); note("began"); time.sleep(60)')
     began = time.monotonic()
     # Five seconds are added to a worker's own grace; the test has less patience.
-    supervise(Launcher(["worker"], -4.7), lambda: children.await_noted("began", 1))
+    supervise(Launcher(places("worker"), -4.7), lambda: children.await_noted("began", 1))
     assert time.monotonic() - began < 5
     assert not alive(children.started[0].pid)
 
 
+def test_all_that_will_not_leave_share_one_grace(children: Children, script: Script) -> None:
+    script('signal.signal(signal.SIGTERM, signal.SIG_IGN); note("began"); time.sleep(60)')
+    supervisor = Launcher(places("one", "two", "three"), -4)
+    took: list[float] = []
+
+    def meanwhile() -> None:
+        children.await_noted("began", 3)
+        took.append(time.monotonic())
+
+    supervise(supervisor, meanwhile)
+    assert time.monotonic() - took[0] < 2
+    assert [alive(child.pid) for child in children.started] == [False] * 3
+
+
 def test_stopping_before_the_start_starts_nothing(children: Children, script: Script) -> None:
     script(SERVE)
-    supervisor = Launcher(["worker"], 5)
+    supervisor = Launcher(places("worker"), 5)
     supervisor.stop()
     assert supervisor.run() == 0
     assert children.started == []

@@ -26,7 +26,8 @@ def load_sam(choice: Choice, settings: Settings) -> Segmenter:
         ConfigError: the checkpoint is missing or is not this model's, its package is not
             installed, or the precision or the device cannot be had.
     """
-    model = open_sam(choice, Placement.choose(precision=settings.precision), settings.max_batch)
+    placement = Placement.choose(settings.device, settings.precision)
+    model = open_sam(choice, placement, settings.max_batch)
     if model.placement.device.type == "cuda":
         torch.set_num_threads(1)  # photos are made ready on many threads at once
     model.warm_up(range(1, model.max_batch + 1))
