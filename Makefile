@@ -10,7 +10,7 @@ help:
 	@echo "make demo     set up the small stack, cut a sample photo four ways, stop"
 	@echo "make up       run the service until Ctrl-C (http://127.0.0.1:8000)"
 	@echo "make test     set up everything and run every test"
-	@echo "make check    ruff, mypy --strict, the workflow's schema"
+	@echo "make check    ruff, mypy --strict, the schemas of workflows and compose files, hadolint"
 	@echo "make bench    measure codecs, cutouts and SAM on this machine"
 	@echo "make docs     write the README's generated parts anew"
 
@@ -45,6 +45,8 @@ check: $(VENV)/.dev
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec compose/compose*.yaml
+	$(BIN)/hadolint compose/*.Dockerfile
 
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix
