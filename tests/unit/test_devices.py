@@ -6,12 +6,14 @@ import logging
 import os
 import socket
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pynvml
 import pytest
 
+from shared.checkpoints import Choice
 from shared.errors import ConfigError
 from shared.settings import Settings
 from worker import devices
@@ -255,3 +257,27 @@ def test_a_device_named_to_the_launcher_reaches_the_plan(
     monkeypatch.setenv("NUKKI_CHECKPOINT", "my.pt")
     assert launcher.main(["--devices", "1,8"]) == 78
     assert "--devices: no such device: 8" in capsys.readouterr().err
+
+
+def test_a_worker_that_was_given_a_gpu_does_not_run_without_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    torch = pytest.importorskip("torch")
+    from worker.segmenters import sam_loader
+
+    placed: list[str] = []
+
+    def instead(_choice: Choice, placement: Any, _max_batch: int | None) -> None:
+        placed.append(placement.device.type)
+        raise ConfigError("far enough")
+
+    monkeypatch.setattr(sam_loader, "open_sam", instead)
+    choice = Choice("sam2.1_hiera_tiny", Path("my.pt"))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ConfigError, match="no such device: cuda"):
+        sam_loader.load_sam(choice, settings(device="cuda"))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    for device in ("cpu", "cuda", None):
+        with pytest.raises(ConfigError, match="far enough"):
+            sam_loader.load_sam(choice, settings(device=device))
+    assert placed == ["cpu", "cuda", "cuda"]
