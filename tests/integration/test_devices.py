@@ -91,7 +91,7 @@ def test_each_device_has_a_worker_that_lives_and_dies_alone(tmp_path: Path, samp
         Client(stack.url) as client,
         launched(stack, METRICS_PORT=str(port)) as launcher,
     ):
-        until(lambda: names(stack) == NAMES)
+        until(lambda: names(stack) == NAMES, 60)
         [model] = httpx.get(f"{stack.url}/v1/models", timeout=5).json()["models"]
         assert (model["name"], model["workers"]) == ("simulated", 2)
         first, second = (named(launcher, name) for name in NAMES)
@@ -112,7 +112,7 @@ def test_each_device_has_a_worker_that_lives_and_dies_alone(tmp_path: Path, samp
         assert looked_at(port + 1) > both[1]
         until(lambda: first.pid not in [item.pid for item in launcher.children()])
         again = until(lambda: [c for c in launcher.children() if c.cmdline()[-1:] == NAMES[:1]])
-        until(lambda: times_ready(stack, NAMES[0]) == 2)
+        until(lambda: times_ready(stack, NAMES[0]) == 2, 60)
         assert again[0].pid != first.pid
         assert times_ready(stack, NAMES[1]) == 1
         assert second.is_running()
@@ -122,7 +122,7 @@ def test_each_device_has_a_worker_that_lives_and_dies_alone(tmp_path: Path, samp
         launcher.send_signal(signal.SIGTERM)
         assert launcher.wait(40) == 0
         assert not [child for child in children if child.is_running()]
-        until(lambda: names(stack) == [])
+        until(lambda: names(stack) == [], 60)
 
 
 @pytest.mark.parametrize(
