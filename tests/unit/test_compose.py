@@ -7,6 +7,7 @@ import os
 import re
 
 import pytest
+import yaml
 
 from nukki.command import main
 from shared.settings import Settings
@@ -165,6 +166,8 @@ def test_every_service_of_ours_is_given_settings_that_exist(
     assert seconds(WHOLE[name]["stop_grace_period"]) > settings.shutdown_grace + 5
     if name.startswith("worker"):
         assert (settings.metrics_host, settings.metrics_port) == ("0.0.0.0", 9101)
+    if name == "courier":
+        assert (settings.metrics_host, settings.courier_metrics_port) == ("0.0.0.0", 9102)
 
 
 @each_of_ours
@@ -192,11 +195,25 @@ def test_redis_keeps_what_it_is_told() -> None:
     }
 
 
-def test_every_volume_is_declared_and_every_file_is_read_only() -> None:
+def test_prometheus_asks_every_service_of_ours() -> None:
+    jobs = yaml.safe_load((FOLDER / "prometheus.yml").read_text())["scrape_configs"]
+    asked = {
+        (name, config["port"])
+        for job in jobs
+        for config in job["dns_sd_configs"]
+        for name in config["names"]
+    }
+    ports = {"api": 8000, "courier": 9102}
+    assert {(name, ports.get(name, 9101)) for name in OURS} <= asked
+
+
+def test_every_volume_is_declared_and_every_file_is_there_to_read() -> None:
     mounts = [mount.split(":") for item in WHOLE.values() for mount in item.get("volumes", [])]
     volumes = {source for source, *_ in mounts if not source.startswith(".")}
     assert volumes == merged(BASE, CPU, METRICS)["volumes"].keys()
-    assert {mount[-1] for mount in mounts if mount[0].startswith(".")} == {"ro"}
+    files = [mount for mount in mounts if mount[0].startswith(".")]
+    assert {mount[-1] for mount in files} == {"ro"}
+    assert [source for source, *_ in files if not (FOLDER / source).exists()] == []
 
 
 @pytest.mark.parametrize("name", ["api.Dockerfile", "worker.Dockerfile"])
