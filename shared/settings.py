@@ -126,10 +126,15 @@ class Settings(BaseSettings):
         le=256,
         description="Jobs a worker process has in hand at once; unset: four batches, at least 8.",
     )
+    worker_cores: int | None = Field(
+        default=None,
+        ge=1,
+        description="Cores a worker process keeps busy; unset: an even share of the machine's.",
+    )
     megapixels_in_hand: float = Field(
         default=200.0,
         gt=0,
-        description="Megapixels of photos a worker process has in hand at once: its memory.",
+        description="Megapixels of photos in a worker process at once; each takes 24 MB at most.",
     )
     embedding_cache_mb: float = Field(
         default=512.0, ge=0, description="Megabytes of embeddings kept for second clicks."

@@ -78,6 +78,10 @@ def _threads_for(segmenter: Segmenter) -> int:
     return min(64, max(8, 4 * segmenter.max_batch))
 
 
+def _cores(settings: Settings) -> int:
+    return settings.worker_cores or len(os.sched_getaffinity(0))
+
+
 def build(settings: Settings, celery: Celery, segmenter: Segmenter, me: WorkerInfo) -> Runtime:
     """Connect everything."""
     connection = Connection(settings.redis_url)
@@ -101,7 +105,7 @@ def build(settings: Settings, celery: Celery, segmenter: Segmenter, me: WorkerIn
         ),
         heartbeat=Heartbeat(leases, WorkerRoll(connection), me, lease_seconds=settings.lease),
         photos=Permits(settings.pixels_in_hand),
-        processors=Permits(len(os.sched_getaffinity(0)) + 1),
+        processors=Permits(_cores(settings) + 1),
     )
     threading.Thread(target=_leave_when, args=[lost, runtime], daemon=True).start()
     return runtime

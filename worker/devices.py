@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -78,10 +79,20 @@ def places(
     return [
         Place(
             f"{host}:{device.label}",
-            {VISIBLE: device.identifier} | required | _metrics(settings, number),
+            {VISIBLE: device.identifier}
+            | required
+            | _cores(settings, len(chosen))
+            | _metrics(settings, number),
         )
         for number, device in enumerate(chosen)
     ]
+
+
+def _cores(settings: Settings, workers: int) -> dict[str, str]:
+    """An even share of the cores, where nobody has said how many a process may use."""
+    if settings.worker_cores is not None:
+        return {}
+    return {"NUKKI_WORKER_CORES": str(max(1, len(os.sched_getaffinity(0)) // workers))}
 
 
 def _metrics(settings: Settings, number: int) -> dict[str, str]:

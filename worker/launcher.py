@@ -113,9 +113,20 @@ class Launcher:
             slot.start_at = now + delay
 
 
-def _start(place: Place) -> subprocess.Popen[bytes]:
+#: What the C libraries below a worker are told before it starts, where nobody else has.
+_TUNING = {
     # numpy's own threads spin beside the worker's: half as much processor time again.
-    env = {"OPENBLAS_NUM_THREADS": os.environ.get("OPENBLAS_NUM_THREADS", "1")}
+    "OPENBLAS_NUM_THREADS": "1",
+    # glibc gives a photo's memory back to the system and asks for it again at the next one, and
+    # the system clears it each time: a sixth of the processor time. Few arenas keep the rest low.
+    "MALLOC_ARENA_MAX": "2",
+    "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
+    "MALLOC_TRIM_THRESHOLD_": str(256 << 20),
+}
+
+
+def _start(place: Place) -> subprocess.Popen[bytes]:
+    env = {name: os.environ.get(name, value) for name, value in _TUNING.items()}
     argv = [sys.executable, "-m", "worker", "--name", place.name]
     return processes.spawn(argv, env=env | dict(place.env))
 

@@ -20,7 +20,8 @@ class Runtime:
 
     Attributes:
         photos: pixels in hand, which bound the memory.
-        processors: a unit for each core: more stages at once would only slow each other down.
+        processors: a unit for each core and one more, since a stage now and then waits for another
+            thread. Yet more at once would only slow each other down.
     """
 
     settings: Settings

@@ -43,6 +43,11 @@ def labels(found: Sequence[Place]) -> list[str]:
     return [place.name.removeprefix(HOST) for place in found]
 
 
+@pytest.fixture(autouse=True)
+def _eight_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda _pid: set(range(8)))
+
+
 def planned(
     asked: str | None = None,
     visible: str | None = None,
@@ -57,10 +62,25 @@ def test_every_device_gets_a_process_named_for_it() -> None:
     assert planned(there=GPUS[:2]) == [
         Place(
             f"{HOST}:gpu{number}",
-            {"CUDA_VISIBLE_DEVICES": GPUS[number].identifier, "NUKKI_DEVICE": "cuda"},
+            {
+                "CUDA_VISIBLE_DEVICES": GPUS[number].identifier,
+                "NUKKI_DEVICE": "cuda",
+                "NUKKI_WORKER_CORES": "4",
+            },
         )
         for number in (0, 1)
     ]
+
+
+@pytest.mark.parametrize(("workers", "share"), [(1, "8"), (2, "4"), (3, "2"), (4, "2")])
+def test_the_cores_are_shared_evenly(workers: int, share: str) -> None:
+    shares = [place.env["NUKKI_WORKER_CORES"] for place in planned(there=GPUS[:workers])]
+    assert shares == [share] * workers
+
+
+def test_cores_that_were_said_are_left_as_they_are() -> None:
+    for place in planned(with_settings=settings(worker_cores=3)):
+        assert "NUKKI_WORKER_CORES" not in place.env
 
 
 def test_without_a_device_there_is_one_process_as_ever() -> None:
@@ -137,7 +157,11 @@ def test_a_device_is_not_taken_for_granted_where_the_model_needs_it() -> None:
 def test_a_model_that_needs_no_device_gets_the_processes_asked_for() -> None:
     found = planned("0,1", there=[], with_settings=weightless())
     assert found == [
-        Place(f"{HOST}:gpu{number}", {"CUDA_VISIBLE_DEVICES": str(number)}) for number in (0, 1)
+        Place(
+            f"{HOST}:gpu{number}",
+            {"CUDA_VISIBLE_DEVICES": str(number), "NUKKI_WORKER_CORES": "4"},
+        )
+        for number in (0, 1)
     ]
     with pytest.raises(ConfigError, match="gpu1 is given twice"):
         planned("1,01", there=[], with_settings=weightless())
