@@ -1,0 +1,146 @@
+"""Photos a second through the whole stack, and where their time goes."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from statistics import fmean
+from typing import Any, Self
+
+from shared.job import Job
+from shared.spec import Prompt
+from tests.bench.engine.arithmetic import Window, bound, device_rate, rate, steady
+from tests.bench.engine.photos import files
+from tests.bench.engine.sampler import CPU, DEVICE_BUSY, STAGE_CPU, STAGE_WALL, Sampler
+from tests.bench.engine.seeding import seed
+from tests.bench.engine.stacks import DEVICE_BOUND, Deployment, deployed
+
+
+@dataclass(frozen=True, slots=True)
+class Throughput:
+    """A steady stretch of work.
+
+    Attributes:
+        images_per_s: finished jobs a second.
+        photos: how many the stretch held.
+        stage_ms: wall milliseconds a photo by stage.
+        stage_cpu_ms: processor milliseconds a photo by stage, as the worker counts them; empty
+            where it does not.
+        process_cpu_ms: processor milliseconds a photo of the whole worker process.
+        device_busy: the device's share of the time, 0..1; None where the worker does not count.
+    """
+
+    images_per_s: float
+    photos: int
+    stage_ms: Mapping[str, float] = field(default_factory=dict)
+    stage_cpu_ms: Mapping[str, float] = field(default_factory=dict)
+    process_cpu_ms: float = math.nan
+    device_busy: float | None = None
+
+    @classmethod
+    def of(cls, jobs: Sequence[Job], sampler: Sampler, lead: float, trail: float) -> Self:
+        """From finished jobs' records and the samples taken meanwhile."""
+        moments = steady([(job.finished_ms or 0) / 1000 for job in jobs], lead, trail)
+        window = Window(moments[0], moments[-1])
+        images_per_s = rate(moments)
+        walls = sampler.stage_rates(STAGE_WALL, window) or _recorded(jobs, images_per_s)
+        spent = sampler.stage_rates(STAGE_CPU, window)
+        return cls(
+            images_per_s=images_per_s,
+            photos=len(moments),
+            stage_ms={name: 1000 * value / images_per_s for name, value in walls.items()},
+            stage_cpu_ms={name: 1000 * value / images_per_s for name, value in spent.items()},
+            process_cpu_ms=1000 * (sampler.rate(CPU, window) or math.nan) / images_per_s,
+            device_busy=sampler.rate(DEVICE_BUSY, window),
+        )
+
+    @classmethod
+    def mean(cls, rounds: Sequence[Throughput]) -> Self:
+        """Several rounds of the same as one."""
+        busy = [item.device_busy for item in rounds if item.device_busy is not None]
+        return cls(
+            images_per_s=fmean(item.images_per_s for item in rounds),
+            photos=sum(item.photos for item in rounds),
+            stage_ms=_means([item.stage_ms for item in rounds]),
+            stage_cpu_ms=_means([item.stage_cpu_ms for item in rounds]),
+            process_cpu_ms=fmean(item.process_cpu_ms for item in rounds),
+            device_busy=fmean(busy) if busy else None,
+        )
+
+    @property
+    def cpu_seconds(self) -> float:
+        """Summed over the stages; of the whole process where its stages are not counted."""
+        summed = sum(self.stage_cpu_ms.values()) if self.stage_cpu_ms else self.process_cpu_ms
+        return summed / 1000
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def _means(rounds: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    names = dict.fromkeys(name for item in rounds for name in item)
+    return {name: fmean(item.get(name, 0.0) for item in rounds) for name in names}
+
+
+def _recorded(jobs: Sequence[Job], images_per_s: float) -> dict[str, float]:
+    """Seconds a second by stage from the jobs' own timings, where the worker has no metrics."""
+    timings = [job.outcome.timings_ms for job in jobs if job.outcome]
+    means = _means([{k: v for k, v in item.items() if k not in _WHOLE} for item in timings])
+    return {name: value / 1000 * images_per_s for name, value in means.items()}
+
+
+_WHOLE = {"queued", "total"}
+
+
+def measure(
+    deployment: Deployment,
+    photos: Iterable[bytes],
+    *,
+    prompt: Prompt | None = None,
+    lead: float = 0.15,
+    trail: float = 0.1,
+) -> Throughput:
+    """Queue them, wait for all, and take the steady stretch of their finishing."""
+    with deployment.sampled() as sampler:
+        ids = seed(deployment.store, photos, prompt=prompt)
+        deployment.drain()
+    return Throughput.of(deployment.succeeded(ids), sampler, lead, trail)
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceBound:
+    """The engine beside the device's own pace, and beside itself without batches."""
+
+    engine: Throughput
+    batch_1: Throughput
+    device_images_per_s: float
+    bound_images_per_s: float
+
+    @property
+    def saturation(self) -> float:
+        return self.engine.images_per_s / self.bound_images_per_s
+
+    @property
+    def vs_batch_1(self) -> float:
+        return self.engine.images_per_s / self.batch_1.images_per_s
+
+
+def cores() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def device_bound(photos: int, photos_of_batch_1: int, more: Mapping[str, str]) -> DeviceBound:
+    """300 ms a batch and 20 ms a photo of 1 megapixel: what keeps the device from being full."""
+    with deployed(DEVICE_BOUND, more) as deployment:
+        engine = measure(deployment, files(1.0, photos))
+    with deployed(DEVICE_BOUND, {**more, "NUKKI_MAX_BATCH": "1"}) as deployment:
+        batch_1 = measure(deployment, files(1.0, photos_of_batch_1))
+    device = device_rate(
+        int(DEVICE_BOUND["NUKKI_MAX_BATCH"]),
+        float(DEVICE_BOUND["NUKKI_SIMULATED_BATCH_SECONDS"]),
+        float(DEVICE_BOUND["NUKKI_SIMULATED_SECONDS"]),
+    )
+    return DeviceBound(engine, batch_1, device, bound(device, cores(), engine.cpu_seconds))
