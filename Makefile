@@ -4,14 +4,17 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: help demo test install up check format bench docs clean
+.PHONY: help demo test install up check format docs clean
+.PHONY: bench bench-quick bench-codecs bench-quality bench-sam
 
 help:
 	@echo "make demo     set up the small stack, cut a sample photo four ways, stop"
 	@echo "make up       run the service until Ctrl-C (http://127.0.0.1:8000)"
 	@echo "make test     set up everything and run every test"
 	@echo "make check    ruff, mypy --strict, the schemas of workflows and compose files, hadolint"
-	@echo "make bench    measure codecs, cutouts and SAM on this machine"
+	@echo "make bench    measure the service on this machine, beside its bounds: ten minutes"
+	@echo "make bench-quick     the same with smaller counts: two minutes"
+	@echo "make bench-codecs, bench-quality, bench-sam     measure a part by itself"
 	@echo "make docs     write the README's generated parts anew"
 
 $(BIN)/python:
@@ -52,13 +55,25 @@ format: $(VENV)/.dev
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
+bench: $(VENV)/.dev
+	$(BIN)/python -m tests.bench
+
+bench-quick: $(VENV)/.dev
+	$(BIN)/python -m tests.bench --quick
+
+bench-codecs: $(VENV)/.dev
+	mkdir -p bench-results
+	$(BIN)/python tests/bench/codecs.py --json bench-results/codecs.json
+
 # True-alpha photos for the quality bench; it says so and goes on where they are absent.
 MATTES ?= ../shared/data/mattes
 
-bench: $(VENV)/.dev
+bench-quality: $(VENV)/.dev
 	mkdir -p bench-results
-	$(BIN)/python tests/bench/codecs.py --json bench-results/codecs.json
 	$(BIN)/python tests/bench/quality.py --data $(MATTES) --json bench-results/quality.json
+
+bench-sam: $(VENV)/.dev
+	mkdir -p bench-results
 	$(BIN)/python tests/bench/sam.py --json bench-results/sam.json
 
 docs: $(VENV)/.dev

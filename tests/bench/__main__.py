@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
 import time
 import traceback
@@ -19,6 +20,9 @@ from tests.bench.engine import report
 from tests.bench.engine.picture import draw
 from tests.bench.engine.run import FULL, QUICK, SECTIONS, Run
 from tests.bench.engine.throughput import cores
+
+#: The load average under which a machine counts as this bench's own.
+_QUIET = 0.7
 
 
 def main() -> int:
@@ -30,12 +34,15 @@ def main() -> int:
     wanted = [name for name in SECTIONS if options.only is None or name in options.only]
     if options.gpu:
         wanted.append("gpu")
+    load = os.getloadavg()[0]
+    if load > _QUIET:
+        print(f"the machine has other work (load {load:.1f}): the figures suffer by it")
     begun = time.monotonic()
     failed = [name for name in wanted if not _measured(run, name)]
     took = time.monotonic() - begun
     note = f"{platform.machine()}, {cores()} cores, {'quick' if options.quick else 'full'} run"
     details = {
-        "machine": {"cores": cores(), "processor": platform.machine()},
+        "machine": {"cores": cores(), "processor": platform.machine(), "load_before": load},
         "quick": options.quick,
         "settings": dict(options.set),
         "seconds": round(took, 1),

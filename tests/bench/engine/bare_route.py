@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import signal
 import threading
+from typing import BinaryIO, cast
 
 from flask import Flask, request
 from flask.typing import ResponseReturnValue
@@ -29,7 +30,8 @@ def make_app(settings: Settings) -> Flask:
     @app.post("/store")
     def store() -> ResponseReturnValue:
         key = keys.input_key(DEFAULT_TENANT, new_id("inp"))
-        storage.put(key, request.files["image"].stream, "application/octet-stream")
+        photo = cast(BinaryIO, request.files["image"].stream)
+        storage.put(key, photo, "application/octet-stream")
         return {"stored": key}, 202
 
     return app

@@ -81,9 +81,7 @@ def _waits(deployment: Deployment, photos: Iterator[bytes], count: int) -> list[
     try:
         for photo in itertools.islice(photos, count):
             form = Form.of_photo(photo)
-            connection.request(
-                "POST", "/v1/jobs", form.body, {**form.headers, "Prefer": "wait=60"}
-            )
+            connection.request("POST", "/v1/jobs", form.body, {**form.headers, "Prefer": "wait=60"})
             answer = connection.getresponse()
             text = answer.read()
             if answer.status != 200:

@@ -116,9 +116,7 @@ def main() -> None:
     seconds, cpu_seconds = time.perf_counter() - begun, time.process_time() - cpu
     if generator.errors:
         sys.exit(generator.errors[0])
-    print(
-        json.dumps({"seconds": seconds, "cpu_seconds": cpu_seconds, "requests": generator.spent})
-    )
+    print(json.dumps({"seconds": seconds, "cpu_seconds": cpu_seconds, "requests": generator.spent}))
 
 
 if __name__ == "__main__":

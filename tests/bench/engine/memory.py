@@ -100,7 +100,7 @@ def _rss(sampler: Sampler, window: Window) -> float:
 
 
 def high_water(pid: int) -> int:
-    """The most resident memory that a process ever had, in bytes (`VmHWM` of proc_pid_status(5))."""
+    """The most resident memory that a process ever had: `VmHWM` of proc_pid_status(5), in bytes."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         name, _, value = line.partition(":")
         if name == "VmHWM":

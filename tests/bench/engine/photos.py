@@ -43,9 +43,7 @@ def pixels(megapixels: float, index: int = 0) -> UInt8Array:
 @cache
 def jpegs(megapixels: float, limit: int = 7) -> tuple[bytes, ...]:
     """Up to `limit` different photographs as JPEG files of that many megapixels."""
-    return tuple(
-        _jpeg(pixels(megapixels, index)) for index in range(min(limit, len(originals())))
-    )
+    return tuple(_jpeg(pixels(megapixels, index)) for index in range(min(limit, len(originals()))))
 
 
 def _jpeg(image: UInt8Array) -> bytes:

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import matplotlib as mpl
 
 mpl.use("Agg")  # no display where a bench runs
-from matplotlib import pyplot
+from matplotlib import pyplot as plt
 
 #: Dark enough for white paper, and told apart by those who see red and green alike (Okabe, Ito).
 _COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#999999", "#f0e442")
+#: The share, in per cent, from which on a stage's milliseconds fit into its bar.
+_READABLE = 3.0
 _ENGINE, _OTHER, _BOUND = "#0072b2", "#999999", "#d8d8d8"
 
 
@@ -35,16 +37,16 @@ class Stack:
 
 def draw(path: Path, bars: Sequence[Bars], stacks: Sequence[Stack], note: str) -> None:
     """Write the picture as PNG."""
-    figure = pyplot.figure(figsize=(12, 9.5), layout="constrained")
-    above, below = figure.subfigures(2, 1, height_ratios=[1, 1.15])
+    figure = plt.figure(figsize=(12, 9.5), layout="constrained")
+    above, below = cast(Any, figure.subfigures(2, 1, height_ratios=[1, 1.15]))
     for axes, panel in zip(above.subplots(1, len(bars), squeeze=False)[0], bars, strict=True):
         _throughput(axes, panel)
     above.suptitle("Throughput, images/s", fontweight="bold")
     _stages(below.subplots(), stacks)
-    below.suptitle("Where a photo's time goes, ms a photo", fontweight="bold")
+    below.suptitle("Where a photo's time goes, with its milliseconds", fontweight="bold")
     figure.text(0.995, 0.002, note, ha="right", va="bottom", fontsize=7, color="#666666")
     figure.savefig(path, dpi=110)
-    pyplot.close(figure)
+    plt.close(figure)
 
 
 def _throughput(axes: Any, panel: Bars) -> None:
@@ -61,17 +63,24 @@ def _throughput(axes: Any, panel: Bars) -> None:
 
 
 def _stages(axes: Any, stacks: Sequence[Stack]) -> None:
+    """Shares of the whole: a network's seconds and a codec's milliseconds fit one panel."""
     names = list(dict.fromkeys(name for item in stacks for name in item.milliseconds))
-    labels = [item.name for item in stacks]
+    totals = [sum(item.milliseconds.values()) or 1.0 for item in stacks]
+    labels = [f"{item.name}, {total:.0f} ms" for item, total in zip(stacks, totals, strict=True)]
     left = [0.0] * len(stacks)
     for index, name in enumerate(names):
-        widths = [item.milliseconds.get(name, 0.0) for item in stacks]
-        axes.barh(labels, widths, left=left, label=name, color=_COLOURS[index % len(_COLOURS)])
-        left = [a + b for a, b in zip(left, widths, strict=True)]
-    for place, total in enumerate(left):
-        axes.text(total, place, f" {total:.0f}", va="center", fontsize=9)
+        spent = [item.milliseconds.get(name, 0.0) for item in stacks]
+        shares = [100 * value / total for value, total in zip(spent, totals, strict=True)]
+        colour = _COLOURS[index % len(_COLOURS)]
+        drawn = axes.barh(labels, shares, left=left, label=name, color=colour)
+        shown = [
+            f"{value:.0f}" if share > _READABLE else ""
+            for value, share in zip(spent, shares, strict=True)
+        ]
+        axes.bar_label(drawn, shown, label_type="center", fontsize=8)
+        left = [a + b for a, b in zip(left, shares, strict=True)]
     axes.invert_yaxis()
-    axes.margins(x=0.08)
-    axes.set_xlabel("ms; wall time includes waiting for the device and for a processor")
+    axes.margins(x=0)
+    axes.set_xlabel("% of a photo's stages; wall time includes waiting for device and processor")
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)

@@ -83,9 +83,7 @@ def processor_bound(
     )
 
 
-def _naive(
-    deployment: Deployment, photos: int, *, workers: int, our_codecs: bool = False
-) -> float:
+def _naive(deployment: Deployment, photos: int, *, workers: int, our_codecs: bool = False) -> float:
     """Photos a second of so many naive workers on the deployment's Redis and storage."""
     store, queue = deployment.store, f"bench.{uuid.uuid4().hex}"
     stored = [f"bench/{keys.input_key(queue, str(number))}" for number in range(7)]
@@ -116,10 +114,10 @@ def _workers(
     if our_codecs:
         argv.append("--our-codecs")
     log = (deployment.stack.data / "logs" / "naive.log").open("ab")
-    running = []
+    env = theirs | {"PYTHONPATH": path}
+    running: list[subprocess.Popen[bytes]] = []
     try:
-        for _ in range(count):
-            running.append(processes.spawn(argv, env=theirs | {"PYTHONPATH": path}, output=log))
+        running.extend(processes.spawn(argv, env=env, output=log) for _ in range(count))
         yield running
     finally:
         for child in running:

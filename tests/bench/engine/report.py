@@ -73,7 +73,7 @@ def stages(title: str, measured: Throughput) -> str:
     """Where a photo's time goes: wall and processor milliseconds by stage."""
     lines = [f"{title}: {measured.images_per_s:.2f} images/s over {measured.photos} photos"]
     lines.append(f"  {'stage':20} {'wall ms':>9} {'CPU ms':>9}")
-    for name in measured.stage_ms | measured.stage_cpu_ms:
+    for name in {**measured.stage_ms, **measured.stage_cpu_ms}:
         wall, cpu = measured.stage_ms.get(name), measured.stage_cpu_ms.get(name)
         lines.append(f"  {name:20} {_number(wall):>9} {_number(cpu):>9}")
     summed = sum(measured.stage_cpu_ms.values()) if measured.stage_cpu_ms else None

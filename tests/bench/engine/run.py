@@ -49,9 +49,9 @@ FULL = Counts(
     early=200, late=2_000, memory_megapixels=0.5, large=16, large_megapixels=50.0,
 )  # fmt: skip
 QUICK = Counts(
-    device=160, batch_1=16, processor=120, naive=16, rounds=1, sam=10, forward=3, sam_rounds=1,
-    idle=8, busy=8, bulk=300, requests=150, submit_rounds=2, queued=10_000,
-    early=100, late=500, memory_megapixels=0.25, large=16, large_megapixels=8.0,
+    device=144, batch_1=14, processor=100, naive=14, rounds=1, sam=8, forward=2, sam_rounds=1,
+    idle=7, busy=7, bulk=200, requests=150, submit_rounds=2, queued=10_000,
+    early=100, late=500, memory_megapixels=0.25, large=16, large_megapixels=6.0,
 )  # fmt: skip
 
 

@@ -57,7 +57,10 @@ class Submit:
             "requests_a_round": len(self.bare[0].requests),
             "connections": _CONNECTIONS,
             "generator_cpu_share": fmean(load.cpu_share for load in self.empty),
-            **{f"{name}_per_s": fmean(load.per_s for load in rounds) for name, rounds in loads.items()},
+            **{
+                f"{name}_per_s": fmean(load.per_s for load in rounds)
+                for name, rounds in loads.items()
+            },
             **{f"{name}_p99_ms": 1000 * _p99(rounds) for name, rounds in loads.items()},
         }
 

@@ -17,6 +17,9 @@ from tests.bench.engine.sampler import CPU, DEVICE_BUSY, STAGE_CPU, STAGE_WALL, 
 from tests.bench.engine.seeding import seed
 from tests.bench.engine.stacks import DEVICE_BOUND, Deployment, deployed
 
+#: What a job's timings hold beside its stages.
+_NO_STAGE = frozenset({"queued", "total"})
+
 
 @dataclass(frozen=True, slots=True)
 class Throughput:
@@ -46,6 +49,7 @@ class Throughput:
         window = Window(moments[0], moments[-1])
         images_per_s = rate(moments)
         walls = sampler.stage_rates(STAGE_WALL, window) or _recorded(jobs, images_per_s)
+        walls = {name: value for name, value in walls.items() if name not in _NO_STAGE}
         spent = sampler.stage_rates(STAGE_CPU, window)
         return cls(
             images_per_s=images_per_s,
@@ -87,11 +91,7 @@ def _means(rounds: Sequence[Mapping[str, float]]) -> dict[str, float]:
 def _recorded(jobs: Sequence[Job], images_per_s: float) -> dict[str, float]:
     """Seconds a second by stage from the jobs' own timings, where the worker has no metrics."""
     timings = [job.outcome.timings_ms for job in jobs if job.outcome]
-    means = _means([{k: v for k, v in item.items() if k not in _WHOLE} for item in timings])
-    return {name: value / 1000 * images_per_s for name, value in means.items()}
-
-
-_WHOLE = {"queued", "total"}
+    return {name: value / 1000 * images_per_s for name, value in _means(timings).items()}
 
 
 def measure(
