@@ -91,9 +91,9 @@ class Series:
         return Series(self.moments[first:last], self.values[first:last])
 
     def rate(self, window: Window) -> float:
-        """The counter's increase a second over the window."""
+        """The counter's increase a second over the window; never below 0, as counters go."""
         part = self.within(window)
-        return slope(part.moments, part.values)
+        return max(0.0, slope(part.moments, part.values))
 
     def mean(self, window: Window) -> float:
         """The gauge's mean over the window."""

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
 
+from shared.settings import Settings
 from tests.bench.engine.arithmetic import Window
-from tests.bench.engine.photos import files
+from tests.bench.engine.photos import ROOT, files
 from tests.bench.engine.sampler import RSS, Sampler
 from tests.bench.engine.seeding import seed
 from tests.bench.engine.stacks import PROCESSOR_BOUND, BenchFailed, Deployment, deployed
+
+_STATED = re.compile(r"(\d+) bytes of memory a pixel")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +77,7 @@ def memory(
         large=large,
         megapixels=large_megapixels,
         peak_a_megapixel=(peak - idle) / (large * large_megapixels),
-        documented=documented_bound(),
+        documented=documented_bound(idle, more),
     )
 
 
@@ -108,9 +112,14 @@ def high_water(pid: int) -> int:
     raise BenchFailed(f"process {pid} tells no high-water mark")
 
 
-def documented_bound() -> float | None:
-    """The bytes that the product says its worker stays under with its default settings.
+def documented_bound(idle: float, more: Mapping[str, str]) -> float | None:
+    """The bytes that the README says a worker stays under; None where it no longer says so.
 
-    The hook for the permits: once their module states the bound, it is taken from there.
+    So many bytes a pixel in hand, over what the worker takes `idle`.
     """
-    return None
+    found = _STATED.search((ROOT / "README.md").read_text())
+    if found is None:
+        return None
+    default = Settings.model_fields["megapixels_in_hand"].default
+    in_hand = float(more.get("NUKKI_MEGAPIXELS_IN_HAND", default))
+    return idle + float(found[1]) * in_hand * 1e6

@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import argparse
 import io
+import os
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -33,6 +35,7 @@ from worker.segmenters.simulated import SimulatedSegmenter
 TASK = "bench.naive"
 #: The Redis list of the moments at which photos were done.
 DONE = "bench:done:"
+_BROKEN = 70
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +65,7 @@ OURS = Codecs(
 def cut(storage: Storage, segmenter: SimulatedSegmenter, codecs: Codecs, key: str) -> None:
     """One photo, from its file to its cutout's and its alpha's."""
     rgb = codecs.decode(storage.get(key))
-    [embedding] = segmenter.encode([rgb])
+    [embedding] = segmenter.encode([segmenter.prepare(rgb)])
     [prediction] = segmenter.decode([Question(embedding, Prompt())])
     mask = _full_size(prediction.mask - 0.5, *rgb.shape[:2])
     alpha = mask.astype(np.uint8) * 255
@@ -113,7 +116,11 @@ def main() -> None:
 
     @app.task(name=TASK)  # type: ignore[untyped-decorator]
     def run(key: str) -> None:
-        cut(storage, segmenter, codecs, key)
+        try:
+            cut(storage, segmenter, codecs, key)
+        except BaseException:  # noqa: BLE001
+            traceback.print_exc()
+            os._exit(_BROKEN)  # Celery would go on, and the bench wait for a photo never made
         redis.rpush(DONE + options.queue, time.time())
 
     app.worker_main(

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import cycle, islice
+from pathlib import Path
 from statistics import fmean
 
 import psutil
@@ -96,12 +97,20 @@ def _naive(deployment: Deployment, photos: int, *, workers: int, our_codecs: boo
         done, deadline = DONE + queue, time.monotonic() + _PATIENCE
         while (count := store.connection.redis.llen(done)) < photos:
             if any(child.poll() is not None for child in running):
-                raise BenchFailed("a naive worker has ended")
+                raise BenchFailed(f"a naive worker has ended: {_last_words(deployment)}")
             if count == 0 and time.monotonic() > deadline:
-                raise BenchFailed(f"the naive worker did nothing in {_PATIENCE:.0f} s")
+                raise BenchFailed(f"nothing in {_PATIENCE:.0f} s: {_last_words(deployment)}")
             time.sleep(0.2)
         moments = [float(item) for item in store.connection.redis.lrange(done, 0, -1)]
     return rate(steady(moments))
+
+
+def _log(deployment: Deployment) -> Path:
+    return deployment.stack.data / "logs" / "naive.log"
+
+
+def _last_words(deployment: Deployment) -> str:
+    return _log(deployment).read_text(errors="replace")[-2000:]
 
 
 @contextmanager
@@ -113,7 +122,7 @@ def _workers(
     argv = [sys.executable, "-m", "tests.bench.engine.naive", "--queue", queue]
     if our_codecs:
         argv.append("--our-codecs")
-    log = (deployment.stack.data / "logs" / "naive.log").open("ab")
+    log = _log(deployment).open("ab")
     env = theirs | {"PYTHONPATH": path}
     running: list[subprocess.Popen[bytes]] = []
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import uuid
 from collections.abc import Iterable, Sequence
@@ -12,6 +13,7 @@ from typing import Any
 
 from redis.commands.core import Script
 
+from shared.images import probe
 from shared.job import Input, Job, Lane, new_id
 from shared.queue.connection import PREFIX, Connection, _source
 from shared.queue.doorbell import QUEUES, Doorbell, make_celery
@@ -62,7 +64,11 @@ def seed(
     jobs = store.jobs()
 
     def accept(data: bytes) -> str:
-        photo = Input(new_id("inp"), DEFAULT_TENANT, stored=True, bytes=len(data))
+        photo = _input(
+            hashlib.sha256(data).hexdigest(),
+            len(data),
+            probe(data, max_pixels=store.settings.max_pixels).pixels,
+        )
         jobs.note_input(photo.id, photo.tenant, expiry_ms=_UNCLAIMED_MS)
         key = keys.input_key(photo.tenant, photo.id)
         store.storage.put(key, data, "application/octet-stream")
@@ -76,6 +82,13 @@ def seed(
     for job_id in made:
         bell.ring(job_id, Lane.of(request))
     return made
+
+
+def _input(digest: str, size: int, pixels: int) -> Input:
+    """As the API knows a photo that came with its job."""
+    return Input(
+        new_id("inp"), DEFAULT_TENANT, stored=True, digest=digest, bytes=size, pixels=pixels
+    )
 
 
 def _job(request: JobRequest, photo: Input) -> Job:
@@ -118,8 +131,7 @@ def seed_bare(store: Store, count: int, *, priority: Priority = Priority.BULK) -
     before = store.connection.redis.zcard(f"{PREFIX}due")
     while len(made) < count:
         for _ in range(min(_CHUNK, count - len(made))):
-            digest = uuid.uuid4().hex * 2
-            photo = Input(new_id("inp"), DEFAULT_TENANT, stored=True, digest=digest, bytes=250_000)
+            photo = _input(uuid.uuid4().hex * 2, 250_000, 1_000_000)
             jobs.note_input(photo.id, photo.tenant, expiry_ms=_UNCLAIMED_MS)
             job = _job(request, photo)
             jobs.accept(job, photo)
