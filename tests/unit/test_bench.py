@@ -16,6 +16,7 @@ from shared.job import Lane, Status
 from shared.queue.connection import Connection
 from shared.queue.doorbell import QUEUES, Doorbell, make_celery
 from shared.settings import Settings
+from shared.spec import Prompt
 from shared.testing import MemoryStorage, RedisProcess
 from tests.bench.engine import naive, report
 from tests.bench.engine.arithmetic import (
@@ -31,7 +32,8 @@ from tests.bench.engine.arithmetic import (
 )
 from tests.bench.engine.photos import files, jpegs, marked
 from tests.bench.engine.seeding import Store, records, seed_bare, waiting
-from worker.segmenters.simulated import SimulatedSegmenter
+from worker.segmenters.protocol import Question
+from worker.segmenters.simulated import SimulatedSegmenter, Size
 
 
 def test_a_rate_is_the_slope_of_the_count() -> None:
@@ -63,6 +65,7 @@ def test_ramp_up_and_tail_are_dropped() -> None:
 )
 def test_percentiles_are_of_the_nearest_rank(share: float, expected: float) -> None:
     assert percentile([float(item) for item in range(100, 0, -1)], share) == expected
+    assert percentile([3.0, 1.0, 2.0], 0.4) == 2
 
 
 def test_a_percentile_of_nothing_is_refused() -> None:
@@ -94,7 +97,7 @@ def test_a_line_needs_as_many_x_as_y() -> None:
 
 
 def test_every_file_is_its_own_and_the_picture_is_not_touched() -> None:
-    made = list(files(0.05, 20, limit=2))
+    made = [*files(0.05, 12, limit=2), *files(0.05, 8, limit=2)]  # of one round and of the next
     assert len({hashlib.sha256(data).digest() for data in made}) == 20
     assert np.array_equal(decode(made[0]).rgb, decode(jpegs(0.05, 2)[0]).rgb)
     assert decode(marked(made[1], "again")).rgb.size == pytest.approx(3 * 0.05e6, rel=0.01)
@@ -103,13 +106,15 @@ def test_every_file_is_its_own_and_the_picture_is_not_touched() -> None:
 @pytest.mark.parametrize("codecs", [naive.PILLOW, naive.OURS], ids=["Pillow", "ours"])
 def test_the_naive_worker_cuts_the_photo(codecs: naive.Codecs) -> None:
     storage = MemoryStorage()
-    photo = jpegs(0.05, 1)[0]
+    photo = jpegs(1.0, 1)[0]
     storage.put("a", photo, "image/jpeg")
     naive.cut(storage, SimulatedSegmenter(), codecs, "a")
     result, alpha = decode(storage.get("a.result")), decode(storage.get("a.alpha")).rgb[..., 0]
     height, width = alpha.shape
     assert (alpha[height // 2, width // 2], alpha[0, 0]) == (255, 0)
     assert set(np.unique(alpha)) == {0, 255}
+    [found] = SimulatedSegmenter().decode([Question(Size(width, height), Prompt())])
+    assert (alpha == 255).mean() == pytest.approx(found.mask.mean(), rel=0.005)
     assert result.alpha is not None
     assert np.array_equal(result.alpha, alpha)
     shown = alpha == 255

@@ -13,11 +13,13 @@ from urllib.parse import urlsplit
 
 from tests.bench.engine.arithmetic import percentile
 from tests.bench.engine.multipart import Form
-from tests.bench.engine.photos import files, jpegs, marked
+from tests.bench.engine.photos import files
 from tests.bench.engine.seeding import records, seed, waiting
 from tests.bench.engine.stacks import DEVICE_BOUND, BenchFailed, Deployment, deployed
 
 _MEGAPIXELS = 1.0
+#: Jobs before those that count: first-time work.
+_FIRST = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +58,9 @@ class Interactive:
 
 def interactive(idle: int, busy: int, bulk: int, more: Mapping[str, str]) -> Interactive:
     """One at a time through HTTP, on the device of 300 ms a batch and 20 ms a photo."""
-    photos = _interactive_photos()
+    photos = files(_MEGAPIXELS, _FIRST + idle + busy)
     with deployed(DEVICE_BOUND, more) as deployment:
-        _waits(deployment, photos, 2)  # first-time work
+        _waits(deployment, photos, _FIRST)
         before = Waits.of(_waits(deployment, photos, idle))
         seed(deployment.store, files(_MEGAPIXELS, bulk))
         after = Waits.of(_waits(deployment, photos, busy))
@@ -66,11 +68,6 @@ def interactive(idle: int, busy: int, bulk: int, more: Mapping[str, str]) -> Int
     if left <= busy:
         raise BenchFailed(f"only {left} bulk jobs were left: the stack was idle again")
     return Interactive(before, after, left)
-
-
-def _interactive_photos() -> Iterator[bytes]:
-    known = itertools.cycle(jpegs(_MEGAPIXELS))
-    return (marked(next(known), f"interactive {number}") for number in itertools.count())
 
 
 def _waits(deployment: Deployment, photos: Iterator[bytes], count: int) -> list[float]:

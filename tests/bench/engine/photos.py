@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parents[3]
 #: Photographs where they are at hand; else the sample that the package carries.
 _FOLDERS = (ROOT.parent / "shared" / "data" / "photos", ROOT / "nukki" / "samples")
 _QUALITY = 90
+_numbers = itertools.count()
 
 
 def originals() -> list[Path]:
@@ -53,9 +54,9 @@ def _jpeg(image: UInt8Array) -> bytes:
 
 
 def files(megapixels: float, count: int, limit: int = 7) -> Iterator[bytes]:
-    """`count` files, no two alike: the worker keeps what it knows of a photo by its digest."""
+    """`count` files, no two alike in this run: a worker knows a photo again by its digest."""
     known = itertools.cycle(jpegs(megapixels, limit))
-    return (marked(next(known), f"photo {number}") for number in range(count))
+    return (marked(next(known), f"photo {next(_numbers)}") for _ in range(count))
 
 
 def marked(jpeg: bytes, comment: str) -> bytes:
