@@ -17,8 +17,8 @@ from tests.bench.engine.sampler import CPU, DEVICE_BUSY, STAGE_CPU, STAGE_WALL, 
 from tests.bench.engine.seeding import seed
 from tests.bench.engine.stacks import DEVICE_BOUND, Deployment, deployed
 
-#: What a job's timings hold beside its stages.
-_NO_STAGE = frozenset({"queued", "total"})
+#: A photo's way through the worker; a job's timings hold other things beside.
+_STAGES = ("fetch", "decode", "encode", "segment", "compose", "store")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +49,12 @@ class Throughput:
         window = Window(moments[0], moments[-1])
         images_per_s = rate(moments)
         walls = sampler.stage_rates(STAGE_WALL, window) or _recorded(jobs, images_per_s)
-        walls = {name: value for name, value in walls.items() if name not in _NO_STAGE}
         spent = sampler.stage_rates(STAGE_CPU, window)
         return cls(
             images_per_s=images_per_s,
             photos=len(moments),
-            stage_ms={name: 1000 * value / images_per_s for name, value in walls.items()},
-            stage_cpu_ms={name: 1000 * value / images_per_s for name, value in spent.items()},
+            stage_ms=_per_photo(walls, images_per_s),
+            stage_cpu_ms=_per_photo(spent, images_per_s),
             process_cpu_ms=1000 * (sampler.rate(CPU, window) or math.nan) / images_per_s,
             device_busy=sampler.rate(DEVICE_BUSY, window),
         )
@@ -86,6 +85,11 @@ class Throughput:
 def _means(rounds: Sequence[Mapping[str, float]]) -> dict[str, float]:
     names = dict.fromkeys(name for item in rounds for name in item)
     return {name: fmean(item.get(name, 0.0) for item in rounds) for name in names}
+
+
+def _per_photo(rates: Mapping[str, float], images_per_s: float) -> dict[str, float]:
+    """Milliseconds a photo by stage, in a photo's order, from seconds a second."""
+    return {name: 1000 * rates[name] / images_per_s for name in _STAGES if name in rates}
 
 
 def _recorded(jobs: Sequence[Job], images_per_s: float) -> dict[str, float]:
