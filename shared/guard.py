@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 import socket
+import unicodedata
 from collections.abc import Iterable, Sequence
 from urllib.parse import urlsplit
 
-from shared.errors import ConfigError, UrlForbidden, UrlUnavailable
+from shared.errors import ConfigError, UrlForbidden
+from shared.names import look_up
 
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -21,8 +24,24 @@ _INTERNAL = [
         "192.0.0.0/24",  # protocol assignments; Oracle's metadata
         "192.88.99.0/24",  # 6to4 relays, retired
         "fec0::/10",  # site-local, retired
+        "3fff::/20",  # documentation, since 2024
     )
 ]
+#: Ports of other protocols, in which a request could be read as commands: browsers' own list
+#: (fetch.spec.whatwg.org, "bad port"), and below it databases, brokers and remote control.
+_FOREIGN_PORTS = frozenset(
+    (
+        *(0, 1, 7, 9, 11, 13, 15, 17, 19, 20, 21, 22, 23, 25, 37, 42, 43, 53, 69, 77, 79, 87, 95),
+        *(101, 102, 103, 104, 109, 110, 111, 113, 115, 117, 119, 123, 135, 137, 139, 143, 161, 179),
+        *(389, 427, 465, 512, 513, 514, 515, 526, 530, 531, 532, 540, 548, 554, 556, 563, 587, 601),
+        *(636, 989, 990, 993, 995, 1719, 1720, 1723, 2049, 3659, 4045, 4190, 5060, 5061, 6000),
+        *(6566, 6665, 6666, 6667, 6668, 6669, 6679, 6697, 10080),
+        *(445, 873, 1433, 1521, 2181, 2375, 2376, 2379, 2380, 3306, 3389, 4369, 5432, 5672, 5900),
+        *(5985, 5986, 6379, 6380, 9042, 9092, 10250, 11211, 16379, 26379, 27017, 27018, 27019),
+    )
+)
+#: What parsers of URLs disagree about: some drop it, some end the host there.
+_AMBIGUOUS = re.compile(r"[\x00-\x1f\x7f\\]")
 
 
 def _embedded(address: IPAddress) -> IPAddress:
@@ -60,33 +79,36 @@ class Guard:
         """Refuse a URL that is wrong by its letters alone; names are not resolved here.
 
         Raises:
-            UrlForbidden: not http(s), with a password, or a literal address that is not permitted.
+            UrlForbidden: not http(s), with a password, on another protocol's port, or a literal
+                address that is not permitted.
         """
+        if _AMBIGUOUS.search(url):
+            raise UrlForbidden("not a URL: it has a control character or a backslash")
         try:
             parts = urlsplit(url)
-            host, _port = parts.hostname, parts.port
+            host, port = parts.hostname, parts.port
         except ValueError as error:
             raise UrlForbidden(f"not a URL: {error}") from error
         if parts.scheme not in {"http", "https"} or not host:
             raise UrlForbidden("only http and https URLs are followed")
         if parts.username or parts.password:
             raise UrlForbidden("a URL with a user name or password is not followed")
+        if port in _FOREIGN_PORTS:
+            raise UrlForbidden(f"port {port} is another protocol's")
         literal = _literal(host)
         if literal is not None:
             self._require([literal])
 
-    def resolve(self, host: str, port: int) -> list[str]:
+    def resolve(self, host: str, port: int, *, timeout: float) -> list[str]:
         """The host's addresses, all of them permitted.
 
         Raises:
-            UrlForbidden: one of them is not.
-            UrlUnavailable: the name has none.
+            UrlForbidden: one of them is not, or the port is another protocol's.
+            UrlUnavailable: the name has none, or none was found in time.
         """
-        try:
-            answers = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        except (OSError, UnicodeError) as error:
-            raise UrlUnavailable(f"{host} has no address") from error
-        addresses = [ipaddress.ip_address(answer[4][0]) for answer in answers]
+        if port in _FOREIGN_PORTS:
+            raise UrlForbidden(f"port {port} is another protocol's")
+        addresses = [ipaddress.ip_address(item) for item in look_up(host, port, timeout=timeout)]
         self._require(addresses)
         return [str(address) for address in addresses]
 
@@ -97,6 +119,8 @@ class Guard:
 
 def _literal(host: str) -> IPAddress | None:
     """A host that is itself an address, in any form a resolver would take (octal, decimal, hex)."""
+    # As IDNA reads digits and dots of other widths (RFC 3490, 3.1: U+3002 and U+FF61 are dots).
+    host = unicodedata.normalize("NFKC", host).replace("\u3002", ".").rstrip(".")
     try:
         return ipaddress.ip_address(host.partition("%")[0])
     except ValueError:

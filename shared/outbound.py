@@ -31,10 +31,11 @@ _SNIPPET = 200
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a webhook's receiver said."""
+    """What a webhook's receiver said; `retry_after` is that header, empty where there is none."""
 
     status: int
-    snippet: str
+    snippet: str = ""
+    retry_after: str = ""
 
 
 class _Stream(httpcore.NetworkStream):
@@ -89,10 +90,8 @@ class _Backend(httpcore.NetworkBackend):
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.NetworkStream:
         failure: Exception = httpcore.ConnectError("no address")
-        for address in self._guard.resolve(host, port):
-            left = self._deadline - time.monotonic()
-            if left <= 0:
-                raise httpcore.ConnectTimeout("the whole call took too long")
+        for address in self._guard.resolve(host, port, timeout=self._left()):
+            left = self._left()
             try:
                 stream = self._inner.connect_tcp(address, port, left, local_address, socket_options)
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
@@ -100,6 +99,12 @@ class _Backend(httpcore.NetworkBackend):
             else:
                 return _Stream(stream, self._deadline)
         raise failure
+
+    def _left(self) -> float:
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise httpcore.ConnectTimeout("the whole call took too long")
+        return left
 
 
 class Outbound:
@@ -142,7 +147,8 @@ class Outbound:
         """
         self.guard.check_url(url)
         with self._call("POST", url, headers, body, time.monotonic() + timeout) as answer:
-            return Answer(answer.status, _snippet(answer))
+            asked = _header(answer, b"retry-after") or ""
+            return Answer(answer.status, _snippet(answer), asked)
 
     @contextmanager
     def _call(

@@ -494,7 +494,7 @@ def test_an_address_in_disguise_is_refused(host: str, when: str) -> None:
             Guard().check_url(f"http://{host}/")
     else:
         with pytest.raises(UrlForbidden):
-            Guard().resolve(host, 80)
+            Guard().resolve(host, 80, timeout=5)
 
 
 @pytest.mark.parametrize(
@@ -564,7 +564,7 @@ def test_a_name_of_an_address_that_is_not_public_is_refused(
     found = [(family, socket.SOCK_STREAM, 6, "", (address, 80))]
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
     with pytest.raises(UrlForbidden):
-        Guard().resolve("inside.test", 80)
+        Guard().resolve("inside.test", 80, timeout=5)
 
 
 def test_a_name_with_one_private_address_among_public_ones_is_refused(
