@@ -14,7 +14,7 @@ from flask_openapi3_redoc.plugins import RegisterPlugin as Redoc
 from flask_openapi3_swagger.plugins import RegisterPlugin as Swagger
 from werkzeug.wrappers import Response as BaseResponse
 
-from api import compat, health, jobs, metrics, problems, uploads
+from api import compat, health, jobs, metrics, problems, uploads, webhooks
 from api import services as parts
 from api.intake import MAX_FIELD_BYTES
 from api.keyring import presented_key
@@ -53,6 +53,7 @@ def create_app(settings: Settings, services: Services | None = None) -> OpenAPI:
     for blueprint in (
         jobs.blueprint,
         uploads.blueprint,
+        webhooks.blueprint,
         health.models_blueprint,
         compat.blueprint,
     ):

@@ -11,6 +11,7 @@ from api.keyring import Keyring
 from api.waiting import WaitingRoom
 from shared.guard import Guard
 from shared.queue.connection import Connection
+from shared.queue.delivery_log import DeliveryLog
 from shared.queue.doorbell import Bell, Doorbell, make_celery
 from shared.queue.jobs import JobQueue
 from shared.queue.workers import WorkerRoll
@@ -28,6 +29,7 @@ class Services:
     settings: Settings
     connection: Connection
     jobs: JobQueue
+    deliveries: DeliveryLog
     workers: WorkerRoll
     storage: Storage
     doorbell: Bell
@@ -45,6 +47,7 @@ class Services:
             settings=settings,
             connection=connection,
             jobs=jobs,
+            deliveries=DeliveryLog(connection),
             workers=WorkerRoll(connection),
             storage=open_storage(settings),
             doorbell=Doorbell(make_celery(settings)),

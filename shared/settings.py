@@ -86,7 +86,7 @@ class Settings(BaseSettings):
     webhook_secrets: Annotated[tuple[tuple[str, str], ...], NoDecode] = Field(
         default=(),
         repr=False,
-        description="`tenant:whsec_…,…`; a tenant listed twice is signed for with both.",
+        description="`tenant:whsec_…,…`; one tenant may have several, and each signs (rotation).",
     )
     public_url: str | None = Field(
         default=None,
@@ -166,8 +166,13 @@ class Settings(BaseSettings):
     fetch_timeout: float = Field(default=30.0, gt=0, description="Seconds to fetch a photo's URL.")
     webhook_timeout: float = Field(default=15.0, gt=0, description="Seconds for a webhook call.")
     webhook_schedule: Annotated[tuple[NonNegativeFloat, ...], NoDecode] = Field(
-        default=(0, 5, 300, 1800, 7200),
-        description="Seconds to wait before each try of a webhook; after the last it is dead.",
+        default=(0, 5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400),
+        min_length=1,
+        description="Seconds to wait before each try of a webhook, ±10% (the first is made at "
+        "once); after the last it is dead.",
+    )
+    webhook_per_receiver: int = Field(
+        default=4, ge=1, description="Webhooks in flight at once to one host and port."
     )
     metrics_port: int | None = Field(
         default=None, gt=0, le=65535, description="Port of the worker's own Prometheus metrics."

@@ -150,13 +150,24 @@ class Event(StrEnum):
     SUCCEEDED = "job.succeeded"
     FAILED = "job.failed"
     CANCELED = "job.canceled"
+    NEEDS_REVIEW = "job.needs_review"
+
+
+#: How a job ends; what a webhook tells of where it does not say.
+ENDS = frozenset({Event.SUCCEEDED, Event.FAILED, Event.CANCELED})
 
 
 class Webhook(Model):
     """Where to tell of the job's end."""
 
     url: HttpUrl
-    events: Annotated[frozenset[Event], FailFast()] = Field(default=frozenset(Event), min_length=1)
+    events: Annotated[frozenset[Event], FailFast()] = Field(
+        default=ENDS,
+        min_length=1,
+        description="Left out: every end. `job.needs_review`, where it is listed, is sent for a "
+        "succeeded job whose `subject.needs_review` is true: a message of its own, with its own "
+        "id, beside `job.succeeded` where that is listed too.",
+    )
 
     @field_serializer("events")
     def _in_order(self, events: frozenset[Event]) -> list[Event]:

@@ -56,9 +56,9 @@ class JobView(View):
         return cls(
             id=job.id,
             status=job.status,
-            created_at=_moment(job.created_ms),
-            started_at=_moment(job.started_ms) if job.started_ms else None,
-            finished_at=_moment(job.finished_ms) if job.finished_ms else None,
+            created_at=moment(job.created_ms),
+            started_at=moment(job.started_ms) if job.started_ms else None,
+            finished_at=moment(job.finished_ms) if job.finished_ms else None,
             model=(outcome.model if outcome else None) or job.request.model,
             prompt=job.request.prompt,
             objects=job.request.objects,
@@ -75,5 +75,6 @@ class JobView(View):
         )
 
 
-def _moment(milliseconds: int) -> datetime:
+def moment(milliseconds: int) -> datetime:
+    """Milliseconds since the epoch, as callers see them."""
     return datetime.fromtimestamp(milliseconds / 1000, UTC)

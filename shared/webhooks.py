@@ -59,7 +59,7 @@ def body(event: str, job: Job) -> bytes:
 
 
 class SecretBook:
-    """Each tenant's signing secrets."""
+    """Each tenant's signing secrets. A tenant owns its API keys, and all of them share these."""
 
     def __init__(self, entries: Sequence[tuple[str, str]]) -> None:
         book: dict[str, list[str]] = {}

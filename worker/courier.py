@@ -8,10 +8,9 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 
 from shared import logs, metrics
-from shared.errors import ConfigError, QueueUnavailable, StorageUnavailable, Unavailable
+from shared.errors import ConfigError, Unavailable
 from shared.guard import Guard
 from shared.outbound import Outbound
 from shared.queue.connection import Connection
@@ -22,6 +21,7 @@ from shared.queue.upkeep import Upkeep
 from shared.settings import Settings
 from shared.storage import open_storage
 from shared.webhooks import SecretBook
+from worker.carriers import Carriers
 from worker.janitor import Janitor
 from worker.postman import Postman
 
@@ -30,8 +30,6 @@ log = logging.getLogger("nukki.courier")
 _LOOK_EVERY = 0.5
 _CLEAR_EVERY = 5.0
 _DELIVER_EVERY = 0.2
-#: Webhooks in flight at once.
-_CARRIERS = 16
 
 
 class Courier:
@@ -45,17 +43,16 @@ class Courier:
         self._janitor = Janitor(
             upkeep, jobs, open_storage(settings), Doorbell(make_celery(settings))
         )
-        self._deliveries = DeliveryQueue(connection)
-        self._postman = Postman(
-            self._deliveries,
+        deliveries = DeliveryQueue(connection, retention_ms=retention_ms)
+        postman = Postman(
+            deliveries,
             jobs,
             Outbound(Guard(settings.allow_networks)),
             SecretBook(settings.webhook_secrets),
             schedule=settings.webhook_schedule,
             timeout=settings.webhook_timeout,
         )
-        self._carriers = ThreadPoolExecutor(_CARRIERS, thread_name_prefix="carrier")
-        self._free = threading.Semaphore(_CARRIERS)
+        self._carriers = Carriers(deliveries, postman, per_receiver=settings.webhook_per_receiver)
         self._stopping = threading.Event()
         self._cleared = 0.0
 
@@ -66,14 +63,18 @@ class Courier:
     def run(self) -> None:
         """Make the rounds until `stop`."""
         post = threading.Thread(
-            target=self._every, args=[_DELIVER_EVERY, self._deliver], name="post"
+            target=self._every,
+            args=[_DELIVER_EVERY, self._carriers.send, self._carriers.pause],
+            name="post",
         )
         post.start()
-        self._every(_LOOK_EVERY, self._tidy)
+        self._every(_LOOK_EVERY, self._tidy, self._stopping.wait)
         post.join()
-        self._carriers.shutdown(wait=True, cancel_futures=True)
+        self._carriers.close()
 
-    def _every(self, seconds: float, round_: Callable[[], None]) -> None:
+    def _every(
+        self, seconds: float, round_: Callable[[], None], pause: Callable[[float], object]
+    ) -> None:
         away = False
         while not self._stopping.is_set():
             try:
@@ -85,35 +86,13 @@ class Courier:
                 away = True
             except Exception:
                 log.exception("a round failed")
-            self._stopping.wait(seconds)
+            pause(seconds)
 
     def _tidy(self) -> None:
         self._janitor.look()
         if time.monotonic() - self._cleared > _CLEAR_EVERY:
             self._cleared = time.monotonic()
             self._janitor.clear()
-
-    def _deliver(self) -> None:
-        """Take no more than can be carried at once: a lease must not wait in our own queue."""
-        while self._free.acquire(blocking=False):
-            taken = []
-            try:
-                taken = self._deliveries.take(limit=1, lease_ms=self._postman.lease_ms)
-            finally:
-                if not taken:
-                    self._free.release()
-            if not taken:
-                return
-            carried = self._carriers.submit(self._postman.deliver, taken[0])
-            carried.add_done_callback(self._carried)
-
-    def _carried(self, carried: Future[None]) -> None:
-        self._free.release()
-        error = None if carried.cancelled() else carried.exception()
-        if isinstance(error, QueueUnavailable | StorageUnavailable):
-            log.info("a delivery's record is late: %s", error)
-        elif error is not None:
-            log.error("a delivery failed", exc_info=error)
 
 
 def main() -> int:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import logging
+import random
 import time
 from collections.abc import Sequence
 
 from shared import webhooks
-from shared.errors import NotFound, UrlForbidden, UrlUnavailable
+from shared.errors import ConfigError, NotFound, NukkiError, UrlForbidden, UrlUnavailable
 from shared.metrics.courier import count_attempt
-from shared.outbound import Outbound
-from shared.queue.deliveries import Delivery, DeliveryQueue, DeliveryState
+from shared.outbound import Answer, Outbound
+from shared.queue.deliveries import Delivery, DeliveryQueue
 from shared.queue.jobs import JobQueue
 from shared.webhooks import SecretBook
+from worker.redelivery import decide
 
 log = logging.getLogger("nukki.postman")
 
@@ -44,42 +46,45 @@ class Postman:
 
     def deliver(self, delivery: Delivery) -> None:
         """Make one try, and record what came of it."""
-        state, answer = self._try(delivery)
-        delay_ms = 0
-        if state is DeliveryState.PENDING:
-            if delivery.attempt < len(self._schedule):
-                delay_ms = int(self._schedule[delivery.attempt] * 1000)
-            else:
-                state = DeliveryState.DEAD
-        count_attempt(state)
-        self._deliveries.settle(delivery, state, answer, delay_ms=delay_ms)
+        began = time.monotonic()
+        answer = self._try(delivery)
+        took_ms = round((time.monotonic() - began) * 1000)
+        chance = random.random()  # noqa: S311  # spreads tries, hides nothing
+        verdict = decide(answer, delivery.attempt, self._schedule, chance=chance, now=time.time())
+        status = answer.status if isinstance(answer, Answer) else 0
+        error = answer.message if isinstance(answer, NukkiError) else ""
+        count_attempt(verdict.state)
+        self._deliveries.settle(delivery, verdict, took_ms=took_ms, status=status, error=error)
         log.info(
-            "%s on try %d: %s",
-            state.value,
+            "%s on try %d in %d ms: %s",
+            verdict.state.value,
             delivery.attempt,
-            answer,
+            took_ms,
+            error or f"{status} {getattr(answer, 'snippet', '')!a}",
             extra={"job": delivery.job_id, "delivery": delivery.id},
         )
 
-    def _try(self, delivery: Delivery) -> tuple[DeliveryState, str]:
-        """What this try leads to, were there no end of tries; and what was answered."""
+    def _try(self, delivery: Delivery) -> Answer | NukkiError:
+        """What was answered, or why nothing was.
+
+        Raises:
+            QueueUnavailable: the job cannot be read.
+        """
         try:
             job = self._jobs.get(delivery.job_id)
-        except NotFound:
-            return DeliveryState.DEAD, "the job has been erased"
+        except NotFound as error:
+            return error
         signing = self._secrets.of(delivery.tenant)
         if not signing:
-            return DeliveryState.PENDING, "no signing secret is configured"
+            return ConfigError("no signing secret is configured")
         body = webhooks.body(delivery.event, job)
         headers = webhooks.headers(delivery.id, int(time.time()), body, signing)
         try:
-            answer = self._outbound.post(
+            return self._outbound.post(
                 delivery.url, headers=headers, body=body, timeout=self._timeout
             )
-        except UrlForbidden as error:
-            return DeliveryState.DEAD, error.message
-        except UrlUnavailable as error:
-            return DeliveryState.PENDING, error.message
-        if 200 <= answer.status < 300:
-            return DeliveryState.DELIVERED, str(answer.status)
-        return DeliveryState.PENDING, f"{answer.status} {answer.snippet}".strip()
+        except (UrlForbidden, UrlUnavailable) as error:
+            return error
+        except Exception:  # a try that is not settled would be made again for ever
+            log.exception("unexpected", extra={"delivery": delivery.id})
+            return NukkiError("the try failed inside the service; see its log")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -11,7 +10,7 @@ import pytest
 from shared.errors import IdempotencyMismatch, NotFound
 from shared.job import TRANSITIONS, Failure, Input, Job, Lane, Outcome, Result, Status, new_id
 from shared.queue.connection import PREFIX, Connection
-from shared.queue.deliveries import DeliveryQueue, DeliveryState
+from shared.queue.deliveries import DeliveryQueue
 from shared.queue.doorbell import QUEUES
 from shared.queue.jobs import CancelVerdict, Idempotency, JobQueue
 from shared.queue.leases import Claim, LeaseTable
@@ -35,7 +34,7 @@ class House:
         self.jobs = JobQueue(connection, retention_ms=RETENTION_MS)
         self.leases = self.worker("one")
         self.upkeep = Upkeep(connection, max_attempts=3, retention_ms=RETENTION_MS)
-        self.deliveries = DeliveryQueue(connection)
+        self.deliveries = DeliveryQueue(connection, retention_ms=RETENTION_MS)
 
     def worker(self, name: str, lease_ms: int = 30_000) -> LeaseTable:
         return LeaseTable(
@@ -394,41 +393,6 @@ class TestCancelAndErase:
         assert erased is not None
         assert erased.files == ()
         assert house.jobs.input(photo.id, "shop").stored
-
-
-class TestDeliveries:
-    @pytest.mark.parametrize(
-        ("end", "event"),
-        [
-            (lambda house, claim: house.leases.finish(claim, Status.SUCCEEDED, DONE), "succeeded"),
-            (lambda house, claim: house.leases.finish(claim, Status.FAILED, FAILED), "failed"),
-            (lambda house, claim: house.jobs.cancel(claim.job.id, "shop"), "canceled"),
-        ],
-    )
-    def test_each_end_of_a_job_is_told_once(
-        self, house: House, end: Callable[[House, Claim], object], event: str
-    ) -> None:
-        claim = house.claim(house.accept(webhook=Webhook(url="http://x.example/")))
-        end(house, claim)
-        (delivery,) = house.deliveries.take(limit=10, lease_ms=1_000)
-        assert (delivery.event, delivery.attempt) == (f"job.{event}", 1)
-        assert delivery.id == "msg_" + claim.job.id[4:]
-        assert house.deliveries.take(limit=10, lease_ms=1_000) == []
-
-    def test_only_the_events_asked_for_are_told(self, house: House) -> None:
-        hook = Webhook.model_validate({"url": "http://x.example/", "events": ["job.failed"]})
-        house.leases.finish(house.claim(house.accept(webhook=hook)), Status.SUCCEEDED, DONE)
-        assert house.deliveries.take(limit=10, lease_ms=1_000) == []
-
-    def test_a_lost_try_is_made_again_under_the_same_id(self, house: House) -> None:
-        claim = house.claim(house.accept(webhook=Webhook(url="http://x.example/")))
-        house.leases.finish(claim, Status.SUCCEEDED, DONE)
-        (lost,) = house.deliveries.take(limit=10, lease_ms=-1)
-        (again,) = house.deliveries.take(limit=10, lease_ms=1_000)
-        assert (again.id, again.attempt) == (lost.id, 2)
-        assert not house.deliveries.settle(lost, DeliveryState.DELIVERED, "200")
-        assert house.deliveries.settle(again, DeliveryState.DELIVERED, "200")
-        assert house.redis.zcard(f"{PREFIX}deliveries") == 0
 
 
 def test_every_legal_move_is_possible_and_no_other(house: House) -> None:

@@ -17,9 +17,16 @@ if redis.call('HINCRBY', key('input', job.input), 'refs', -1) <= 0 then
   redis.call('DEL', key('input', job.input))
   doom(job.tenant .. '/inputs/' .. job.input)
 end
-local delivery = 'msg_' .. string.sub(args.id, 5)
-redis.call('DEL', key('job', args.id), key('delivery', delivery))
-redis.call('ZREM', key('deliveries'), delivery)
+redis.call('DEL', key('job', args.id))
+for _, kind in ipairs({'', '_review'}) do
+  local delivery = 'msg_' .. string.sub(args.id, 5) .. kind
+  local url = redis.call('HGET', key('delivery', delivery), 'url')
+  if url then
+    unqueue_delivery(delivery, url)
+    redis.call('DEL', key('delivery', delivery), key('tries', delivery))
+    redis.call('ZREM', key('deliveries', job.tenant), delivery)
+  end
+end
 redis.call('ZREM', key('due'), args.id)
 redis.call('ZREM', key('expiry'), args.id)
 redis.call('ZREM', key('lane', job.lane), args.id)

@@ -38,6 +38,78 @@ local function owns(id, token)
   return held[1] == 'processing' and held[2] == token
 end
 
+-- Deliveries wait by receiver (host and port), and `receivers` says when each is to be looked at: one
+-- that hangs, with thousands waiting for it, costs the others nothing.
+local function receiver_of(url)
+  return string.lower(string.match(url, '^%a+://([^/?#]*)') or '')
+end
+
+local function queue_delivery(id, url, due)
+  redis.call('HSET', key('delivery', id), 'state', 'pending', 'due', due)
+  redis.call('ZADD', key('waiting', receiver_of(url)), due, id)
+  redis.call('ZADD', key('receivers'), 'LT', due, receiver_of(url))
+end
+
+-- Take a delivery off its receiver, which then has room for another.
+local function unqueue_delivery(id, url)
+  local receiver = receiver_of(url)
+  local waiting, carried = key('waiting', receiver), key('carried', receiver)
+  redis.call('ZREM', waiting, id)
+  redis.call('ZREM', carried, id)
+  if redis.call('EXISTS', waiting, carried) == 0 then
+    redis.call('ZREM', key('receivers'), receiver)
+  else
+    redis.call('ZADD', key('receivers'), 'LT', now, receiver)
+  end
+end
+
+local function is_suspended(tenant, url)
+  local till = redis.call('ZSCORE', key('suspended', tenant), url)
+  return till and tonumber(till) > now
+end
+
+-- Send nothing to this URL any more; remembered as long as the last delivery that can be replayed.
+local function suspend(id, tenant, url)
+  local suspended = key('suspended', tenant)
+  redis.call('HSET', key('delivery', id), 'state', 'suspended')
+  redis.call('ZREMRANGEBYSCORE', suspended, '-inf', now)
+  redis.call('ZADD', suspended, now + args.retention_ms, url)
+  redis.call('PEXPIRE', suspended, args.retention_ms)
+end
+
+-- Log a try, the last twenty of each delivery: when it began, how long it took, status, error.
+local function log_try(id, took_ms, status, error)
+  redis.call('RPUSH', key('tries', id), table.concat({now - took_ms, took_ms, status, error}, ' '))
+  redis.call('LTRIM', key('tries', id), -20, -1)
+end
+
+local function announce(id, job, url, event)
+  redis.call('HSET', key('delivery', id), 'tenant', job.tenant, 'url', url, 'event', event,
+    'attempts', 0, 'created', now)
+  redis.call('ZADD', key('deliveries', job.tenant), turn, id)
+  if is_suspended(job.tenant, url) then
+    suspend(id, job.tenant, url)
+  else
+    queue_delivery(id, url, now)
+  end
+end
+
+-- Queue what the webhook wants to hear of the end. No list: the end itself, and no review.
+local function tell(id, job, status, outcome)
+  local webhook = cjson.decode(job.request).webhook
+  if not webhook or webhook == cjson.null then return end
+  local wanted = {}
+  for _, event in ipairs(webhook.events or {'job.' .. status}) do wanted[event] = true end
+  local delivery = 'msg_' .. string.sub(id, 5)
+  if wanted['job.' .. status] then announce(delivery, job, webhook.url, 'job.' .. status) end
+  if wanted['job.needs_review'] and status == 'succeeded' then
+    local subject = cjson.decode(outcome).subject
+    if subject and subject.needs_review then
+      announce(delivery .. '_review', job, webhook.url, 'job.needs_review')
+    end
+  end
+end
+
 -- The one way into a terminal state: off the due set, dated, announced, its webhook queued.
 local function conclude(id, job, status, outcome)
   redis.call('HSET', key('job', id), 'status', status, 'finished', now)
@@ -53,17 +125,6 @@ local function conclude(id, job, status, outcome)
       redis.call('ZADD', key('sweep'), now + args.linger_ms, attempt_folder(job, id))
     end
   end
-  local webhook = cjson.decode(job.request).webhook
-  local event = 'job.' .. status
-  if webhook and webhook ~= cjson.null then
-    local wanted = webhook.events == nil
-    for _, name in ipairs(webhook.events or {}) do wanted = wanted or name == event end
-    if wanted then
-      local delivery = 'msg_' .. string.sub(id, 5)
-      redis.call('HSET', key('delivery', delivery), 'job', id, 'tenant', job.tenant,
-        'url', webhook.url, 'event', event, 'state', 'pending', 'attempts', 0)
-      redis.call('ZADD', key('deliveries'), now, delivery)
-    end
-  end
+  tell(id, job, status, outcome)
   redis.call('PUBLISH', key('finished'), id)
 end

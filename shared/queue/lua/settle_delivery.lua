@@ -1,10 +1,15 @@
--- Record a delivery's try: delivered, dead, or due again after a delay. The attempt is the token.
-local delivery = key('delivery', args.id)
-if redis.call('HGET', delivery, 'attempts') ~= tostring(args.attempt) then return 0 end
-redis.call('HSET', delivery, 'state', args.state, 'answer', args.answer, 'tried', now)
+-- Record what came of a delivery's try. The number of tries is the token. Answers 1, or 0 where the
+-- delivery was taken again, or erased, meanwhile.
+local held = redis.call('HMGET', key('delivery', args.id), 'attempts', 'tenant', 'url', 'state')
+if held[1] ~= tostring(args.token) or held[4] ~= 'pending' then return 0 end
+unqueue_delivery(args.id, held[3])
+log_try(args.id, args.took_ms, args.status, args.error)
+redis.call('HDEL', key('delivery', args.id), 'due')
 if args.state == 'pending' then
-  redis.call('ZADD', key('deliveries'), now + args.delay_ms, args.id)
+  queue_delivery(args.id, held[3], now + args.delay_ms)
+elseif args.state == 'suspended' then
+  suspend(args.id, held[2], held[3])
 else
-  redis.call('ZREM', key('deliveries'), args.id)
+  redis.call('HSET', key('delivery', args.id), 'state', args.state)
 end
 return 1

@@ -1,0 +1,147 @@
+"""The webhooks as their tenant sees them: what was sent, what was answered, send it again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Self
+
+from shared.errors import NotFound
+from shared.queue.connection import PREFIX, Connection, translated
+from shared.queue.deliveries import DeliveryState, deliveries_of, job_of
+
+#: How many records a filtered listing looks at before it hands the caller a cursor.
+SCAN_LIMIT = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Try:
+    """One try. `status` is what was answered; where nothing was, `error` says why."""
+
+    began_ms: int
+    took_ms: int
+    status: int | None
+    error: str | None
+
+    @classmethod
+    def parse(cls, line: str) -> Self:
+        began, took, status, error = line.split(" ", 3)
+        return cls(int(began), int(took), int(status) or None, error or None)
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryRecord:
+    """A delivery and its last tries, oldest first. Times are milliseconds by Redis's clock."""
+
+    id: str
+    job_id: str
+    url: str
+    event: str
+    state: DeliveryState
+    created_ms: int
+    due_ms: int | None  #: None while it is on its way, and once it is settled
+    attempts: int
+    tries: tuple[Try, ...]
+
+    @classmethod
+    def from_fields(cls, delivery_id: str, fields: Mapping[str, str], log: Sequence[str]) -> Self:
+        due = fields.get("due")
+        return cls(
+            id=delivery_id,
+            job_id=job_of(delivery_id),
+            url=fields["url"],
+            event=fields["event"],
+            state=DeliveryState(fields["state"]),
+            created_ms=int(fields["created"]),
+            due_ms=int(due) if due else None,
+            attempts=int(fields["attempts"]),
+            tries=tuple(map(Try.parse, log)),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryPage:
+    """Deliveries, newest first, and where the next page begins (None at the end)."""
+
+    deliveries: tuple[DeliveryRecord, ...]
+    cursor: str | None
+
+
+class DeliveryLog:
+    """Each tenant's deliveries, kept as long as the jobs that they tell of."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def get(self, delivery_id: str, tenant: str) -> DeliveryRecord:
+        """The delivery of that id.
+
+        Raises:
+            NotFound: there is none, or it is another tenant's.
+        """
+        found = self._read([delivery_id], tenant)
+        if not found:
+            raise NotFound(f"no such delivery: {delivery_id}")
+        return found[0]
+
+    def page(
+        self,
+        tenant: str,
+        *,
+        limit: int,
+        cursor: str | None = None,
+        state: DeliveryState | None = None,
+    ) -> DeliveryPage:
+        """A tenant's deliveries, newest first. `cursor` is the last one of the page before.
+
+        Raises:
+            NotFound: the cursor's delivery is gone.
+        """
+        index = f"{PREFIX}deliveries:{tenant}"
+        with translated():
+            start = 0
+            if cursor is not None:
+                rank = self._connection.redis.zrevrank(index, cursor)
+                if rank is None:
+                    raise NotFound("the cursor's delivery is gone; begin again without one")
+                start = int(rank) + 1
+            scanned: list[str] = self._connection.redis.zrevrange(index, start, start + SCAN_LIMIT)
+        found: list[DeliveryRecord] = []
+        for offset in range(0, len(scanned), 100):
+            for record in self._read(scanned[offset : offset + 100], tenant):
+                if state is not None and record.state is not state:
+                    continue
+                if len(found) == limit:
+                    return DeliveryPage(tuple(found), found[-1].id)
+                found.append(record)
+        more = len(scanned) > SCAN_LIMIT
+        return DeliveryPage(tuple(found), scanned[-1] if more else None)
+
+    def of_job(self, job_id: str, tenant: str) -> list[DeliveryRecord]:
+        """The deliveries that tell of this job, newest first."""
+        return self._read(deliveries_of(job_id), tenant)
+
+    def replay(self, delivery_id: str, tenant: str) -> DeliveryRecord:
+        """Send it again under its id, whatever came of it, and its URL's later ones too.
+
+        One that is on its way is left to arrive; asking twice sends once.
+
+        Raises:
+            NotFound: there is none, or it is another tenant's.
+        """
+        if not self._connection.run("replay_delivery", id=delivery_id, tenant=tenant):
+            raise NotFound(f"no such delivery: {delivery_id}")
+        return self.get(delivery_id, tenant)
+
+    def _read(self, ids: Sequence[str], tenant: str) -> list[DeliveryRecord]:
+        with translated():
+            pipeline = self._connection.redis.pipeline(transaction=False)
+            for delivery_id in ids:
+                pipeline.hgetall(f"{PREFIX}delivery:{delivery_id}")
+                pipeline.lrange(f"{PREFIX}tries:{delivery_id}", 0, -1)
+            answers = pipeline.execute()
+        return [
+            DeliveryRecord.from_fields(delivery_id, fields, log)
+            for delivery_id, fields, log in zip(ids, answers[::2], answers[1::2], strict=True)
+            if fields.get("tenant") == tenant
+        ]
