@@ -1,3 +1,4 @@
+# ruff: noqa: RUF001 - the confusing letters are the point
 """Hostile URLs: each refused, when it is submitted or on connecting, and nothing connected to.
 
 The proof is Python's own audit: every `connect` of this process is seen, whoever calls it.
@@ -8,7 +9,7 @@ from __future__ import annotations
 import ipaddress
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable
 from typing import Any
 
 import httpcore
@@ -151,7 +152,7 @@ ON_SUBMISSION = {
     "port with zeros": "http://files.test:000022/",
 }
 
-#: What these names lead to. They are refused when they are looked up, the first address or the last.
+#: What these names lead to. They are refused when they are looked up.
 NAMES = {
     "localhost": ["127.0.0.1"],
     "localhost.": ["127.0.0.1"],
@@ -198,7 +199,7 @@ sys.addaudithook(_audit)  # for the whole process: Python takes none back
 
 
 @pytest.fixture
-def connected(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
+def connected(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """What is connected to during the test. Names are played: no resolver is asked."""
 
     def play(host: Any, port: int, *_: Any, **__: Any) -> Any:
@@ -232,19 +233,20 @@ def test_it_is_refused_when_it_is_submitted(url: str) -> None:
         Guard().check_url(url)
 
 
+CALLS: dict[str, Callable[[Outbound, str], object]] = {
+    "fetch": lambda outbound, url: outbound.fetch(url, max_bytes=100, timeout=2),
+    "post": lambda outbound, url: outbound.post(url, headers={}, body=b"{}", timeout=2),
+}
 HOSTILE = ON_SUBMISSION | ON_CONNECTING
 
 
 @pytest.mark.parametrize("url", HOSTILE.values(), ids=HOSTILE.keys())
-@pytest.mark.parametrize("call", ["fetch", "post"])
+@pytest.mark.parametrize("call", CALLS)
 def test_nothing_is_connected_to(
     outbound: Outbound, connected: list[Any], url: str, call: str
 ) -> None:
     with pytest.raises((UrlForbidden, UrlUnavailable)):
-        if call == "fetch":
-            outbound.fetch(url, max_bytes=100, timeout=2)
-        else:
-            outbound.post(url, headers={}, body=b"{}", timeout=2)
+        CALLS[call](outbound, url)
     assert connected == []
 
 

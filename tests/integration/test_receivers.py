@@ -1,0 +1,221 @@
+"""The courier among receivers that hang, fail and leave: real Redis, real sockets."""
+
+from __future__ import annotations
+
+import http.server
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from shared import webhooks
+from shared.queue.connection import PREFIX, Connection
+from shared.settings import Settings
+from shared.testing import RedisProcess
+from tests.integration.conftest import until
+from tests.unit.test_deliveries import Post
+from worker.courier import Courier
+
+SECRET = webhooks.new_secret()
+
+
+@dataclass
+class Receiver:
+    """A receiver: how long it takes, what it answers, and what it has seen."""
+
+    seconds: float = 0.0
+    status: int = 204
+    url: str = ""
+    ids: list[str] = field(default_factory=list)
+    at_once: int = 0
+    most_at_once: int = 0
+    leaving: threading.Event = field(default_factory=threading.Event)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def saw(self, count: int) -> bool:
+        return len(self.ids) == count
+
+    def answer(self, message_id: str) -> int:
+        with self.lock:
+            self.ids.append(message_id)
+            self.at_once += 1
+            self.most_at_once = max(self.most_at_once, self.at_once)
+        self.leaving.wait(self.seconds)
+        with self.lock:
+            self.at_once -= 1
+        return self.status
+
+
+class Listening(http.server.ThreadingHTTPServer):
+    """A server with room for a crowd, whose hung threads keep nobody from leaving."""
+
+    request_queue_size = 128
+    daemon_threads = True
+
+
+@contextmanager
+def receiving(receiver: Receiver) -> Iterator[Receiver]:
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            status = receiver.answer(self.headers["webhook-id"])
+            try:
+                self.send_response(status)
+                self.end_headers()
+            except OSError:
+                pass  # the courier's patience had ended
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with Listening(("127.0.0.1", 0), Handler) as server:
+        receiver.url = f"http://127.0.0.1:{server.server_port}/hook"
+        thread = threading.Thread(target=server.serve_forever, args=[0.05])
+        thread.start()
+        try:
+            yield receiver
+        finally:
+            receiver.leaving.set()
+            server.shutdown()
+            thread.join()
+
+
+Run = Callable[..., None]
+
+
+@pytest.fixture
+def run(shared_redis: RedisProcess, connection: Connection, tmp_path: Path) -> Iterator[Run]:
+    """Run couriers until the test's end."""
+    couriers: list[tuple[Courier, threading.Thread]] = []
+
+    def do(count: int = 1, **overrides: object) -> None:
+        given: dict[str, object] = {
+            "redis_url": shared_redis.url,
+            "storage_dir": tmp_path / "storage",
+            "webhook_secrets": f"shop:{SECRET}",
+            "allow_networks": "127.0.0.0/8",
+        }
+        settings = Settings.load(**(given | overrides))
+        for _ in range(count):
+            courier = Courier(settings)
+            thread = threading.Thread(target=courier.run)
+            thread.start()
+            couriers.append((courier, thread))
+
+    yield do
+    for courier, _ in couriers:
+        courier.stop()
+    for _, thread in couriers:
+        thread.join(timeout=30)
+        assert not thread.is_alive()
+
+
+@pytest.fixture
+def post(connection: Connection) -> Post:
+    return Post(connection)
+
+
+def test_a_receiver_that_hangs_delays_no_other(post: Post, run: Run) -> None:
+    with (
+        receiving(Receiver(seconds=60)) as dead,
+        receiving(Receiver()) as alive,
+    ):
+        for _ in range(200):
+            post.queue(dead.url)
+        run()
+        until(lambda: dead.most_at_once == 4)
+        waited = []
+        for _ in range(20):
+            began, seen = time.monotonic(), len(alive.ids)
+            post.queue(alive.url)
+            until(partial(alive.saw, seen + 1))
+            waited.append(time.monotonic() - began)
+        assert max(waited) < 2.0
+        assert dead.most_at_once == 4
+
+
+def test_what_was_queued_behind_a_hanging_receiver_arrives(post: Post, run: Run) -> None:
+    with receiving(Receiver(seconds=60)) as dead, receiving(Receiver()) as alive:
+        for _ in range(200):
+            post.queue(dead.url)
+        for _ in range(50):
+            post.queue(alive.url)
+        began = time.monotonic()
+        run()
+        until(lambda: len(alive.ids) == 50)
+        assert time.monotonic() - began < 2.0
+        assert len(set(alive.ids)) == 50
+
+
+def test_many_receivers_that_hang_delay_no_other(post: Post, run: Run) -> None:
+    with ExitStack() as stack:
+        dead = [stack.enter_context(receiving(Receiver(seconds=60))) for _ in range(10)]
+        alive = stack.enter_context(receiving(Receiver()))
+        for receiver in dead:
+            for _ in range(10):
+                post.queue(receiver.url)
+        run()
+        until(lambda: all(receiver.most_at_once == 4 for receiver in dead))
+        began = time.monotonic()
+        post.queue(alive.url)
+        until(lambda: alive.ids)
+        assert time.monotonic() - began < 2.0
+
+
+def test_couriers_share_a_receivers_limit(post: Post, run: Run) -> None:
+    with receiving(Receiver(seconds=0.05)) as slow:
+        for _ in range(60):
+            post.queue(slow.url)
+        run(3, webhook_per_receiver=2)
+        until(lambda: len(slow.ids) == 60)
+        assert slow.most_at_once == 2
+        assert len(set(slow.ids)) == 60
+
+
+def test_a_killed_couriers_places_fall_free(post: Post, run: Run) -> None:
+    with receiving(Receiver()) as alive:
+        for _ in range(4):
+            post.queue(alive.url)
+        lost = post.take(per_receiver=4, lease_ms=1_000)  # by a courier that then dies
+        assert len(lost) == 4
+        run()
+        time.sleep(0.5)
+        assert alive.ids == []
+        until(lambda: len(alive.ids) == 4, 5)
+        assert set(alive.ids) == {delivery.id for delivery in lost}
+
+
+def test_a_receiver_that_is_gone_is_left_alone_until_a_replay(post: Post, run: Run) -> None:
+    with receiving(Receiver(status=410)) as gone:
+        first = post.queue(gone.url)
+        run()
+        until(lambda: gone.ids)
+        until(lambda: post.log.of_job(first.id, "shop")[0].state == "suspended")
+        later = post.queue(gone.url)
+        time.sleep(0.6)
+        assert len(gone.ids) == 1
+        gone.status = 200
+        post.log.replay(post.log.of_job(first.id, "shop")[0].id, "shop")
+        until(lambda: len(gone.ids) == 2)
+        assert gone.ids[0] == gone.ids[1]
+        until(lambda: post.log.of_job(first.id, "shop")[0].state == "delivered")
+        assert post.log.of_job(later.id, "shop")[0].state == "suspended"
+
+
+def test_a_receiver_that_recovers_gets_everything_under_the_same_ids(post: Post, run: Run) -> None:
+    with receiving(Receiver(status=503)) as shaky:
+        jobs = [post.queue(shaky.url) for _ in range(10)]
+        run(webhook_schedule="0,0.3,0.3,0.3,0.3,0.3")
+        until(lambda: len(shaky.ids) >= 10)
+        shaky.status = 200
+        wanted = {"msg_" + job.id[4:] for job in jobs}
+        until(lambda: post.redis.keys(f"{PREFIX}waiting:*") == [])
+        until(lambda: post.redis.keys(f"{PREFIX}carried:*") == [])
+        assert set(shaky.ids) == wanted
+        states = {record.state for record in post.log.page("shop", limit=100).deliveries}
+        assert states == {"delivered"}
