@@ -93,11 +93,11 @@ class Guard:
             raise UrlForbidden("only http and https URLs are followed")
         if parts.username or parts.password:
             raise UrlForbidden("a URL with a user name or password is not followed")
-        if port in _FOREIGN_PORTS:
-            raise UrlForbidden(f"port {port} is another protocol's")
         literal = _literal(host)
         if literal is not None:
             self._require([literal])
+        if port in _FOREIGN_PORTS:
+            raise UrlForbidden(f"port {port} is another protocol's")
 
     def resolve(self, host: str, port: int, *, timeout: float) -> list[str]:
         """The host's addresses, all of them permitted.
