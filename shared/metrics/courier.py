@@ -8,7 +8,7 @@ from shared.queue.deliveries import DeliveryState
 
 WEBHOOK_ATTEMPTS = Counter(
     "nukki_webhook_attempts_total",
-    "Tries of webhooks: delivered, to be retried, or dead after this one",
+    "Tries of webhooks: delivered, to be retried, dead after this one, or answered 410",
     ["outcome"],
 )
 
@@ -16,6 +16,7 @@ _OUTCOME_OF = {
     DeliveryState.DELIVERED: "delivered",
     DeliveryState.PENDING: "retry",
     DeliveryState.DEAD: "dead",
+    DeliveryState.SUSPENDED: "suspended",
 }
 for _outcome in _OUTCOME_OF.values():
     WEBHOOK_ATTEMPTS.labels(_outcome)  # there from the start, so that a rate sees the first

@@ -49,5 +49,7 @@ def _families(backlog: Backlog) -> Iterable[Metric]:
         "nukki_jobs_overdue", "Jobs that the janitor should look at by now", value=backlog.overdue
     )
     yield GaugeMetricFamily(
-        "nukki_webhooks_pending", "Webhooks neither delivered nor dead", value=backlog.webhooks
+        "nukki_webhooks_pending",
+        "Webhooks neither delivered, dead nor suspended",
+        value=backlog.webhooks,
     )

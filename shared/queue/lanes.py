@@ -25,7 +25,7 @@ class Backlog:
         lanes: every lane, empty ones too.
         unfinished: jobs queued or processing.
         overdue: of those, the ones that the janitor should have looked at by now.
-        webhooks: neither delivered nor dead.
+        webhooks: neither delivered, dead nor suspended.
     """
 
     lanes: Mapping[Lane, LaneBacklog]

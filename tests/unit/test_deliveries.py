@@ -12,6 +12,7 @@ from shared.job import Job, Outcome, Status, Subject
 from shared.queue.connection import PREFIX, Connection
 from shared.queue.deliveries import Delivery, DeliveryState, Verdict
 from shared.queue.delivery_log import DeliveryLog, DeliveryRecord, Try
+from shared.queue.lanes import BacklogReader
 from shared.queue.leases import Claim
 from shared.spec import Webhook
 from tests.unit.test_queue import DONE, FAILED, House
@@ -61,6 +62,9 @@ class Post(House):
 
     def record(self, delivery: Delivery) -> DeliveryRecord:
         return self.log.get(delivery.id, delivery.tenant)
+
+    def pending(self) -> int:
+        return BacklogReader(self.connection).read().webhooks
 
     def names(self, *kinds: str) -> list[str]:
         found = [self.redis.keys(f"{PREFIX}{kind}") for kind in kinds]
@@ -245,6 +249,27 @@ class TestReceivers:
         assert [delivery.job_id for delivery in post.take()] == [kept.id]
 
 
+@pytest.mark.parametrize("verdict", [DELIVERED, DEAD, SUSPENDED])
+def test_what_is_pending_is_counted(post: Post, verdict: Verdict) -> None:
+    for _ in range(2):
+        post.queue()
+    assert post.pending() == 2
+    first, second = post.take()
+    assert post.pending() == 2
+    post.settle(first, Verdict(DeliveryState.PENDING, 60_000), 500)
+    post.settle(second, verdict, 500)
+    assert post.pending() == 1
+    for _ in range(2):
+        post.log.replay(second.id, "shop")
+    assert post.pending() == 2
+    for delivery in post.take():
+        post.settle(delivery, DELIVERED)
+    post.log.replay(first.id, "shop")
+    for delivery in post.take():
+        post.settle(delivery, DELIVERED)
+    assert post.pending() == 0
+
+
 def calls(post: Post) -> int:
     """How many commands Redis has run, those inside scripts too."""
     return int(sum(item["calls"] for item in post.redis.info("commandstats").values()))
@@ -296,6 +321,7 @@ class TestSuspension:
         jobs = [post.queue("http://y.example/") for _ in range(5)]
         post.redis.zadd(f"{PREFIX}suspended:shop", {"http://y.example/": post.now() + 60_000})
         assert post.take(limit=1) == []
+        assert post.pending() == 0
         states = {post.log.of_job(job.id, "shop")[0].state for job in jobs}
         assert states == {DeliveryState.SUSPENDED}
 

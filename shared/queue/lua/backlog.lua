@@ -7,4 +7,4 @@ for _, lane in ipairs(args.lanes) do
   table.insert(lanes, {redis.call('ZCARD', key('lane', lane)), age})
 end
 return {lanes, redis.call('ZCARD', key('due')), redis.call('ZCOUNT', key('due'), '-inf', now),
-  redis.call('ZCARD', key('deliveries'))}
+  redis.call('SCARD', key('pending'))}

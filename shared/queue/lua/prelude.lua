@@ -46,6 +46,7 @@ end
 
 local function queue_delivery(id, url, due)
   redis.call('HSET', key('delivery', id), 'state', 'pending', 'due', due)
+  redis.call('SADD', key('pending'), id)
   redis.call('ZADD', key('waiting', receiver_of(url)), due, id)
   redis.call('ZADD', key('receivers'), 'LT', due, receiver_of(url))
 end
@@ -54,6 +55,7 @@ end
 local function unqueue_delivery(id, url)
   local receiver = receiver_of(url)
   local waiting, carried = key('waiting', receiver), key('carried', receiver)
+  redis.call('SREM', key('pending'), id)
   redis.call('ZREM', waiting, id)
   redis.call('ZREM', carried, id)
   if redis.call('EXISTS', waiting, carried) == 0 then

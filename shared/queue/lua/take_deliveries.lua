@@ -10,9 +10,10 @@ end
 local function take(id, carried)
   local delivery = key('delivery', id)
   local held = redis.call('HMGET', delivery, 'tenant', 'url')
-  if not held[2] then return end
   redis.call('HDEL', delivery, 'due')
-  if is_suspended(held[1], held[2]) then return suspend(id, held[1], held[2]) end
+  local suspended = held[2] and is_suspended(held[1], held[2])
+  if suspended then suspend(id, held[1], held[2]) end
+  if suspended or not held[2] then return redis.call('SREM', key('pending'), id) end
   redis.call('HINCRBY', delivery, 'attempts', 1)
   redis.call('ZADD', carried, now + args.lease_ms, id)
   table.insert(taken, {id, redis.call('HGETALL', delivery)})
