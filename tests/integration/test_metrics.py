@@ -193,8 +193,8 @@ def test_the_courier_counts_its_tries(caller: Client, sample: bytes, receiver: R
         found = after.labels(name)
         return {labels["outcome"]: after.since(before, name, **labels) for labels in found}
 
-    until(lambda: tries() == {"delivered": 1, "retry": 1, "dead": 0})
+    until(lambda: tries() == {"delivered": 1, "retry": 1, "dead": 0, "suspended": 0})
     dead = caller.submit(sample, webhook={"url": receiver.url})
     receiver.statuses += [500, 500]
-    until(lambda: tries() == {"delivered": 1, "retry": 2, "dead": 1})
+    until(lambda: tries() == {"delivered": 1, "retry": 2, "dead": 1, "suspended": 0})
     assert caller.get(dead.id).status == "succeeded"
