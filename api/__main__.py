@@ -48,6 +48,7 @@ def main(argv: list[str] | None = None) -> int:
     server.serve_until(leaving)
     services.waiting.close()
     server.drain(settings.shutdown_grace)
+    services.close()
     return 0
 
 

@@ -10,6 +10,7 @@ from flask import current_app
 from api.keyring import Keyring
 from api.waiting import WaitingRoom
 from shared.guard import Guard
+from shared.queue.bellhop import Bellhop
 from shared.queue.connection import Connection
 from shared.queue.delivery_log import DeliveryLog
 from shared.queue.doorbell import Bell, Doorbell, make_celery
@@ -50,12 +51,17 @@ class Services:
             deliveries=DeliveryLog(connection),
             workers=WorkerRoll(connection),
             storage=open_storage(settings),
-            doorbell=Doorbell(make_celery(settings)),
+            doorbell=Bellhop(Doorbell(make_celery(settings))),
             guard=Guard(settings.allow_networks),
             keyring=Keyring(settings.api_keys),
             secrets=SecretBook(settings.webhook_secrets),
             waiting=WaitingRoom(connection, jobs, places=settings.api_threads // 2),
         )
+
+    def close(self) -> None:
+        """The last rings, once no request is under way any more."""
+        if isinstance(self.doorbell, Bellhop):
+            self.doorbell.close()
 
 
 def install(app_extensions: dict[str, object], services: Services) -> None:
