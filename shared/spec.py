@@ -107,6 +107,14 @@ class OutputFormat(StrEnum):
         return f"image/{self.value}"
 
 
+class Edge(StrEnum):
+    """How the mask's outline becomes the cutout's edge."""
+
+    HARD = "hard"
+    SOFT = "soft"
+    MATTE = "matte"
+
+
 _COLOUR = r"^(transparent|#[0-9a-fA-F]{6})$"
 
 
@@ -132,6 +140,11 @@ class Output(Model):
     clean: bool = Field(
         default=True,
         description="Take specks and pinholes out of the mask; false gives the model's own.",
+    )
+    edge: Edge = Field(
+        default=Edge.MATTE,
+        description="`hard`: nothing half-transparent. `soft`: a clean edge, fastest. `matte`: "
+        "hair, holes and fine edges too. A `render` keeps the edges that it was cut with.",
     )
 
     @model_validator(mode="after")
@@ -254,4 +267,8 @@ class JobRequest(Model):
             self.model is not None or self.objects or not self.prompt.is_auto
         ):
             raise ValueError("render: takes a new output only, no prompt and no model")
+        if self.render is not None and self.output.edge is not Output().edge:
+            raise ValueError(
+                "render: keeps its edges; leave `output.edge` out, or name the job in `job`"
+            )
         return self

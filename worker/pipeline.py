@@ -173,7 +173,8 @@ def _cut_out(request: JobRequest, photo: Photo, answer: Answer) -> Cut:
         finished(prediction.mask, prompt, photo, clean=request.output.clean)
         for prediction, prompt in zip(answer.predictions, request.prompts, strict=True)
     ]
-    alpha = within(refine(np.maximum.reduce(masks), photo.rgb), photo.alpha)
+    alpha = refine(np.maximum.reduce(masks), photo.rgb, request.output.edge)
+    alpha = within(alpha, photo.alpha)
     return Cut.of(alpha, answer.predictions)
 
 

@@ -343,6 +343,11 @@ class TestSources:
         client.post(f"/v1/jobs/{parent}/cancel")
         accepted(post(client, job=parent))
 
+    @pytest.mark.parametrize("edge", ["hard", "soft"])
+    def test_a_render_takes_no_edge(self, client: Client, edge: str) -> None:
+        response = post(client, render=NOBODY, output={"edge": edge})
+        assert_problem(response, 422, "invalid_request", "render")
+
     def test_a_render_takes_no_prompt(self, client: Client) -> None:
         response = post(client, render=NOBODY, prompt={"points": [[1, 1]]})
         assert_problem(response, 422, "invalid_request", "render")

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from shared.images.photo import FloatArray, UInt8Array
-from shared.spec import Prompt
+from shared.spec import Edge, Prompt
 from worker.compositing.edges import refine
 from worker.segmenters.classical.flow import BoolArray
 from worker.segmenters.grabcut import GrabCutSegmenter
@@ -108,7 +108,7 @@ def test_the_signs_of_clicks_hold_wherever_they_lie() -> None:
         points = [(float(x), float(y)) for x, y in rng.integers((320, 240), size=(4, 2))]
         labels = [1, 0, 1, 0]
         prediction = cut(image, points=points, labels=labels)
-        alpha = refine(prediction.mask, image)
+        alpha = refine(prediction.mask, image, Edge.SOFT)
         for (x, y), label in zip(points, labels, strict=True):
             assert (alpha[int(y), int(x)] > 127) == bool(label)
 
@@ -223,7 +223,7 @@ def test_ugly_sizes_are_answered(shape: tuple[int, int], texture: str) -> None:
             assert float(prediction.mask.min()) >= 0.0
             assert float(prediction.mask.max()) <= 1.0
             assert all(0.0 <= score <= 1.0 for score in prediction.scores)
-            assert refine(prediction.mask, image).shape == shape
+            assert refine(prediction.mask, image, Edge.SOFT).shape == shape
 
 
 @pytest.mark.parametrize("corner", [(0, 0), (319, 0), (0, 239), (319, 239)])
