@@ -7,6 +7,7 @@ import numpy as np
 
 from shared.images.photo import UInt8Array
 from shared.spec import Output, OutputType
+from worker.compositing.foreground import estimate_foreground
 
 #: Rows composed at once: temporaries stay small however large the photo.
 _BAND = 256
@@ -18,7 +19,7 @@ def within(alpha: UInt8Array, own: UInt8Array | None) -> UInt8Array:
 
 
 def compose(rgb: UInt8Array, alpha: UInt8Array, output: Output) -> UInt8Array:
-    """The picture that `output` asks for.
+    """The picture that `output` asks for, its half-transparent pixels in the subject's own colours.
 
     Args:
         rgb: (H, W, 3) uint8.
@@ -30,10 +31,11 @@ def compose(rgb: UInt8Array, alpha: UInt8Array, output: Output) -> UInt8Array:
     """
     if output.type is OutputType.MASK:
         return alpha
+    clean = estimate_foreground(rgb, alpha)
     if output.background == "transparent":
-        return _transparent(rgb, alpha)
+        return _transparent(clean, alpha)
     red, green, blue = bytes.fromhex(output.background[1:])
-    return _on_colour(rgb, alpha, (red, green, blue))
+    return _on_colour(clean, alpha, (red, green, blue))
 
 
 def _transparent(rgb: UInt8Array, alpha: UInt8Array) -> UInt8Array:
