@@ -1,11 +1,12 @@
 """How well the cut without weights does, on any folder with `image/` and `alpha/`.
 
-    python tests/bench/quality.py --data DIR --json OUT [--sheet OUT.png] [--quick]
+    python tests/bench/quality.py --data DIR --json OUT [--sheet OUT.png] [--edges DIR] [--quick]
 
 Each photo is cut by one click where the subject is deepest, by random clicks inside it, and by no
 click at all; upright, turned, at other sizes, and with the subject pasted smaller onto its own
 background, filled in. IoU is of the alpha above 127, at the photo's size. Seconds are processor
 time on one thread, encoding included. `plain_*` is a textbook GrabCut at 512 px, for comparison.
+What is measured of edges and their colours is said in `edges`.
 """
 
 from __future__ import annotations
@@ -19,8 +20,6 @@ import json
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,114 +29,20 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from shared.images import Photo
-from shared.spec import Prompt
+from shared.spec import Output, Prompt
+from tests.bench import edges
+from tests.bench.cases import Case, Point, anywhere, composited, deepest, load, resized, turned
 from worker.compositing.edges import refine
 from worker.cut import finished
 from worker.segmenters.grabcut import GrabCutSegmenter
 from worker.segmenters.protocol import Prediction, Question
 
 Array = Any
-Point = tuple[float, float]
 
 RANDOM_CLICKS = 5
 SCALES = (0.45, 0.6, 0.8)
 SIZES = (0.5, 2.0)
 MAGENTA = (255, 0, 255)
-
-
-@dataclass(frozen=True)
-class Case:
-    """A photo and the truth about it."""
-
-    name: str
-    kind: str
-    rgb: Array
-    alpha: Array
-
-    @property
-    def truth(self) -> Array:
-        return self.alpha > 127
-
-
-def load(folder: Path) -> Iterator[Case]:
-    for path in sorted((folder / "image").iterdir()):
-        alpha = cv2.imread(str(folder / "alpha" / f"{path.stem}.png"), cv2.IMREAD_GRAYSCALE)
-        image = cv2.imread(str(path), cv2.IMREAD_COLOR)
-        if image is not None and alpha is not None:
-            rgb = np.ascontiguousarray(image[..., ::-1])
-            if alpha.shape != rgb.shape[:2]:
-                alpha = cv2.resize(alpha, rgb.shape[1::-1], interpolation=cv2.INTER_AREA)
-            yield Case(path.stem, "upright", rgb, alpha)
-
-
-def deepest(truth: Array) -> Point:
-    """Where the distance to the outside is largest; the picture's sides are outside too."""
-    padded = np.pad(truth.astype(np.uint8), 1)
-    depth = cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
-    row, column = np.unravel_index(int(depth.argmax()), depth.shape)
-    return float(column), float(row)
-
-
-def anywhere(truth: Array, count: int, seed: int) -> list[Point]:
-    rows, columns = np.nonzero(truth)
-    chosen = np.random.default_rng(seed).integers(len(rows), size=count)
-    return [(float(columns[i]), float(rows[i])) for i in chosen]
-
-
-def fill(rgb: Array, known: Array) -> Array:
-    """(H, W, 3) float32, unknown pixels from known ones near by: push, then pull."""
-    colour, weight = rgb.astype(np.float32) * known[..., None], known.astype(np.float32)
-    levels = []
-    while min(weight.shape) > 2:
-        levels.append((colour, weight))
-        size = ((weight.shape[1] + 1) // 2, (weight.shape[0] + 1) // 2)
-        colour = cv2.resize(colour, size, interpolation=cv2.INTER_AREA)
-        weight = cv2.resize(weight, size, interpolation=cv2.INTER_AREA)
-    average = colour.reshape(-1, 3).sum(axis=0) / max(float(weight.sum()), 1e-6)
-    filled = np.tile(average, (*weight.shape, 1)).astype(np.float32)
-    for index, (colour, weight) in reversed(list(enumerate(levels))):
-        larger = cv2.resize(filled, weight.shape[::-1], interpolation=cv2.INTER_LINEAR)
-        filled = np.asarray(larger, dtype=np.float32)
-        share = (weight if index == 0 else np.clip(weight * 4, 0, 1))[..., None]
-        filled = filled * (1 - share) + share * colour / np.maximum(weight, 1e-6)[..., None]
-    return filled
-
-
-def composited(case: Case, scale: float, seed: int) -> Case:
-    """The subject at `scale` of the frame's side (the side it fills more), somewhere inside."""
-    height, width = case.alpha.shape
-    ground = fill(case.rgb, cv2.dilate(case.alpha, np.ones((15, 15))) < 3)
-    ground += np.random.default_rng(1).normal(0, 2, ground.shape)  # the grain the fill lost
-    colour = fill(case.rgb, case.truth)
-    rows, columns = np.nonzero(case.truth)
-    top, bottom, left, right = rows.min(), rows.max() + 1, columns.min(), columns.max() + 1
-    factor = scale / max((right - left) / width, (bottom - top) / height)
-    size = (max(1, round((right - left) * factor)), max(1, round((bottom - top) * factor)))
-    how = cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR
-    alpha = cv2.resize(
-        case.alpha[top:bottom, left:right].astype(np.float32) / 255, size, interpolation=how
-    )[..., None]
-    colour = cv2.resize(colour[top:bottom, left:right], size, interpolation=how)
-    shift = np.random.default_rng(seed).uniform(0.2, 0.8, 2)
-    x, y = int((width - size[0]) * shift[0]), int((height - size[1]) * shift[1])
-    place = (slice(y, y + size[1]), slice(x, x + size[0]))
-    ground[place] = colour * alpha + ground[place] * (1 - alpha)
-    whole = np.zeros((height, width), dtype=np.float32)
-    whole[place] = alpha[..., 0]
-    picture = np.clip(ground, 0, 255).astype(np.uint8)
-    return Case(case.name, f"composited_{scale:g}", picture, np.rint(whole * 255).astype(np.uint8))
-
-
-def turned(case: Case, quarters: int) -> Case:
-    rgb, alpha = (np.rot90(array, quarters).copy() for array in (case.rgb, case.alpha))
-    return Case(case.name, f"rotated_{90 * quarters}", rgb, alpha)
-
-
-def resized(case: Case, factor: float) -> Case:
-    size = (round(case.rgb.shape[1] * factor), round(case.rgb.shape[0] * factor))
-    how = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
-    rgb, alpha = (cv2.resize(array, size, interpolation=how) for array in (case.rgb, case.alpha))
-    return Case(case.name, f"resized_{factor:g}", rgb, alpha)
 
 
 def iou(one: Array, other: Array) -> float:
@@ -174,16 +79,17 @@ class Bench:
         self.segmenter = GrabCutSegmenter()
         self.rows: dict[str, dict[str, Any]] = defaultdict(dict)
         self.sheet: list[Array] = []
+        self.clicked: dict[str, Array] = {}
 
     def cut(
         self, case: Case, embedding: Any, point: Point | None
-    ) -> tuple[Array, Prediction, float]:
+    ) -> tuple[Array, Array, Prediction, float]:
         prompt = Prompt(points=(point,)) if point else Prompt()
         begun = time.process_time()
         prediction = self.segmenter.decode([Question(embedding, prompt)])[0]
         seconds = time.process_time() - begun
         mask = finished(prediction.mask, prompt, Photo(case.rgb), clean=True)
-        return refine(mask, case.rgb), prediction, seconds
+        return refine(mask, case.rgb, Output().edge), mask, prediction, seconds
 
     def measure(self, case: Case, *, clicks: int = 0, baseline: bool = False) -> None:
         row, truth, kind = self.rows[case.name], case.truth, case.kind
@@ -192,10 +98,10 @@ class Bench:
         embedding = self.segmenter.encode([self.segmenter.prepare(case.rgb)])[0]
         encoding = time.process_time() - begun
         point = deepest(truth)
-        click, _, seconds = self.cut(case, embedding, point)
+        click, mask, _, seconds = self.cut(case, embedding, point)
         row[f"{prefix}click_iou"] = iou(click > 127, truth)
         row[f"{prefix}click_s"] = encoding + seconds
-        auto, prediction, seconds = self.cut(case, embedding, None)
+        auto, _, prediction, seconds = self.cut(case, embedding, None)
         row[f"{prefix}auto_iou"] = iou(auto > 127, truth)
         row[f"{prefix}auto_s"] = encoding + seconds
         row[f"{prefix}auto_confidence"] = prediction.scores[0]
@@ -210,6 +116,7 @@ class Bench:
             row["plain_click_iou"] = iou(plain(case.rgb, point), truth)
             row["plain_auto_iou"] = iou(plain(case.rgb, None), truth)
         if kind == "upright":
+            self.clicked[case.name] = mask
             self.sheet.append(strip(case, point, click, auto, row))
 
     def means(self) -> dict[str, Any]:
@@ -222,7 +129,7 @@ class Bench:
                 found[name] = round(float(np.mean(values)), 4)
             if name.endswith("_s"):
                 found[f"{name}_max"] = round(float(np.max(values)), 4)
-        return found
+        return found | edges.ratios(found)
 
 
 def strip(case: Case, point: Point, click: Array, auto: Array, row: dict[str, Any]) -> Array:
@@ -262,6 +169,9 @@ def table(rows: dict[str, dict[str, Any]], means: dict[str, Any]) -> str:
         f"seconds a photo: click {means['click_s']:.2f} (longest {means['click_s_max']:.2f}), "
         f"auto {means['auto_s']:.2f} (longest {means['auto_s_max']:.2f})"
     )
+    lines.append("edges: " + ", ".join(f"{name} {means[name]:.3f}" for name in edges.ratios(means)))
+    spent = [name for name in means if name.endswith("_ms_per_mp")]
+    lines.append("edges: " + ", ".join(f"{name} {means[name]:.1f}" for name in spent))
     return "\n".join(lines)
 
 
@@ -270,6 +180,7 @@ def main() -> int:
     parser.add_argument("--data", type=Path, required=True, help="has image/ and alpha/")
     parser.add_argument("--json", type=Path, help="write the figures here")
     parser.add_argument("--sheet", type=Path, help="write a contact sheet here (PNG)")
+    parser.add_argument("--edges", type=Path, help="write every photo's edges here (PNG files)")
     parser.add_argument("--quick", action="store_true", help="upright photos only")
     asked = parser.parse_args()
     if not (asked.data / "image").is_dir() or not (asked.data / "alpha").is_dir():
@@ -277,7 +188,8 @@ def main() -> int:
         return 0
     cv2.setNumThreads(1)
     bench = Bench()
-    for seed, case in enumerate(load(asked.data)):
+    cases = list(load(asked.data))
+    for seed, case in enumerate(cases):
         bench.measure(case, clicks=RANDOM_CLICKS, baseline=True)
         if not asked.quick:
             for scale in SCALES:
@@ -286,6 +198,13 @@ def main() -> int:
                 bench.measure(turned(case, quarters))
             for factor in SIZES:
                 bench.measure(resized(case, factor))
+        clicked = bench.clicked[case.name]
+        other = cases[(seed + 1) % len(cases)].rgb
+        bench.rows[case.name] |= edges.measure(case, clicked, other)
+        if asked.edges:
+            asked.edges.mkdir(parents=True, exist_ok=True)
+            sheet = np.ascontiguousarray(edges.strips(case, clicked)[..., ::-1])
+            cv2.imwrite(str(asked.edges / f"{case.name}.png"), sheet)
     if not bench.rows:
         print(f"skipped: no photo in {asked.data} has an alpha")
         return 0
