@@ -17,6 +17,9 @@ from shared.spec import Prompt
 from worker.compositing.cleaning import cleaned
 from worker.segmenters.protocol import Prediction
 
+#: The surroundings of a click, a share of the photo's short side.
+_CLICK = 0.012
+
 
 @dataclass(frozen=True, slots=True)
 class Earlier:
@@ -86,6 +89,27 @@ def finished(mask: FloatArray, prompt: Prompt, photo: Photo, *, clean: bool) -> 
         across, down = int(x * width / photo.width), int(y * height / photo.height)
         spots[sign].append((min(across, width - 1), min(down, height - 1)))
     return cleaned(mask, spots[1], spots[0])
+
+
+def obeyed(alpha: UInt8Array, mask: FloatArray, prompt: Prompt) -> UInt8Array:
+    """The (H, W) alpha with every click on the side that the (h, w) mask has it on, too.
+
+    A click on what is coloured like the other side is a small island of the mask; to edges that
+    look for the photo's own it is an error.
+    """
+    height, width = alpha.shape
+    radius = max(1, round(_CLICK * min(height, width)))
+    result = alpha
+    for (x, y), sign in zip(prompt.points, prompt.signs, strict=True):
+        across, down = int(x), int(y)
+        masked = mask[int(y * mask.shape[0] / height), int(x * mask.shape[1] / width)] > 0.5
+        lost = (result[down, across] > 127) != bool(sign)
+        if lost and masked == bool(sign):
+            if result is alpha:
+                result = alpha.copy()
+            cv2.circle(result, (across, down), radius, 255 * sign, -1, cv2.LINE_AA)
+            result[down, across] = 255 * sign
+    return result
 
 
 def write_logits(logits: FloatArray, model: str) -> bytes:

@@ -29,7 +29,7 @@ from worker.compositing.cutout import compose, within
 from worker.compositing.edges import refine
 from worker.compositing.subject import measure
 from worker.course import Course
-from worker.cut import Cut, Earlier, finished, write_logits
+from worker.cut import Cut, Earlier, finished, obeyed, write_logits
 from worker.engine import Answer, Ask, Permit
 from worker.retry import Fail, Retry, WaitOut, decide
 from worker.runtime import Runtime
@@ -173,7 +173,10 @@ def _cut_out(request: JobRequest, photo: Photo, answer: Answer) -> Cut:
         finished(prediction.mask, prompt, photo, clean=request.output.clean)
         for prediction, prompt in zip(answer.predictions, request.prompts, strict=True)
     ]
-    alpha = refine(np.maximum.reduce(masks), photo.rgb, request.output.edge)
+    mask = np.maximum.reduce(masks)
+    alpha = refine(mask, photo.rgb, request.output.edge)
+    for prompt in request.prompts:
+        alpha = obeyed(alpha, mask, prompt)
     alpha = within(alpha, photo.alpha)
     return Cut.of(alpha, answer.predictions)
 

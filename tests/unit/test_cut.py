@@ -10,7 +10,7 @@ from shared.errors import ImageInvalid
 from shared.images.photo import FloatArray, Photo
 from shared.spec import Prompt
 from worker.compositing.cleaning import SMALLEST_HOLE, SMALLEST_ISLAND, cleaned
-from worker.cut import Cut, Earlier, finished, read_logits, write_logits
+from worker.cut import Cut, Earlier, finished, obeyed, read_logits, write_logits
 from worker.segmenters import Prediction
 
 SIDE = 256
@@ -89,6 +89,32 @@ def test_of_several_objects_each_ones_score_is_told() -> None:
     assert (cut.scores, cut.stability) == ((0.9, 0.8), (0.9, 0.8))
     assert cut.reasons == ("tiny", "fragmented")
     assert cut.logits is None
+
+
+class TestObeyed:
+    """A mask with an island on the left, which its edges have lost."""
+
+    MASK = np.zeros((64, 64), np.float32)
+    MASK[20:30, 10:20] = 1
+    ALPHA = np.zeros((256, 256), np.uint8)
+
+    def test_a_click_brings_its_surroundings_back(self) -> None:
+        alpha = obeyed(self.ALPHA, self.MASK, Prompt(points=((60, 100),)))
+        assert alpha[98:103, 58:63].min() > 127
+        assert (alpha > 0).sum() < 60
+        assert not self.ALPHA.any()
+
+    def test_what_the_mask_denies_a_click_does_not_make(self) -> None:
+        assert obeyed(self.ALPHA, self.MASK, Prompt(points=((200, 100),))) is self.ALPHA
+
+    def test_a_click_on_the_background_opens_what_edges_filled(self) -> None:
+        full = np.full((256, 256), 255, np.uint8)
+        prompt = Prompt(points=((200, 100),), labels=(0,))
+        assert obeyed(full, self.MASK, prompt)[100, 200] == 0
+
+    def test_where_edges_agree_nothing_changes(self) -> None:
+        prompt = Prompt(points=((200, 100),), labels=(0,))
+        assert obeyed(self.ALPHA, self.MASK, prompt) is self.ALPHA
 
 
 class TestLogits:

@@ -7,6 +7,7 @@ import pytest
 from shared.images.photo import FloatArray, UInt8Array
 from shared.spec import Edge, Prompt
 from worker.compositing.edges import refine
+from worker.cut import obeyed
 from worker.segmenters.classical.flow import BoolArray
 from worker.segmenters.grabcut import GrabCutSegmenter
 from worker.segmenters.protocol import Prediction, Question
@@ -108,7 +109,8 @@ def test_the_signs_of_clicks_hold_wherever_they_lie() -> None:
         points = [(float(x), float(y)) for x, y in rng.integers((320, 240), size=(4, 2))]
         labels = [1, 0, 1, 0]
         prediction = cut(image, points=points, labels=labels)
-        alpha = refine(prediction.mask, image, Edge.SOFT)
+        prompt = Prompt(points=tuple(points), labels=tuple(labels))
+        alpha = obeyed(refine(prediction.mask, image, Edge.MATTE), prediction.mask, prompt)
         for (x, y), label in zip(points, labels, strict=True):
             assert (alpha[int(y), int(x)] > 127) == bool(label)
 
