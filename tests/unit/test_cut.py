@@ -110,7 +110,7 @@ class TestObeyed:
     def test_a_click_on_the_background_opens_what_edges_filled(self) -> None:
         full = np.full((256, 256), 255, np.uint8)
         prompt = Prompt(points=((200, 100),), labels=(0,))
-        assert obeyed(full, self.MASK, prompt)[100, 200] == 0
+        assert obeyed(full, self.MASK, prompt)[98:103, 198:203].max() < 128
 
     def test_where_edges_agree_nothing_changes(self) -> None:
         prompt = Prompt(points=((200, 100),), labels=(0,))
