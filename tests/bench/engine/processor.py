@@ -17,6 +17,7 @@ from statistics import fmean
 import psutil
 
 from shared import processes
+from shared.spec import Edge, Output
 from shared.storage import keys
 from tests.bench.engine.arithmetic import bound, device_rate, rate, steady
 from tests.bench.engine.naive import DONE, TASK, make_app
@@ -25,15 +26,23 @@ from tests.bench.engine.stacks import PROCESSOR_BOUND, BenchFailed, Deployment, 
 from tests.bench.engine.throughput import Throughput, cores, measure
 
 _MEGAPIXELS = 2.0
+#: What the naive worker makes: a mask cut at its middle, the photo's own colours within.
+_ALIKE = Output(edge=Edge.HARD)
 #: A photo of the naive worker's takes half a second; torch is imported first.
 _PATIENCE = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class ProcessorBound:
-    """The engine beside its bound and beside the naive worker, photos a second."""
+    """The engine beside its bound and beside the naive worker, photos a second.
+
+    Attributes:
+        engine: at the naive worker's own product, hard edges.
+        matte: at the service's default, with alpha and colours estimated.
+    """
 
     engine: Throughput
+    matte: Throughput
     naive: float
     naive_our_codecs: float
     naive_every_core: float
@@ -58,12 +67,15 @@ def processor_bound(
 ) -> ProcessorBound:
     """A device of 5 ms a photo, photos of 2 megapixels; engine and baselines take turns."""
     engine: list[Throughput] = []
+    matte: list[Throughput] = []
     naive: list[float] = []
     ours: list[float] = []
     every: list[float] = []
     with deployed(PROCESSOR_BOUND, more) as deployment:
         for _ in range(rounds):
-            engine.append(measure(deployment, files(_MEGAPIXELS, photos // rounds)))
+            sent = photos // rounds
+            engine.append(measure(deployment, files(_MEGAPIXELS, sent), output=_ALIKE))
+            matte.append(measure(deployment, files(_MEGAPIXELS, sent // 2)))
             share = photos_of_naive // rounds
             naive.append(_naive(deployment, share, workers=1))
             ours.append(_naive(deployment, 2 * share, workers=1, our_codecs=True))
@@ -76,6 +88,7 @@ def processor_bound(
     )
     return ProcessorBound(
         engine=merged,
+        matte=Throughput.mean(matte),
         naive=fmean(naive),
         naive_our_codecs=fmean(ours),
         naive_every_core=fmean(every),

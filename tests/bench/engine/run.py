@@ -116,11 +116,13 @@ class Run:
             "naive": found.naive,
             "naive,\nevery core": found.naive_every_core,
             "naive,\nour codecs": found.naive_our_codecs,
+            "engine,\nmatte": found.matte.images_per_s,
             "engine": found.engine.images_per_s,
             "bound": found.bound_images_per_s,
         }
         self.details["processor"] = {
             "engine": found.engine.as_json(),
+            "matte": found.matte.as_json(),
             "naive_images_per_s": found.naive,
             "naive_our_codecs_images_per_s": found.naive_our_codecs,
             "naive_every_core_images_per_s": found.naive_every_core,
@@ -128,7 +130,8 @@ class Run:
             "bound_images_per_s": found.bound_images_per_s,
         }
         self.bars.append(Bars("processor-bound: 5 ms a photo,\n2 megapixels", throughput))
-        self._add_stages("processor-bound", found.engine)
+        self._add_stages("processor-bound, hard edges", found.engine)
+        self._add_stages("processor-bound, matte", found.matte)
         return ", ".join(
             f"{name} {value:.1f}".replace("\n", " ") for name, value in throughput.items()
         )

@@ -19,7 +19,7 @@ from shared.queue.connection import PREFIX, Connection, _source
 from shared.queue.doorbell import QUEUES, Doorbell, make_celery
 from shared.queue.jobs import JobQueue
 from shared.settings import DEFAULT_TENANT, Settings
-from shared.spec import JobRequest, Priority, Prompt
+from shared.spec import JobRequest, Output, Priority, Prompt
 from shared.storage import Storage, keys, open_storage
 
 #: How long an input may wait for its job, as a photo put through the API may.
@@ -58,9 +58,10 @@ def seed(
     *,
     priority: Priority = Priority.BULK,
     prompt: Prompt | None = None,
+    output: Output | None = None,
 ) -> list[str]:
     """Store the photos and queue a job for each, then ring for all; their ids in order."""
-    request = JobRequest(priority=priority, prompt=prompt or Prompt())
+    request = JobRequest(priority=priority, prompt=prompt or Prompt(), output=output or Output())
     jobs = store.jobs()
 
     def accept(data: bytes) -> str:

@@ -10,7 +10,7 @@ from statistics import fmean
 from typing import Any, Self
 
 from shared.job import Job
-from shared.spec import Prompt
+from shared.spec import Output, Prompt
 from tests.bench.engine.arithmetic import Window, bound, device_rate, rate, steady
 from tests.bench.engine.photos import files
 from tests.bench.engine.sampler import CPU, DEVICE_BUSY, STAGE_CPU, STAGE_WALL, Sampler
@@ -103,12 +103,13 @@ def measure(
     photos: Iterable[bytes],
     *,
     prompt: Prompt | None = None,
+    output: Output | None = None,
     lead: float = 0.15,
     trail: float = 0.1,
 ) -> Throughput:
     """Queue them, wait for all, and take the steady stretch of their finishing."""
     with deployment.sampled() as sampler:
-        ids = seed(deployment.store, photos, prompt=prompt)
+        ids = seed(deployment.store, photos, prompt=prompt, output=output)
         deployment.drain()
     return Throughput.of(deployment.succeeded(ids), sampler, lead, trail)
 
