@@ -10,8 +10,8 @@ from shared.storage.s3 import S3Storage
 __all__ = ["Grant", "LocalStorage", "S3Storage", "SignedPut", "Storage", "open_storage"]
 
 
-def open_storage(settings: Settings) -> Storage:
-    """S3 where a bucket is set, else the local folder."""
+def open_storage(settings: Settings, *, answers_within: float | None = None) -> Storage:
+    """S3 where a bucket is set, else the local folder; `answers_within`: see `S3Storage`."""
     if settings.s3_bucket:
-        return S3Storage.from_settings(settings)
+        return S3Storage.from_settings(settings, answers_within=answers_within)
     return LocalStorage(settings.storage_dir)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +20,10 @@ from shared.storage.protocol import Grant, SignedPut
 
 #: Made with the folder. Where it is missing, the folder is not ours: a volume that is not mounted.
 _MARKER = ".upload-secret"
+#: Where files are written before they get their names, so that what is left is found at once.
+_PARTIAL = ".partial"
+#: Seconds after which nobody writes a file any more: its process was killed.
+_ABANDONED = 3600.0
 
 
 class LocalStorage:
@@ -35,7 +41,7 @@ class LocalStorage:
         path = self._path(key)
         with self._translated(key):
             self._require_marker()
-            handle, name = self._partial(path.parent)
+            handle, name = self._partial()
             try:
                 with os.fdopen(handle, "wb") as file:
                     if isinstance(data, bytes):
@@ -44,7 +50,7 @@ class LocalStorage:
                         shutil.copyfileobj(data, file, 1 << 20)
                     file.flush()
                     os.fsync(file.fileno())
-                Path(name).replace(path)
+                self._place(Path(name), path)
             except BaseException:
                 Path(name).unlink(missing_ok=True)
                 raise
@@ -99,6 +105,19 @@ class LocalStorage:
             raise NotFound("this upload address is not valid, or no longer") from error
         return Grant(str(key), int(size))
 
+    def tidy(self) -> int:
+        folder, gone = self._root / _PARTIAL, 0
+        with self._translated("."):
+            self._require_marker()
+            for path in folder.iterdir() if folder.exists() else ():
+                with contextlib.suppress(
+                    FileNotFoundError
+                ):  # it got its name, or a neighbour's tidy
+                    if time.time() - path.stat().st_mtime > _ABANDONED:
+                        path.unlink()
+                        gone += 1
+        return gone
+
     def ping(self) -> None:
         with self._translated("."), tempfile.TemporaryFile(dir=self._root):
             self._require_marker()
@@ -124,15 +143,24 @@ class LocalStorage:
         if not (self._root / _MARKER).exists():
             raise FileNotFoundError
 
-    @staticmethod
-    def _partial(folder: Path) -> tuple[int, str]:
-        """A new file to write in `folder`; a neighbour's `_prune` may remove that meanwhile."""
+    def _partial(self) -> tuple[int, str]:
+        """A new file to write, beside those of all other `put`s under way."""
+        folder = self._root / _PARTIAL
+        folder.mkdir(exist_ok=True)
+        return tempfile.mkstemp(dir=folder)
+
+    def _place(self, written: Path, path: Path) -> None:
+        """Give a file its name; a neighbour's `_prune` may remove the folder meanwhile."""
         while True:
             try:
-                folder.mkdir(parents=True, exist_ok=True)
-                return tempfile.mkstemp(dir=folder, prefix=".partial-")
+                path.parent.mkdir(parents=True, exist_ok=True)
+                written.replace(path)
             except FileNotFoundError:
-                continue
+                self._require_marker()
+                if not written.exists():
+                    raise
+            else:
+                return
 
     def _prune(self, folder: Path) -> None:
         """Remove the folders that a deletion left empty."""

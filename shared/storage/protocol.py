@@ -57,5 +57,8 @@ class Storage(Protocol):
             NotFound: not our token, or it has expired.
         """
 
+    def tidy(self) -> int:
+        """Remove what broken-off `put`s left long ago; how many files."""
+
     def ping(self) -> None:
         """Raise StorageUnavailable unless the storage answers."""

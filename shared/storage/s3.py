@@ -16,13 +16,17 @@ from shared.errors import ConfigError, NotFound, StorageUnavailable
 from shared.settings import Settings
 from shared.storage.protocol import Grant, SignedPut
 
+#: Seconds of silence after which the storage counts as away. A large file's last byte may be
+#: followed by some while it is written to disks.
+PATIENCE = 10.0
+
 _CONFIG = Config(
     signature_version="s3v4",
     s3={"addressing_style": "path"},
     # Callers retry, knowing what a delay costs them; two seconds are all a submit may take.
     retries={"total_max_attempts": 1, "mode": "standard"},
     connect_timeout=1,
-    read_timeout=10,
+    read_timeout=PATIENCE,
     max_pool_connections=64,
     tcp_keepalive=True,
     # Not every S3-compatible server knows the SDK's newer trailing checksums.
@@ -57,27 +61,44 @@ class S3Storage:
         region: str = "us-east-1",
         access_key: str | None = None,
         secret_key: str | None = None,
+        answers_within: float | None = None,
     ) -> None:
-        self._bucket = bucket
+        """Connect to nothing yet.
 
-        def client(address: str | None) -> Any:
+        Args:
+            bucket: where the objects are; the next five say how to reach it.
+            endpoint: of a server that is not Amazon's.
+            public_endpoint: the address that presigned URLs carry.
+            region: the bucket's.
+            access_key: unset: the AWS SDK's own chain.
+            secret_key: the same.
+            answers_within: seconds of silence after which a call is given up, for callers whom
+                somebody waits for. A `put` asks for a sign of life first, and may then take its
+                time: a large file is not written at once.
+        """
+        self._bucket = bucket
+        self._hasty = answers_within is not None
+        quick = _CONFIG.merge(Config(read_timeout=answers_within or PATIENCE))
+
+        def client(address: str | None, config: Config = quick) -> Any:
             return boto3.session.Session().client(
                 "s3",
                 endpoint_url=address,
                 region_name=region,
                 aws_access_key_id=access_key,
                 aws_secret_access_key=secret_key,
-                config=_CONFIG,
+                config=config,
             )
 
         try:
             self._client = client(endpoint)
+            self._writer = client(endpoint, _CONFIG) if self._hasty else self._client
             self._signer = client(public_endpoint) if public_endpoint else self._client
         except ValueError as error:  # an endpoint without http://, a region with a space
             raise ConfigError(f"the object storage: {error}") from error
 
     @classmethod
-    def from_settings(cls, settings: Settings) -> S3Storage:
+    def from_settings(cls, settings: Settings, *, answers_within: float | None = None) -> S3Storage:
         """The storage that `S3_*` describe."""
         return cls(
             settings.s3_bucket or "",
@@ -86,12 +107,15 @@ class S3Storage:
             region=settings.s3_region,
             access_key=settings.s3_access_key,
             secret_key=settings.s3_secret_key,
+            answers_within=answers_within,
         )
 
     def put(self, key: str, data: bytes | BinaryIO, content_type: str) -> None:
+        if self._hasty:
+            self.ping()
         body = io.BytesIO(data) if isinstance(data, bytes) else data
         with _translated(key):
-            self._client.put_object(
+            self._writer.put_object(
                 Bucket=self._bucket, Key=key, Body=body, ContentType=content_type
             )
 
@@ -166,6 +190,9 @@ class S3Storage:
 
     def redeem(self, token: str) -> Grant:  # noqa: ARG002
         raise NotFound("uploads go to the object storage itself")
+
+    def tidy(self) -> int:
+        return 0  # an object is there whole or not at all
 
     def ping(self) -> None:
         try:

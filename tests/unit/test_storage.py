@@ -13,6 +13,8 @@ import io
 import os
 import shutil
 import socket
+import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -617,23 +619,51 @@ def test_deleting_the_last_object_leaves_no_empty_folders(
 ) -> None:
     local.put("shop/jobs/job_1/1/result", b"data", KIND)
     local.delete(["shop/jobs/job_1/1/result"])
-    assert [path.name for path in (tmp_path / "storage").iterdir()] == [".upload-secret"]
+    left = {path.name for path in (tmp_path / "storage").iterdir()}
+    assert left == {".upload-secret", ".partial"}
+    assert not list((tmp_path / "storage" / ".partial").iterdir())
 
 
 def test_a_put_survives_a_neighbour_that_removes_its_empty_folder(
     local: LocalStorage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = tempfile.mkstemp
+    replace = Path.replace
     rivals = iter([True])
 
-    def after_a_rival(*args: Any, **kwargs: Any) -> tuple[int, str]:
-        if next(rivals, False):  # the neighbour's `delete` comes between mkdir and mkstemp
+    def after_a_rival(self: Path, target: Path) -> Path:
+        if next(rivals, False):  # the neighbour's `delete` comes between mkdir and replace
             (tmp_path / "storage" / "shop" / "inputs").rmdir()
-        return made(*args, **kwargs)
+        return replace(self, target)
 
-    monkeypatch.setattr(tempfile, "mkstemp", after_a_rival)
+    monkeypatch.setattr(Path, "replace", after_a_rival)
     local.put("shop/inputs/a", b"data", KIND)
     assert local.get("shop/inputs/a") == b"data"
+
+
+def test_what_a_killed_process_left_is_removed_after_an_hour(
+    local: LocalStorage, tmp_path: Path
+) -> None:
+    storage = "from shared.storage import LocalStorage; import os, pathlib, signal, sys\n"
+    faulty = (
+        "class Deadly:\n"
+        "    def read(self, size): os.kill(os.getpid(), signal.SIGKILL)\n"
+        "LocalStorage(pathlib.Path(sys.argv[1])).put('shop/inputs/a', Deadly(), '')"
+    )
+    folder = tmp_path / "storage"
+    subprocess.run([sys.executable, "-c", storage + faulty, str(folder)], check=False)
+    (left,) = (folder / ".partial").iterdir()
+    assert local.size("shop/inputs/a") is None
+    assert local.tidy() == 0  # it might be under way
+    os.utime(left, (time.time() - 3601,) * 2)
+    assert local.tidy() == 1
+    assert not left.exists()
+
+
+def test_tidying_a_folder_that_is_gone_is_unavailable(local: LocalStorage, tmp_path: Path) -> None:
+    assert local.tidy() == 0
+    shutil.rmtree(tmp_path / "storage")
+    with pytest.raises(StorageUnavailable):
+        local.tidy()
 
 
 @each_call
@@ -694,8 +724,9 @@ def test_the_settings_lead_to_the_bucket(moto: Endpoint) -> None:
 
 @pytest.mark.parametrize(
     ("setting", "value"),
-    [("endpoint", "minio:9000"), ("public_endpoint", "files"), ("region", "not a region")],
+    [("s3_endpoint", "minio:9000"), ("s3_public_endpoint", "a"), ("s3_region", "not a region")],
 )
 def test_settings_that_lead_nowhere_are_a_config_error(setting: str, value: str) -> None:
+    settings = Settings.load(s3_bucket="nukki", **{setting: value})
     with pytest.raises(ConfigError, match="object storage"):
-        S3Storage("nukki", **{setting: value})
+        open_storage(settings)
