@@ -13,13 +13,18 @@ import redis
 from redis.backoff import NoBackoff
 from redis.commands.core import Script
 from redis.retry import Retry
+from redis.sentinel import Sentinel
 
 from shared.errors import QueueFull, QueueUnavailable
+from shared.queue.address import SentinelAddress
 
 PREFIX = "nukki:"
+_Sentinel: Any = Sentinel  # which is not typed
 #: Both under the two seconds in which a dead Redis must be reported.
 CONNECT_TIMEOUT = 0.8
 SOCKET_TIMEOUT = 1.5
+#: Of each sentinel that is asked for the master: with one of them dead there is still time.
+SENTINEL_OPTIONS = {"socket_connect_timeout": 0.3, "socket_timeout": 0.5}
 
 
 @cache
@@ -50,21 +55,31 @@ def translated() -> Iterator[None]:
         raise
 
 
+def _client(url: str) -> Any:
+    """A client of the server at `url`, or of whichever server its sentinels call the master."""
+    options: dict[str, Any] = {
+        "decode_responses": True,
+        # redis-py retries ten times by default: 15 s into a black hole. Callers retry, not this.
+        "retry": Retry(NoBackoff(), 0),
+        "socket_connect_timeout": CONNECT_TIMEOUT,
+        "socket_timeout": SOCKET_TIMEOUT,
+        "health_check_interval": 5,
+        "max_connections": 256,
+    }
+    address = SentinelAddress.parse(url)
+    if address is None:
+        return redis.Redis.from_url(url, **options)
+    login = {"db": address.db, "username": address.username, "password": address.password}
+    sentinel: Any = _Sentinel(list(address.hosts), sentinel_kwargs=dict(SENTINEL_OPTIONS))
+    return sentinel.master_for(address.service, **options, **login)
+
+
 class Connection:
     """Redis, by named script or by plain command."""
 
     def __init__(self, url: str) -> None:
-        # redis-py retries ten times by default: 15 s into a black hole. Callers retry, not this.
         # Any: redis-py's stubs admit bytes and awaitables, which `decode_responses` rules out.
-        self.redis: Any = redis.Redis.from_url(
-            url,
-            decode_responses=True,
-            retry=Retry(NoBackoff(), 0),
-            socket_connect_timeout=CONNECT_TIMEOUT,
-            socket_timeout=SOCKET_TIMEOUT,
-            health_check_interval=5,
-            max_connections=256,
-        )
+        self.redis: Any = _client(url)
         self._scripts: dict[str, Script] = {}
 
     def run(self, script: str, **args: Any) -> Any:

@@ -17,6 +17,8 @@ from kombu.exceptions import KombuError
 from kombu.utils.scheduling import round_robin_cycle
 
 from shared.job import Lane
+from shared.queue.address import SentinelAddress
+from shared.queue.connection import SENTINEL_OPTIONS
 from shared.settings import Settings
 
 log = logging.getLogger("nukki.doorbell")
@@ -50,7 +52,9 @@ def make_celery(settings: Settings, cycle: Callable[[], LaneCycle] = LaneCycle) 
 
     `cycle` makes what chooses the queue to take from next.
     """
-    app = Celery("nukki", broker=settings.redis_url, set_as_current=False)
+    address = SentinelAddress.parse(settings.redis_url)
+    broker = settings.redis_url if address is None else address.broker_url
+    app = Celery("nukki", broker=broker, set_as_current=False)
     app.conf.update(
         task_queues=[Queue(name) for name in QUEUES.values()],
         task_default_queue=QUEUES[Lane.INTERACTIVE],
@@ -82,6 +86,11 @@ def make_celery(settings: Settings, cycle: Callable[[], LaneCycle] = LaneCycle) 
             "interval_max": 0.2,
         },
     )
+    if address is not None:
+        app.conf.broker_transport_options |= {
+            "master_name": address.service,
+            "sentinel_kwargs": dict(SENTINEL_OPTIONS),
+        }
     return app
 
 

@@ -1,0 +1,70 @@
+"""Where Redis is: a server's own address, or the sentinels that know which server is the master."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+from urllib.parse import quote, unquote, urlsplit
+
+from shared.errors import ConfigError
+
+_SCHEME = "sentinel"
+_PORT = 26379
+
+
+@dataclass(frozen=True, slots=True)
+class SentinelAddress:
+    """Sentinels, and the master that they are asked for. The password is the master's."""
+
+    hosts: tuple[tuple[str, int], ...]
+    service: str
+    db: int = 0
+    username: str | None = None
+    password: str | None = None
+
+    @classmethod
+    def parse(cls, url: str) -> Self | None:
+        """From `sentinel://[[user]:password@]host[:port][,host[:port]…]/service[/db]`.
+
+        None for any other URL, which is a server's own.
+
+        Raises:
+            ConfigError: it begins so, and is no such URL; the message does not repeat it.
+        """
+        if not url.startswith(f"{_SCHEME}://"):
+            return None
+        parts = urlsplit(url)
+        credentials, at, hosts = parts.netloc.rpartition("@")
+        username, _, password = credentials.partition(":")
+        service, _, db = parts.path.strip("/").partition("/")
+        try:
+            found = tuple(_host(host) for host in hosts.split(","))
+            number = int(db or 0)
+        except ValueError:
+            found, number = (), 0
+        if not found or not service:
+            raise ConfigError("REDIS_URL: write sentinel://[:password@]host:port,…/service/db")
+        return cls(
+            found,
+            service,
+            number,
+            unquote(username) or None if at else None,
+            unquote(password) or None if at else None,
+        )
+
+    @property
+    def broker_url(self) -> str:
+        """As kombu wants it: a whole URL for each sentinel."""
+        given = ""
+        if self.password is not None:
+            given = f"{quote(self.username or '', safe='')}:{quote(self.password, safe='')}@"
+        urls = (f"{_SCHEME}://{given}{host}:{port}/{self.db}" for host, port in self.hosts)
+        return ";".join(urls)
+
+
+def _host(given: str) -> tuple[str, int]:
+    """`name`, `name:port`, `[v6]` or `[v6]:port`."""
+    parts = urlsplit(f"//{given}")
+    if not parts.hostname:
+        raise ValueError
+    return parts.hostname, parts.port or _PORT
