@@ -25,7 +25,7 @@ blueprint = APIBlueprint(
     __name__,
     abp_security=SECURITY,
     abp_tags=[Tag(name="compatible calls", description="Earlier and other services' calls.")],
-    abp_responses=problem_responses(401, 409, 413, 415, 422, 503, 504),
+    abp_responses=problem_responses(401, 409, 413, 415, 422, 429, 503, 504),
 )
 
 

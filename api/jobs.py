@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 
 from flask import Response, make_response, redirect, request
@@ -75,7 +76,7 @@ class JobPage(BaseModel):
     "JSON), or is named by exactly one of `url`, `upload`, `job`, `render` in a JSON body. "
     "`Prefer: wait=N` (at most 60) answers 200 when the job finishes in time; it is a wish, and "
     "a busy server answers 202 at once. `Idempotency-Key` makes a repeated request safe.",
-    responses={200: JobView, 202: JobView, **problem_responses(413, 415)},
+    responses={200: JobView, 202: JobView, **problem_responses(413, 415, 429)},
     openapi_extensions={"requestBody": REQUEST_BODY, "parameters": REQUEST_HEADERS},
 )
 def create() -> Response:
@@ -92,7 +93,13 @@ def create() -> Response:
     return response
 
 
-@blueprint.get("", summary="List this key's jobs", responses={200: JobPage})
+@blueprint.get(
+    "",
+    summary="List this key's jobs",
+    description="Newest first, as long as their records are in Redis (a day after their end, by "
+    "default); an older job is still found by its id.",
+    responses={200: JobPage},
+)
 def index(query: ListQuery) -> Response:
     jobs = services().jobs
     page = jobs.page(tenant(), limit=query.limit, cursor=query.cursor, status=query.status)
@@ -145,9 +152,7 @@ def mask(path: JobPath) -> Response:
 def cancel(path: JobPath) -> Response:
     parts = services()
     verdict = parts.jobs.cancel(path.job_id, tenant())
-    if verdict is CancelVerdict.MISSING:
-        raise NotFound(f"no such job: {path.job_id}")
-    job = parts.jobs.get(path.job_id, tenant())
+    job = parts.records.get(path.job_id, tenant())
     if verdict is CancelVerdict.CANCELED:
         count_end(job, job.status)
     return _answer(parts, job, 200)
@@ -161,7 +166,7 @@ def cancel(path: JobPath) -> Response:
 )
 def erase(path: JobPath) -> Response:
     parts = services()
-    erased = parts.jobs.erase(path.job_id, tenant())
+    erased = parts.records.erase(path.job_id, tenant())
     if erased is None:
         raise NotFound(f"no such job: {path.job_id}")
     try:
@@ -178,8 +183,9 @@ def _waited(parts: Services, job_id: str, seconds: float) -> tuple[Job, bool]:
     if seconds > 0:
         with parts.waiting.place() as free:
             if free:
-                return parts.waiting.wait(job_id, tenant(), seconds), True
-    return parts.jobs.get(job_id, tenant()), False
+                with contextlib.suppress(NotFound):  # it may be archived
+                    return parts.waiting.wait(job_id, tenant(), seconds), True
+    return parts.records.get(job_id, tenant()), False
 
 
 def _preferred_wait() -> float:
@@ -189,7 +195,7 @@ def _preferred_wait() -> float:
 
 
 def _succeeded(job_id: str) -> Job:
-    job = services().jobs.get(job_id, tenant())
+    job = services().records.get(job_id, tenant())
     if not job.is_terminal:
         raise NotFinished(f"the job is still {job.status.value}")
     if job.status is not Status.SUCCEEDED:

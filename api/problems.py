@@ -37,6 +37,7 @@ HTTP_STATUS: Mapping[type[NukkiError], int] = {
     errors.DeviceLost: 500,
     errors.QueueUnavailable: 503,
     errors.QueueFull: 503,
+    errors.TooManyJobs: 429,
     errors.StorageUnavailable: 503,
     errors.UrlUnavailable: 502,
     errors.Busy: 503,

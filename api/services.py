@@ -14,13 +14,16 @@ from shared.queue.bellhop import Bellhop
 from shared.queue.connection import Connection
 from shared.queue.delivery_log import DeliveryLog
 from shared.queue.doorbell import Bell, Doorbell, make_celery
-from shared.queue.jobs import JobQueue
+from shared.queue.jobs import JobQueue, Room
 from shared.queue.workers import WorkerRoll
+from shared.records import Records
 from shared.settings import Settings
 from shared.storage import Storage, open_storage
 from shared.webhooks import SecretBook
 
 _EXTENSION = "nukki"
+#: Seconds of silence after which a caller is told that the storage is away: under two in all.
+STORAGE_TIMEOUT = 1.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,18 +42,28 @@ class Services:
     secrets: SecretBook
     waiting: WaitingRoom
 
+    @property
+    def records(self) -> Records:
+        """Jobs, in Redis or archived."""
+        return Records(self.jobs, self.storage)
+
     @classmethod
     def connect(cls, settings: Settings) -> Services:
         """Make them; nothing is asked of Redis or storage yet."""
         connection = Connection(settings.redis_url)
-        jobs = JobQueue(connection, retention_ms=int(settings.retention * 1000))
+        jobs = JobQueue(
+            connection,
+            retention_ms=settings.retention_ms,
+            record_ms=settings.record_ms,
+            room=Room(settings.max_queued, settings.max_queued_of_a_tenant),
+        )
         return cls(
             settings=settings,
             connection=connection,
             jobs=jobs,
             deliveries=DeliveryLog(connection),
             workers=WorkerRoll(connection),
-            storage=open_storage(settings),
+            storage=open_storage(settings, answers_within=STORAGE_TIMEOUT),
             doorbell=Bellhop(Doorbell(make_celery(settings))),
             guard=Guard(settings.allow_networks),
             keyring=Keyring(settings.api_keys),

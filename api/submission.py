@@ -19,6 +19,7 @@ from shared.errors import (
     NotFinished,
     QueueFull,
     StorageUnavailable,
+    TooManyJobs,
     UrlForbidden,
 )
 from shared.images import ImageInfo, probe
@@ -80,14 +81,14 @@ def submit(services: Services, submission: Submission) -> Accepted:
     Raises:
         InvalidRequest, ModelNotServed, ImageError, NotFound, NotFinished, NoResult,
         IdempotencyMismatch: the request must change.
-        QueueUnavailable, QueueFull, StorageUnavailable: try again later.
+        QueueUnavailable, QueueFull, TooManyJobs, StorageUnavailable: try again later.
     """
     request = submission.request
     file = None if submission.image is None else _File.of(submission.image)
     idempotency = _idempotency(submission, file)
     if idempotency is not None:
         # Before any check: what was taken once stays taken, though its parent be gone by now.
-        earlier = services.jobs.repeated(submission.tenant, idempotency)
+        earlier = services.records.repeated(submission.tenant, idempotency)
         if earlier is not None:
             return Accepted(earlier, repeated=True)
     _check_webhook(services, submission)
@@ -95,6 +96,7 @@ def submit(services: Services, submission: Submission) -> Accepted:
     source = _source(services, submission, file)
     if services.connection.memory_share() > _MEMORY_LIMIT:
         raise QueueFull("the queue's memory is nearly full; try again later")
+    services.jobs.require_room(submission.tenant)  # before the photo is stored in vain
     if source.file is not None:
         _store(services, source.photo, source.file)
     job = Job(
@@ -107,7 +109,7 @@ def submit(services: Services, submission: Submission) -> Accepted:
     )
     try:
         accepted = services.jobs.accept(job, source.photo, idempotency)
-    except IdempotencyMismatch:
+    except (IdempotencyMismatch, TooManyJobs, QueueFull):
         if source.file is not None:
             _discard(services, source.photo)
         raise
@@ -195,7 +197,7 @@ def _from_upload(services: Services, tenant: str, upload_id: str, request: JobRe
 
 
 def _from_job(services: Services, tenant: str, parent_id: str) -> _Source:
-    parent = services.jobs.get(parent_id, tenant)
+    parent = services.records.get(parent_id, tenant)
     if not parent.is_terminal:
         raise NotFinished(f"{parent_id} is still {parent.status.value}")
     photo = services.jobs.input(parent.input_id, tenant)
@@ -225,7 +227,7 @@ def _with_mask(services: Services, submission: Submission, source: _Source) -> _
 
 
 def _finished_parent(services: Services, tenant: str, parent_id: str) -> Job:
-    parent = services.jobs.get(parent_id, tenant)
+    parent = services.records.get(parent_id, tenant)
     if not parent.is_terminal:
         raise NotFinished(f"{parent_id} is still {parent.status.value}")
     if parent.status is not Status.SUCCEEDED:

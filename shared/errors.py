@@ -26,6 +26,7 @@ The tree (codes in brackets are what the API and a failed job report):
     ├── Unavailable                     retryable: the same call may succeed later
     │   ├── QueueUnavailable            [queue_unavailable]
     │   ├── QueueFull                   [queue_full]
+    │   ├── TooManyJobs                 [too_many_jobs]
     │   ├── StorageUnavailable          [storage_unavailable]
     │   ├── UrlUnavailable              [url_unavailable]
     │   └── Busy                        [busy]
@@ -208,6 +209,12 @@ class QueueFull(Unavailable):
     """The job queue has no room for another job."""
 
     code = "queue_full"
+
+
+class TooManyJobs(Unavailable):
+    """Too many jobs are queued already."""
+
+    code = "too_many_jobs"
 
 
 class StorageUnavailable(Unavailable):

@@ -56,7 +56,8 @@ class Settings(BaseSettings):
     redis_url: Annotated[str, _alias("REDIS_URL")] = Field(
         default="redis://127.0.0.1:6379/0",
         repr=False,
-        description="Redis, for the job records and as Celery's broker.",
+        description="Redis, for the job records and as Celery's broker; by its sentinels: "
+        "`sentinel://:password@host:port,host:port/service/db`.",
     )
     s3_bucket: Annotated[str | None, _alias("S3_BUCKET")] = Field(
         default=None, description="The bucket; set, images live in S3, else in a local folder."
@@ -100,6 +101,22 @@ class Settings(BaseSettings):
     )
     retention: float = Field(
         default=7 * 86400.0, gt=0, description="Seconds a finished job and its files are kept."
+    )
+    record_retention: float = Field(
+        default=86400.0,
+        gt=0,
+        description="Seconds of that its record is in Redis, and in lists; then in the storage.",
+    )
+    max_queued: int = Field(
+        default=1_000_000,
+        gt=0,
+        description="Jobs queued at most (429 above it); each takes 3 KiB of Redis.",
+    )
+    tenant_share: float = Field(
+        default=0.5,
+        gt=0,
+        le=1,
+        description="The share of those that one tenant may have, where there are several.",
     )
 
     model: str = Field(default="grabcut", description="The segmenter a worker serves.")
@@ -158,6 +175,9 @@ class Settings(BaseSettings):
     simulated_batch_seconds: float = Field(
         default=0.0, ge=0, description="Seconds a batch takes it beside its photos (tests)."
     )
+    simulated_crash_width: int | None = Field(
+        default=None, gt=0, description="A photo so wide kills its process at once (tests)."
+    )
 
     allow_networks: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),
@@ -205,6 +225,21 @@ class Settings(BaseSettings):
     @property
     def max_pixels(self) -> int:
         return int(self.max_megapixels * 1_000_000)
+
+    @property
+    def retention_ms(self) -> int:
+        return int(self.retention * 1000)
+
+    @property
+    def record_ms(self) -> int:
+        """How long a finished job's record stays in Redis: never longer than the job."""
+        return int(min(self.record_retention, self.retention) * 1000)
+
+    @property
+    def max_queued_of_a_tenant(self) -> int:
+        """All of the queue where there is one tenant, for nobody else could use the rest."""
+        shared = len({tenant for tenant, _ in self.api_keys}) > 1
+        return max(1, int(self.max_queued * self.tenant_share)) if shared else self.max_queued
 
     @property
     def pixels_in_hand(self) -> int:

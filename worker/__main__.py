@@ -45,6 +45,7 @@ def main(argv: list[str] | None = None) -> int:
     """Serve jobs until SIGTERM; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m worker", description=__doc__)
     parser.add_argument("--name", default=f"worker@{socket.gethostname()}")
+    parser.add_argument("--ready-fd", type=int, help=argparse.SUPPRESS)  # the launcher's
     options = parser.parse_args(argv)
     try:
         settings = Settings.load()
@@ -67,6 +68,9 @@ def main(argv: list[str] | None = None) -> int:
     _register(celery, runtime, gate)
     _warm_up(runtime)
     runtime.heartbeat.start()
+    if options.ready_fd is not None:
+        os.write(options.ready_fd, b".")
+        os.close(options.ready_fd)
     log.info("ready: %s", runtime.engine.model, extra={"worker": options.name})
     _consume(celery, options.name, threads)
     runtime.heartbeat.stop()
@@ -89,7 +93,8 @@ def build(settings: Settings, celery: Celery, segmenter: Segmenter, me: WorkerIn
         connection,
         worker=me.name,
         lease_ms=int(settings.lease * 1000),
-        retention_ms=int(settings.retention * 1000),
+        retention_ms=settings.retention_ms,
+        record_ms=settings.record_ms,
     )
     lost = threading.Event()
     runtime = Runtime(

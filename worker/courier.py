@@ -18,6 +18,7 @@ from shared.queue.deliveries import DeliveryQueue
 from shared.queue.doorbell import Doorbell, make_celery
 from shared.queue.jobs import JobQueue
 from shared.queue.upkeep import Upkeep
+from shared.records import Records
 from shared.settings import Settings
 from shared.storage import open_storage
 from shared.webhooks import SecretBook
@@ -37,16 +38,20 @@ class Courier:
 
     def __init__(self, settings: Settings) -> None:
         connection = Connection(settings.redis_url)
-        retention_ms = int(settings.retention * 1000)
-        jobs = JobQueue(connection, retention_ms=retention_ms)
-        upkeep = Upkeep(connection, max_attempts=settings.max_attempts, retention_ms=retention_ms)
-        self._janitor = Janitor(
-            upkeep, jobs, open_storage(settings), Doorbell(make_celery(settings))
+        retention_ms, record_ms = settings.retention_ms, settings.record_ms
+        jobs = JobQueue(connection, retention_ms=retention_ms, record_ms=record_ms)
+        upkeep = Upkeep(
+            connection,
+            max_attempts=settings.max_attempts,
+            retention_ms=retention_ms,
+            record_ms=record_ms,
         )
+        storage = open_storage(settings)
+        self._janitor = Janitor(upkeep, jobs, storage, Doorbell(make_celery(settings)))
         deliveries = DeliveryQueue(connection, retention_ms=retention_ms)
         postman = Postman(
             deliveries,
-            jobs,
+            Records(jobs, storage),
             Outbound(Guard(settings.allow_networks)),
             SecretBook(settings.webhook_secrets),
             schedule=settings.webhook_schedule,

@@ -21,11 +21,14 @@ TIMINGS = ("queued", "fetch", "decode", "encode", "segment", "compose", "store",
 
 @dataclass(slots=True)
 class Course:
-    """A job's way through the stages: who owns it, how long each took."""
+    """A job's way through the stages: who owns it, how long each took.
+
+    `permit` is what its photo reserved; None where all is to stay reserved, for it runs alone.
+    """
 
     runtime: Runtime
     lease: Lease
-    permit: Permit
+    permit: Permit | None
     timings_ms: dict[str, float] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     stored: list[str] = field(default_factory=list)

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import time
 
 from shared.errors import NotFound, QueueUnavailable, StorageUnavailable
 from shared.metrics.jobs import count_end
 from shared.queue.doorbell import Bell
 from shared.queue.jobs import JobQueue
-from shared.queue.upkeep import Upkeep
+from shared.queue.upkeep import Past, Upkeep
+from shared.records import Records
 from shared.storage import Storage
 from shared.storage.keys import files_of
 
 log = logging.getLogger("nukki.janitor")
+
+_TIDY_EVERY = 600.0
 
 
 class Janitor:
@@ -23,7 +27,9 @@ class Janitor:
         self._upkeep = upkeep
         self._jobs = jobs
         self._storage = storage
+        self._records = Records(jobs, storage)
         self._doorbell = doorbell
+        self._tidied = -_TIDY_EVERY
 
     def look(self) -> int:
         """See to every overdue job; how many doorbells were rung."""
@@ -40,10 +46,34 @@ class Janitor:
             job = self._jobs.get(job_id)
             count_end(job, job.status)
 
+    def _clear(self, past: Past) -> None:
+        if not past.erase:
+            self._records.archive(past.job_id)
+        elif past.remains is None:
+            self._jobs.erase(past.job_id)
+        else:
+            self._jobs.erase_remains(past.job_id, past.remains)
+
+    def _tidy(self) -> None:
+        if time.monotonic() >= self._tidied + _TIDY_EVERY:
+            self._tidied = time.monotonic()
+            with contextlib.suppress(StorageUnavailable):
+                gone = self._storage.tidy()
+                if gone:
+                    log.info("%d broken-off files removed", gone)
+
     def clear(self) -> int:
-        """Erase jobs past their retention and files nothing refers to; how many files went."""
-        for job_id in self._upkeep.expired():
-            self._jobs.erase(job_id)
+        """Archive finished jobs, erase those past their retention and files that nothing refers to.
+
+        Returns how many of those files went.
+        """
+        for past in self._upkeep.past():
+            try:
+                self._clear(past)
+            except StorageUnavailable as error:
+                log.info("not archived yet: %s", error)
+                break
+        self._tidy()
         gone = 0
         for name in self._upkeep.sweepable():
             try:

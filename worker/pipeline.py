@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import logging
+import random
 import time
 
 import numpy as np
@@ -50,19 +51,21 @@ def run(runtime: Runtime, job_id: str) -> None:
         if load is None:
             return
         pixels = load.pixels or runtime.settings.max_pixels
+        if load.alone:  # with all of them in hand nothing else is: it kills no neighbour
+            pixels = runtime.photos.limit
         came = time.perf_counter()
         with runtime.photos.holding(pixels, urgent=load.lane is not Lane.BULK) as permit:
             PERMIT_WAIT.observe(time.perf_counter() - came)
             if runtime.draining.is_set():
                 return
-            claim = runtime.leases.claim(job_id)
+            claim = runtime.leases.claim(job_id, alone=load.alone)
             if claim is not None:
-                _see_through(runtime, claim, permit)
+                _see_through(runtime, claim, None if load.alone else permit)
     except QueueUnavailable:
         log.info("Redis is away; the janitor rings again", extra={"job": job_id})
 
 
-def _see_through(runtime: Runtime, claim: Claim, permit: Permit) -> None:
+def _see_through(runtime: Runtime, claim: Claim, permit: Permit | None) -> None:
     job_id = claim.job.id
     with runtime.heartbeat.holding(claim) as lease:
         course = Course(runtime, lease, permit)
@@ -127,7 +130,8 @@ def _fetch(course: Course) -> tuple[bytes, str]:
         runtime.storage.put(key, data, "application/octet-stream")
     digest = photo.digest or hashlib.sha256(data).hexdigest()
     pixels = photo.pixels or probe(data, max_pixels=runtime.settings.max_pixels).pixels
-    course.permit.shrink(pixels)
+    if course.permit is not None:
+        course.permit.shrink(pixels)
     if photo.digest is None or photo.pixels is None:
         with contextlib.suppress(QueueUnavailable):  # the next who reads it records it
             runtime.leases.record_input(course.claim, digest=digest, size=len(data), pixels=pixels)
@@ -212,7 +216,8 @@ def _store(course: Course, files: dict[str, bytes], image: UInt8Array, output: O
 def _settle(course: Course, error: Exception) -> None:
     """Fail the job, or hand it back to be tried again."""
     job, settings = course.claim.job, course.runtime.settings
-    decision = decide(error, job.attempts, settings.max_attempts)
+    jitter = random.random()  # noqa: S311
+    decision = decide(error, job.attempts, settings.max_attempts, jitter=jitter)
     expected = isinstance(error, NukkiError)
     log.log(
         logging.INFO if expected else logging.ERROR,

@@ -12,7 +12,7 @@ from shared.errors import ConfigError, NotFound, NukkiError, UrlForbidden, UrlUn
 from shared.metrics.courier import count_attempt
 from shared.outbound import Answer, Outbound
 from shared.queue.deliveries import Delivery, DeliveryQueue
-from shared.queue.jobs import JobQueue
+from shared.records import Records
 from shared.webhooks import SecretBook
 from worker.redelivery import decide
 
@@ -25,7 +25,7 @@ class Postman:
     def __init__(
         self,
         deliveries: DeliveryQueue,
-        jobs: JobQueue,
+        records: Records,
         outbound: Outbound,
         secrets: SecretBook,
         *,
@@ -33,7 +33,7 @@ class Postman:
         timeout: float,
     ) -> None:
         self._deliveries = deliveries
-        self._jobs = jobs
+        self._records = records
         self._outbound = outbound
         self._secrets = secrets
         self._schedule = schedule
@@ -68,10 +68,10 @@ class Postman:
         """What was answered, or why nothing was.
 
         Raises:
-            QueueUnavailable: the job cannot be read.
+            QueueUnavailable, StorageUnavailable: the job cannot be read.
         """
         try:
-            job = self._jobs.get(delivery.job_id)
+            job = self._records.get(delivery.job_id, delivery.tenant)
         except NotFound as error:
             return error
         signing = self._secrets.of(delivery.tenant)

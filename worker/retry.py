@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from shared.errors import NukkiError, StorageUnavailable
+from shared.errors import NukkiError, Poisoned, StorageUnavailable
 from shared.job import Failure
+from shared.queue.upkeep import quarantine_at
 
 _FIRST_DELAY_MS = 1_000
 _LONGEST_DELAY_MS = 30_000
@@ -35,17 +36,46 @@ class WaitOut:
     failure: Failure
 
 
+@dataclass(frozen=True, slots=True)
+class Quarantine:
+    """Try again at once, in a process that has nothing else in hand."""
+
+
 Decision = Fail | Retry | WaitOut
 
 
-def decide(error: BaseException, attempt: int, max_attempts: int) -> Decision:
-    """What becomes of a job whose `attempt`-th try (from 1) raised `error`."""
+def decide(
+    error: BaseException, attempt: int, max_attempts: int, *, jitter: float = 0.0
+) -> Decision:
+    """What becomes of a job whose `attempt`-th try (from 1) raised `error`.
+
+    `jitter`, 0..1, shortens a delay by up to half of it, so that jobs that failed together do not
+    come back together.
+    """
     if isinstance(error, StorageUnavailable):
-        return WaitOut(_OUTAGE_DELAY_MS, failure_of(error))
+        return WaitOut(_jittered(_OUTAGE_DELAY_MS, jitter), failure_of(error))
     final = isinstance(error, NukkiError) and not error.retryable
     if final or attempt >= max_attempts:
         return Fail(failure_of(error))
-    return Retry(min(_FIRST_DELAY_MS * 2 ** (attempt - 1), _LONGEST_DELAY_MS))
+    delay_ms = min(_FIRST_DELAY_MS * 2 ** min(attempt - 1, 10), _LONGEST_DELAY_MS)
+    return Retry(_jittered(delay_ms, jitter))
+
+
+def after_crash(crashes: int, max_attempts: int) -> Fail | Quarantine | Retry:
+    """What becomes of a job whose lease ran out, its process being dead, for the `crashes`-th time.
+
+    `overdue.lua` decides alike, where no two janitors can decide at once.
+    """
+    alone_from = quarantine_at(max_attempts)
+    if crashes < alone_from:
+        return Retry(0)
+    if crashes > alone_from and crashes >= max_attempts:
+        return Fail(failure_of(Poisoned()))
+    return Quarantine()
+
+
+def _jittered(delay_ms: int, jitter: float) -> int:
+    return round(delay_ms * (1 - jitter / 2))
 
 
 def failure_of(error: BaseException) -> Failure:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Self
 
-from shared.errors import IdempotencyMismatch, NotFound
+from shared.errors import IdempotencyMismatch, NotFound, TooManyJobs
 from shared.job import Input, Job, Lane, Status
 from shared.queue.connection import PREFIX, Connection, translated
 
@@ -44,11 +45,43 @@ class Erased:
 
 
 @dataclass(frozen=True, slots=True)
+class Remains:
+    """What erasing a job needs, kept when its record is gone."""
+
+    tenant: str
+    input_id: str
+    claims: int
+
+    @classmethod
+    def of(cls, job: Job) -> Self:
+        return cls(job.tenant, job.input_id, job.claims)
+
+    @classmethod
+    def parse(cls, name: str) -> Self:
+        """From `archived_name` of the scripts."""
+        tenant, _, _, claims, input_id = name.split("/")
+        return cls(tenant, input_id, int(claims or 0))
+
+    def to_fields(self) -> dict[str, str]:
+        """As a job's record has them: one never claimed has no `claims`."""
+        fields = {"tenant": self.tenant, "input": self.input_id}
+        return fields | ({"claims": str(self.claims)} if self.claims else {})
+
+
+@dataclass(frozen=True, slots=True)
 class Page:
     """Jobs, newest first, and where the next page begins (None at the end)."""
 
     jobs: tuple[Job, ...]
     cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """How many jobs may be queued: in all, and of one tenant."""
+
+    queue: int
+    tenant: int
 
 
 class CancelVerdict(StrEnum):
@@ -62,9 +95,26 @@ class CancelVerdict(StrEnum):
 class JobQueue:
     """The records of jobs and of their inputs."""
 
-    def __init__(self, connection: Connection, *, retention_ms: int) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        *,
+        retention_ms: int,
+        record_ms: int | None = None,
+        room: Room | None = None,
+    ) -> None:
+        """How jobs are kept.
+
+        Args:
+            connection: the Redis that holds them.
+            retention_ms: how long a finished job and its files are kept.
+            record_ms: how long of that its record is in Redis; unset: all of it.
+            room: above this nothing is accepted; unset: there is no end.
+        """
         self._connection = connection
         self._retention_ms = retention_ms
+        self._record_ms = record_ms or retention_ms
+        self._room = room
 
     def note_input(
         self, input_id: str, tenant: str, *, expiry_ms: int, size: int | None = None
@@ -87,20 +137,26 @@ class JobQueue:
             raise NotFound(f"no such upload: {input_id}")
         return Input.from_fields(input_id, fields)
 
-    def repeated(self, tenant: str, idempotency: Idempotency) -> str | None:
-        """The job that this key made before, if it still exists.
-
-        Raises:
-            IdempotencyMismatch: the key came with another request.
-        """
-        slot = f"{PREFIX}idempotency:{tenant}:{idempotency.key}"
+    def slot(self, tenant: str, key: str) -> tuple[str, Idempotency] | None:
+        """The job that this idempotency key made, erased since or not, and what came with it."""
+        slot = f"{PREFIX}idempotency:{tenant}:{key}"
         with translated():
             job_id, fingerprint = self._connection.redis.hmget(slot, "job", "fingerprint")
-            if job_id is None or not self._connection.redis.exists(f"{PREFIX}job:{job_id}"):
-                return None
-        if fingerprint != idempotency.fingerprint:
-            raise IdempotencyMismatch
-        return str(job_id)
+        return None if job_id is None else (str(job_id), Idempotency(key, str(fingerprint)))
+
+    def require_room(self, tenant: str) -> None:
+        """Say early what `accept` would say.
+
+        Raises:
+            TooManyJobs: the queue is full, or the tenant's share of it.
+        """
+        if self._room is not None:
+            _refuse(self._connection.run("room", tenant=tenant, limits=self._limits()))
+
+    def _limits(self) -> dict[str, object] | None:
+        if self._room is None:
+            return None
+        return {"lanes": list(Lane), "queue": self._room.queue, "tenant": self._room.tenant}
 
     def accept(
         self,
@@ -113,6 +169,7 @@ class JobQueue:
         Raises:
             IdempotencyMismatch: the key came before, with another request.
             NotFound: the photo was deleted meanwhile.
+            TooManyJobs: the queue is full, or the tenant's share of it.
         """
         verdict, job_id = self._connection.run(
             "accept",
@@ -129,7 +186,9 @@ class JobQueue:
             fingerprint=idempotency.fingerprint if idempotency else None,
             idempotency_ms=IDEMPOTENCY_MS,
             ring_ms=RING_MS,
+            limits=self._limits(),
         )
+        _refuse(verdict)
         if verdict == "mismatch":
             raise IdempotencyMismatch
         if verdict == "input_gone":
@@ -202,13 +261,42 @@ class JobQueue:
                 id=job_id,
                 tenant=tenant,
                 retention_ms=self._retention_ms,
+                record_ms=self._record_ms,
                 linger_ms=LINGER_MS,
             )
         )
 
     def erase(self, job_id: str, tenant: str | None = None) -> Erased | None:
         """Forget a job; what it leaves in storage is noted for sweeping. None: there is none."""
-        answer = self._connection.run("erase", id=job_id, tenant=tenant, linger_ms=LINGER_MS)
+        return self._erased(
+            self._connection.run("erase", id=job_id, tenant=tenant, linger_ms=LINGER_MS)
+        )
+
+    def let_go(self, job: Job) -> bool:
+        """Forget the record of a job that is archived; False: it was gone already."""
+        return bool(
+            self._connection.run(
+                "let_go",
+                id=job.id,
+                archived=Remains.of(job).to_fields(),
+                retention_ms=self._retention_ms,
+            )
+        )
+
+    def erase_remains(self, job_id: str, remains: Remains) -> Erased | None:
+        """As `erase`, of a job whose record Redis has let go."""
+        return self._erased(
+            self._connection.run(
+                "erase",
+                id=job_id,
+                tenant=remains.tenant,
+                archived=remains.to_fields(),
+                linger_ms=LINGER_MS,
+            )
+        )
+
+    @staticmethod
+    def _erased(answer: tuple[list[str], int] | None) -> Erased | None:
         if answer is None:
             return None
         files, settled = answer
@@ -219,3 +307,10 @@ class JobQueue:
         if names:
             with translated():
                 self._connection.redis.zrem(f"{PREFIX}sweep", *names)
+
+
+def _refuse(verdict: str | None) -> None:
+    if verdict == "queue":
+        raise TooManyJobs("the queue is full; try again later")
+    if verdict == "tenant":
+        raise TooManyJobs("this API key's share of the queue is full; try again later")

@@ -22,10 +22,17 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """A job that is there to be claimed: its lane, and its photo's size where that is known."""
+    """A job that is there to be claimed.
+
+    Attributes:
+        lane: where it waits.
+        pixels: its photo's size, where that is known.
+        alone: it is in quarantine: only for a worker that has nothing else in hand.
+    """
 
     lane: Lane
     pixels: int | None
+    alone: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,20 +47,33 @@ class LeaseTable:
     """Claims of one worker process."""
 
     def __init__(
-        self, connection: Connection, *, worker: str, lease_ms: int, retention_ms: int
+        self,
+        connection: Connection,
+        *,
+        worker: str,
+        lease_ms: int,
+        retention_ms: int,
+        record_ms: int | None = None,
     ) -> None:
         self._connection = connection
         self._worker = worker
         self._lease_ms = lease_ms
         self._retention_ms = retention_ms
+        self._record_ms = record_ms or retention_ms
 
     def weigh(self, job_id: str) -> Load | None:
         """What claiming the job would bring, or None where there is nothing to claim."""
         answer = self._connection.run("weigh", id=job_id)
-        return None if answer is None else Load(Lane(answer[0]), int(answer[1]) or None)
+        if answer is None:
+            return None
+        lane, pixels, alone = answer
+        return Load(Lane(lane), int(pixels) or None, alone=bool(int(alone)))
 
-    def claim(self, job_id: str) -> Claim | None:
-        """Take the job, or None: a doubled doorbell, a canceled job, one not due yet."""
+    def claim(self, job_id: str, *, alone: bool = False) -> Claim | None:
+        """Take the job, or None: a doubled doorbell, a canceled job, one not due yet.
+
+        One in quarantine is given only to a worker that says it has nothing else in hand: `alone`.
+        """
         token = secrets.token_hex(8)
         answer = self._connection.run(
             "claim",
@@ -62,6 +82,7 @@ class LeaseTable:
             worker=self._worker,
             lease_ms=self._lease_ms,
             retention_ms=self._retention_ms,
+            alone=alone or None,
         )
         if answer is None:
             return None
@@ -101,6 +122,7 @@ class LeaseTable:
                 status=status,
                 outcome=outcome.model_dump_json(exclude_none=True),
                 retention_ms=self._retention_ms,
+                record_ms=self._record_ms,
                 linger_ms=LINGER_MS,
             )
         )
@@ -134,6 +156,7 @@ class LeaseTable:
             outcome=impatient.model_dump_json(exclude_none=True) if impatient else None,
             ring_ms=RING_MS,
             retention_ms=self._retention_ms,
+            record_ms=self._record_ms,
             linger_ms=LINGER_MS,
         )
         return Released(Lane(lane) if lane else None, failed=verdict == "failed")

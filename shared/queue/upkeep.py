@@ -8,7 +8,7 @@ from shared.errors import Poisoned
 from shared.job import Failure, Lane, Outcome
 from shared.queue.connection import Connection
 from shared.queue.doorbell import QUEUES
-from shared.queue.jobs import LINGER_MS, RING_MS
+from shared.queue.jobs import LINGER_MS, RING_MS, Remains
 
 #: A lane with fewer messages than this is rung again for a job that nobody came for.
 SHALLOW = 64
@@ -26,13 +26,42 @@ class Overdue:
     poisoned: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Past:
+    """A finished job whose time has come: to be archived, or to be erased.
+
+    `remains` is what there is to erase of one whose record Redis has let go.
+    """
+
+    job_id: str
+    erase: bool
+    remains: Remains | None = None
+
+
+def quarantine_at(max_attempts: int) -> int:
+    """After how many deaths of its worker a job runs alone.
+
+    Two, or one where two would leave no attempt to be made alone; never none: nobody is found
+    guilty of a death that a neighbour may have caused.
+    """
+    return 2 if max_attempts > 2 else 1
+
+
 class Upkeep:
     """What time does to jobs and files."""
 
-    def __init__(self, connection: Connection, *, max_attempts: int, retention_ms: int) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        *,
+        max_attempts: int,
+        retention_ms: int,
+        record_ms: int | None = None,
+    ) -> None:
         self._connection = connection
         self._max_attempts = max_attempts
         self._retention_ms = retention_ms
+        self._record_ms = record_ms or retention_ms
 
     def overdue(self, limit: int = 200) -> Overdue:
         """Ring again for forgotten jobs, take back those of dead workers, fail the poisoned."""
@@ -47,14 +76,22 @@ class Upkeep:
             long_ms=LONG_MS,
             linger_ms=LINGER_MS,
             retention_ms=self._retention_ms,
+            record_ms=self._record_ms,
             max_attempts=self._max_attempts,
+            quarantine_at=quarantine_at(self._max_attempts),
             poisoned=Outcome(error=failure).model_dump_json(exclude_none=True),
         )
         return Overdue(tuple((job_id, Lane(lane)) for job_id, lane in rings), tuple(poisoned))
 
-    def expired(self, limit: int = 100) -> list[str]:
-        """Jobs past their retention."""
-        return list(self._connection.run("expired", limit=limit))
+    def past(self, limit: int = 100) -> list[Past]:
+        """Finished jobs to archive or to erase; what is not done is named again in a minute."""
+        found = self._connection.run(
+            "past", limit=limit, retention_ms=self._retention_ms, linger_ms=LINGER_MS
+        )
+        return [
+            Past(job_id, what == "erase", Remains.parse(name) if name else None)
+            for what, job_id, name in found
+        ]
 
     def sweepable(self, limit: int = 100) -> list[str]:
         """Storage keys that nothing refers to; confirm each with `JobQueue.swept`."""

@@ -19,6 +19,11 @@ def attempt_key(tenant: str, job_id: str, claim: int, name: str) -> str:
     return f"{tenant}/jobs/{job_id}/{claim}/{name}"
 
 
+def archive_key(tenant: str, job_id: str) -> str:
+    """Where a finished job's record is kept once Redis has let it go."""
+    return f"{tenant}/jobs/{job_id}/job.json"
+
+
 def beside(key: str, name: str) -> str:
     """The file `name` of the same attempt as `key`."""
     return key.rpartition("/")[0] + "/" + name

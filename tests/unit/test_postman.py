@@ -18,6 +18,8 @@ from shared.job import Outcome
 from shared.outbound import Outbound
 from shared.queue.connection import Connection
 from shared.queue.delivery_log import DeliveryRecord
+from shared.records import Records
+from shared.testing import MemoryStorage
 from shared.webhooks import SecretBook
 from tests.unit.test_deliveries import DOUBTFUL, Post
 from tests.unit.test_outbound import Server, answer, outbound
@@ -62,7 +64,7 @@ def postman(
 ) -> Postman:
     return Postman(
         post.deliveries,
-        post.jobs,
+        Records(post.jobs, MemoryStorage()),
         outbound(allow),
         SecretBook(secrets),
         schedule=(0, 0, 0),

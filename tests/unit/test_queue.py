@@ -14,7 +14,7 @@ from shared.queue.deliveries import DeliveryQueue
 from shared.queue.doorbell import QUEUES
 from shared.queue.jobs import CancelVerdict, Idempotency, JobQueue
 from shared.queue.leases import Claim, LeaseTable
-from shared.queue.upkeep import SHALLOW, Upkeep
+from shared.queue.upkeep import SHALLOW, Past, Upkeep
 from shared.spec import JobRequest, Priority, Webhook
 
 RETENTION_MS = 60_000
@@ -36,9 +36,13 @@ class House:
         self.upkeep = Upkeep(connection, max_attempts=3, retention_ms=RETENTION_MS)
         self.deliveries = DeliveryQueue(connection, retention_ms=RETENTION_MS)
 
-    def worker(self, name: str, lease_ms: int = 30_000) -> LeaseTable:
+    def worker(self, name: str, lease_ms: int = 30_000, record_ms: int | None = None) -> LeaseTable:
         return LeaseTable(
-            self.connection, worker=name, lease_ms=lease_ms, retention_ms=RETENTION_MS
+            self.connection,
+            worker=name,
+            lease_ms=lease_ms,
+            retention_ms=RETENTION_MS,
+            record_ms=record_ms,
         )
 
     def accept(
@@ -293,17 +297,18 @@ class TestJanitor:
         house.make_due(claim.job.id)
         assert house.upkeep.overdue().rings == ((claim.job.id, Lane.RECLAIMED),)
         job = house.jobs.get(claim.job.id)
-        assert (job.status, job.lane, job.attempts) == (Status.QUEUED, Lane.RECLAIMED, 1)
+        assert (job.status, job.lane, job.attempts) == (Status.QUEUED, Lane.RECLAIMED, 0)
         swept_at = house.noted()[f"shop/jobs/{job.id}/1/"]
         assert 500_000 < swept_at - house.now() <= 600_000
 
     def test_a_job_that_always_kills_its_worker_is_poisoned(self, house: House) -> None:
         job_id = house.accept()
         for _ in range(3):
-            house.claim(job_id)
+            assert house.leases.claim(job_id, alone=True)
             house.make_due(job_id)
             overdue = house.upkeep.overdue()
         assert overdue.poisoned == (job_id,)
+        assert house.jobs.get(job_id).attempts == 3
         outcome = house.jobs.get(job_id).outcome
         assert outcome is not None
         assert outcome.error is not None
@@ -326,9 +331,10 @@ class TestJanitor:
     def test_a_job_past_its_retention_is_named(self, house: House) -> None:
         claim = house.claim(house.accept())
         house.leases.finish(claim, Status.SUCCEEDED, DONE)
-        assert house.upkeep.expired() == []
+        assert house.upkeep.past() == []
         house.redis.zadd(f"{PREFIX}expiry", {claim.job.id: 0})
-        assert house.upkeep.expired() == [claim.job.id]
+        house.redis.hset(f"{PREFIX}job:{claim.job.id}", "finished", 0)
+        assert house.upkeep.past() == [Past(claim.job.id, erase=True)]
 
     def test_an_unused_photo_is_swept_until_it_is_gone(self, house: House) -> None:
         photo = new_id("inp")

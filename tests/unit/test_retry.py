@@ -22,7 +22,16 @@ from shared.errors import (
     UrlUnavailable,
 )
 from shared.job import Failure
-from worker.retry import Decision, Fail, Retry, WaitOut, decide, failure_of
+from worker.retry import (
+    Decision,
+    Fail,
+    Quarantine,
+    Retry,
+    WaitOut,
+    after_crash,
+    decide,
+    failure_of,
+)
 
 INSIDE = Failure(code="internal", message="the job failed inside the service; see its log")
 AWAY = Failure(code="storage_unavailable", message="away")
@@ -73,6 +82,41 @@ def test_the_decision(error: Exception, attempt: int, decision: Decision) -> Non
 )
 def test_the_wait_doubles_up_to_half_a_minute(attempt: int, delay_ms: int) -> None:
     assert decide(UrlUnavailable(), attempt, max_attempts=99) == Retry(delay_ms)
+
+
+@pytest.mark.parametrize("jitter", [0.0, 0.3, 0.999])
+@pytest.mark.parametrize("attempt", [1, 5, 6, 50])
+def test_a_jittered_wait_is_at_least_half_and_never_longer(attempt: int, jitter: float) -> None:
+    whole = decide(UrlUnavailable(), attempt, max_attempts=99)
+    jittered = decide(UrlUnavailable(), attempt, max_attempts=99, jitter=jitter)
+    assert isinstance(whole, Retry)
+    assert isinstance(jittered, Retry)
+    assert whole.delay_ms / 2 <= jittered.delay_ms <= whole.delay_ms
+    assert jittered.delay_ms == pytest.approx(whole.delay_ms * (1 - jitter / 2), abs=1)
+
+
+def test_the_wait_for_a_storage_is_jittered_too() -> None:
+    assert decide(StorageUnavailable("away"), 1, 3, jitter=0.5) == WaitOut(1_500, AWAY)
+
+
+POISONED = Fail(Failure(code="poisoned", message="The job's worker died each time it was tried."))
+
+
+@pytest.mark.parametrize(
+    ("max_attempts", "decisions"),
+    [
+        # Two deaths may be a neighbour's doing; the ones after are the job's own.
+        (3, [Retry(0), Quarantine(), POISONED]),
+        (4, [Retry(0), Quarantine(), Quarantine(), POISONED]),
+        (5, [Retry(0), Quarantine(), Quarantine(), Quarantine(), POISONED]),
+        # Nobody is found guilty of a death that it shared, however few attempts there are.
+        (2, [Quarantine(), POISONED]),
+        (1, [Quarantine(), POISONED]),
+    ],
+)
+def test_what_follows_a_death_of_the_worker(max_attempts: int, decisions: list[object]) -> None:
+    met = [after_crash(crashes + 1, max_attempts) for crashes in range(len(decisions))]
+    assert met == decisions
 
 
 def test_with_one_attempt_there_is_no_second() -> None:

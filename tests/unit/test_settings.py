@@ -262,6 +262,8 @@ def test_the_tables_variable_is_one_that_is_read(
 ) -> None:
     variable = settings.variable(field, Settings.model_fields[field])
     special = {"api_keys": "t:s", "webhook_secrets": "t:s", "log_level": "ERROR"}
-    changed = (special | {"precision": "bf16", "device": "cuda"}).get(field, "63")
+    changed = (special | {"precision": "bf16", "device": "cuda", "tenant_share": "0.3"}).get(
+        field, "63"
+    )
     loaded = load(monkeypatch, {variable: changed})
     assert getattr(loaded, field) != Settings.model_fields[field].default

@@ -25,7 +25,10 @@ def load(settings: Settings) -> Segmenter:
     if choice.model == "simulated":
         _require_weightless(choice)
         return SimulatedSegmenter(
-            settings.simulated_seconds, settings.simulated_batch_seconds, settings.max_batch
+            settings.simulated_seconds,
+            settings.simulated_batch_seconds,
+            settings.max_batch,
+            settings.simulated_crash_width,
         )
     return _load_sam(choice, settings)
 

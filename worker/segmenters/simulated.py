@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -25,22 +27,32 @@ class Size(NamedTuple):
 
 
 class SimulatedSegmenter:
-    """Takes `batch_seconds` and `seconds` a photo; finds an ellipse in the middle of each."""
+    """Takes `batch_seconds` and `seconds` a photo; finds an ellipse in the middle of each.
+
+    A photo of `crash_width` kills the process, as a fault in a decoder or a driver does.
+    """
 
     name = "simulated"
     device = "cpu"
 
     def __init__(
-        self, seconds: float = 0.0, batch_seconds: float = 0.0, max_batch: int | None = None
+        self,
+        seconds: float = 0.0,
+        batch_seconds: float = 0.0,
+        max_batch: int | None = None,
+        crash_width: int | None = None,
     ) -> None:
         self._seconds = seconds
         self._batch_seconds = batch_seconds
+        self._crash_width = crash_width
         self.max_batch = max_batch or 8
 
     def prepare(self, image: UInt8Array, *, auto: bool = False) -> Size:  # noqa: ARG002
         return Size(image.shape[1], image.shape[0])
 
     def encode(self, photos: Sequence[Size]) -> list[Size]:
+        if any(photo.width == self._crash_width for photo in photos):
+            os.kill(os.getpid(), signal.SIGKILL)
         time.sleep(self._batch_seconds + self._seconds * len(photos))
         return list(photos)
 

@@ -1,5 +1,5 @@
 -- Create a job, once for each idempotency key. Only after this may a caller be told 202.
--- Answers {verdict, job id}: accepted | repeated | mismatch | input_gone.
+-- Answers {verdict, job id}: accepted | repeated | mismatch | input_gone | no room (queue | tenant).
 local slot
 if args.idempotency_key then
   slot = key('idempotency', args.tenant .. ':' .. args.idempotency_key)
@@ -9,6 +9,9 @@ if args.idempotency_key then
     return {'mismatch', held[1]}
   end
 end
+
+local full = args.limits and crowded(args.limits, args.tenant)
+if full then return {full, args.id} end
 
 local input = key('input', args.input)
 if args.url then
@@ -27,7 +30,7 @@ local job = key('job', args.id)
 for name, value in pairs(args.fields) do redis.call('HSET', job, name, value) end
 redis.call('HSET', job, 'created', now)
 -- Looked at again soon: the doorbell that follows is best effort.
-enqueue(args.id, args.lane, now + args.ring_ms)
+enqueue(args.id, args.tenant, args.lane, now + args.ring_ms)
 redis.call('ZADD', key('jobs', args.tenant), turn, args.id)
 if slot then
   redis.call('HSET', slot, 'job', args.id, 'fingerprint', args.fingerprint)

@@ -1,6 +1,12 @@
--- Forget a job whatever its state, and note its files for sweeping before they are deleted.
+-- Forget a job whatever its state, and note its files for sweeping before they are deleted. One that
+-- Redis has let go is known by what the caller read of it elsewhere: `archived`.
 -- Answers nil where there is none, else {storage keys to delete, 1 where nobody can still store}.
 local job = load_job(args.id)
+local counted = true -- whether the photo is still counted as used by this job
+if not job and args.archived then
+  job = args.archived
+  counted = redis.call('ZREM', key('expiry'), archived_name(job, args.id)) == 1
+end
 if not job or (args.tenant and job.tenant ~= args.tenant) then return nil end
 
 -- Its worker may be storing right now: swept again once that is surely over.
@@ -13,7 +19,12 @@ local function doom(name)
 end
 
 if job.claims then doom(attempt_folder(job, args.id)) end
-if redis.call('HINCRBY', key('input', job.input), 'refs', -1) <= 0 then
+if args.archived or redis.call('ZSCORE', key('sweep'), archive_name(job, args.id)) then
+  doom(archive_name(job, args.id))
+end
+local used = counted and redis.call('HINCRBY', key('input', job.input), 'refs', -1)
+  or redis.call('HGET', key('input', job.input), 'refs')
+if tonumber(used or 0) <= 0 then
   redis.call('DEL', key('input', job.input))
   doom(job.tenant .. '/inputs/' .. job.input)
 end
@@ -29,7 +40,7 @@ for _, kind in ipairs({'', '_review'}) do
 end
 redis.call('ZREM', key('due'), args.id)
 redis.call('ZREM', key('expiry'), args.id)
-redis.call('ZREM', key('lane', job.lane), args.id)
+if job.lane then leave_lane(args.id, job) end
 redis.call('ZREM', key('jobs', job.tenant), args.id)
 redis.call('PUBLISH', key('finished'), args.id)
 return {files, settled and 1 or 0}

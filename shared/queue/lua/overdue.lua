@@ -1,4 +1,7 @@
 -- The janitor's look at every job whose time has come. Any number of copies may run.
+-- A lease that ran out means that its process died. Nobody can tell which of the jobs it had in hand
+-- killed it, so their attempts are given back; after `quarantine_at` such deaths a job runs alone,
+-- and a death then is its own, as were those before.
 -- Answers {doorbells to ring as {id, lane}, ids failed as poisoned}.
 local rings, poisoned = {}, {}
 local due = redis.call('ZRANGEBYSCORE', key('due'), '-inf', now, 'LIMIT', 0, args.limit)
@@ -19,14 +22,18 @@ for _, id in ipairs(due) do
       redis.call('ZADD', key('due'), now + args.spacing_ms, id)
     end
   elseif job.status == 'processing' then
-    if tonumber(job.attempts) >= args.max_attempts then
+    local crashes = redis.call('HINCRBY', key('job', id), 'crashes', 1)
+    if job.quarantined and crashes >= args.max_attempts then
+      redis.call('HINCRBY', key('job', id), 'attempts', args.quarantine_at)
       conclude(id, job, 'failed', args.poisoned)
       table.insert(poisoned, id)
     else
-      -- The dead worker's attempt stays spent, and what it may still store is swept later.
+      if not job.quarantined then redis.call('HINCRBY', key('job', id), 'attempts', -1) end
+      if crashes >= args.quarantine_at then redis.call('HSET', key('job', id), 'quarantined', 1) end
+      -- What the dead worker may still store is swept later.
       redis.call('HDEL', key('job', id), 'token')
       redis.call('ZADD', key('sweep'), now + args.linger_ms, attempt_folder(job, id))
-      enqueue(id, 'reclaimed', now + args.ring_ms)
+      enqueue(id, job.tenant, 'reclaimed', now + args.ring_ms)
       table.insert(rings, {id, 'reclaimed'})
     end
   else

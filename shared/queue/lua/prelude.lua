@@ -25,11 +25,41 @@ local function load_job(id)
   return job
 end
 
--- Put a job (back) into a lane, to be looked at again at `due`.
-local function enqueue(id, lane, due)
+-- Where a finished job's record is kept once Redis has let it go.
+local function archive_name(job, id)
+  return job.tenant .. '/jobs/' .. id .. '/job.json'
+end
+
+-- What the expiry set holds of a job once its record is gone: all that erasing it needs.
+local function archived_name(job, id)
+  return job.tenant .. '/jobs/' .. id .. '/' .. (job.claims or '') .. '/' .. job.input
+end
+
+-- Put a job (back) into a lane, to be looked at again at `due`. Its tenant's count of queued jobs
+-- changes only where a lane's members do, so that it cannot drift from them.
+local function enqueue(id, tenant, lane, due)
   redis.call('HSET', key('job', id), 'status', 'queued', 'lane', lane, 'rung', now)
-  redis.call('ZADD', key('lane', lane), turn, id)
+  if redis.call('ZADD', key('lane', lane), turn, id) == 1 then
+    redis.call('HINCRBY', key('queued'), tenant, 1)
+  end
   redis.call('ZADD', key('due'), due, id)
+end
+
+local function leave_lane(id, job)
+  if redis.call('ZREM', key('lane', job.lane), id) == 1 then
+    if redis.call('HINCRBY', key('queued'), job.tenant, -1) <= 0 then
+      redis.call('HDEL', key('queued'), job.tenant)
+    end
+  end
+end
+
+-- Has the queue, or the tenant's share of it, no room? Answers nil, 'queue' or 'tenant'.
+local function crowded(limits, tenant)
+  local depth = 0
+  for _, lane in ipairs(limits.lanes) do depth = depth + redis.call('ZCARD', key('lane', lane)) end
+  if depth >= limits.queue then return 'queue' end
+  if tonumber(redis.call('HGET', key('queued'), tenant) or 0) >= limits.tenant then return 'tenant' end
+  return nil
 end
 
 -- Does this worker still own the job?
@@ -118,8 +148,9 @@ local function conclude(id, job, status, outcome)
   redis.call('HDEL', key('job', id), 'token')
   if outcome then redis.call('HSET', key('job', id), 'outcome', outcome) end
   redis.call('ZREM', key('due'), id)
-  redis.call('ZREM', key('lane', job.lane), id)
-  redis.call('ZADD', key('expiry'), now + args.retention_ms, id)
+  leave_lane(id, job)
+  -- The first date: from then on the archive has the record.
+  redis.call('ZADD', key('expiry'), now + args.record_ms, id)
   if job.claims then
     if status == 'succeeded' then
       redis.call('ZREM', key('sweep'), attempt_folder(job, id))

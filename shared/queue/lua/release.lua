@@ -16,8 +16,8 @@ redis.call('HDEL', key('job', args.id), 'token')
 redis.call('ZADD', key('sweep'), now + args.linger_ms, attempt_folder(job, args.id))
 if args.delay_ms > 0 then
   redis.call('HSET', key('job', args.id), 'not_before', now + args.delay_ms)
-  enqueue(args.id, job.lane, now + args.delay_ms)
+  enqueue(args.id, job.tenant, job.lane, now + args.delay_ms)
   return {'released', job.lane}
 end
-enqueue(args.id, 'reclaimed', now + args.ring_ms)
+enqueue(args.id, job.tenant, 'reclaimed', now + args.ring_ms)
 return {'released', 'reclaimed'}

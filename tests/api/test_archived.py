@@ -1,0 +1,146 @@
+"""Jobs whose records Redis has let go: every call answers as before, from the storage."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from shared.queue.connection import PREFIX, Connection
+from shared.queue.jobs import JobQueue
+from shared.records import Records
+from shared.testing import MemoryStorage
+from tests.api.conftest import (
+    OTHER,
+    SHOP,
+    Clear,
+    Client,
+    Finish,
+    accepted,
+    assert_problem,
+    records,
+    submit,
+)
+
+Archived = Callable[..., str]
+
+
+@pytest.fixture
+def archived(finish: Finish, jobs: JobQueue, storage: MemoryStorage) -> Archived:
+    """Submit a photo, do the job, and have its record archived; its id."""
+
+    def do(client: Client, photo: bytes, **kwargs: Any) -> str:
+        job_id = accepted(submit(client, photo, **kwargs))
+        finish(job_id)
+        assert Records(jobs, storage).archive(job_id)
+        return job_id
+
+    return do
+
+
+def test_it_looks_as_it_did(
+    client: Client, sample: bytes, finish: Finish, jobs: JobQueue, storage: MemoryStorage
+) -> None:
+    job_id = accepted(submit(client, sample, job={"metadata": {"sku": "17"}}))
+    finish(job_id)
+    before = client.get(f"/v1/jobs/{job_id}").json
+    Records(jobs, storage).archive(job_id)
+    assert client.get(f"/v1/jobs/{job_id}").json == before
+    assert client.get(f"/v1/jobs/{job_id}?wait=5").json == before
+    assert client.post(f"/v1/jobs/{job_id}/cancel").json == before
+
+
+def test_its_files_are_to_be_had(client: Client, sample: bytes, archived: Archived) -> None:
+    job_id = archived(client, sample)
+    assert client.get(f"/v1/jobs/{job_id}/result").status_code == 200
+    assert client.get(f"/v1/jobs/{job_id}/mask").status_code == 200
+
+
+def test_it_is_no_longer_listed(client: Client, sample: bytes, archived: Archived) -> None:
+    archived(client, sample)
+    kept = accepted(submit(client, sample))
+    assert [job["id"] for job in client.get("/v1/jobs").json["jobs"]] == [kept]
+
+
+@pytest.mark.parametrize("source", ["job", "render", "mask"])
+def test_other_jobs_can_build_on_it(
+    client: Client, sample: bytes, archived: Archived, jobs: JobQueue, source: str
+) -> None:
+    parent = archived(client, sample)
+    body: dict[str, Any] = {source: parent}
+    if source == "mask":
+        body = {"job": parent, "prompt": {"mask": parent}}
+    child = jobs.get(accepted(client.post("/v1/jobs", json=body)))
+    photo = jobs.input(child.input_id, "default")
+    assert photo.stored
+    alpha = None if source == "job" else f"default/jobs/{parent}/1/alpha"
+    assert child.parent_alpha == alpha
+
+
+def test_its_mask_serves_the_same_photo_sent_again(
+    client: Client, sample: bytes, archived: Archived
+) -> None:
+    parent = archived(client, sample)
+    accepted(submit(client, sample, job={"prompt": {"mask": parent}}))
+
+
+def test_erasing_it_erases_everything(
+    client: Client,
+    sample: bytes,
+    archived: Archived,
+    connection: Connection,
+    storage: MemoryStorage,
+) -> None:
+    job_id = archived(client, sample)
+    assert client.delete(f"/v1/jobs/{job_id}").status_code == 204
+    assert records(connection) == []
+    assert storage.objects == {}
+    assert_problem(client.get(f"/v1/jobs/{job_id}"), 404, "not_found")
+    assert_problem(client.delete(f"/v1/jobs/{job_id}"), 404, "not_found")
+
+
+def test_a_photo_that_another_job_uses_is_left(
+    client: Client, sample: bytes, archived: Archived, storage: MemoryStorage, clear: Clear
+) -> None:
+    parent = archived(client, sample)
+    accepted(client.post("/v1/jobs", json={"job": parent}))
+    assert client.delete(f"/v1/jobs/{parent}").status_code == 204
+    clear()
+    assert list(storage.objects.values()) == [sample]
+
+
+def test_another_tenant_finds_nothing(keyed: Client, sample: bytes, archived: Archived) -> None:
+    job_id = archived(keyed, sample, headers=SHOP)
+    for method, path in [
+        ("GET", ""),
+        ("GET", "/result"),
+        ("GET", "/mask"),
+        ("POST", "/cancel"),
+        ("DELETE", ""),
+    ]:
+        response = keyed.open(f"/v1/jobs/{job_id}{path}", method=method, headers=OTHER)
+        assert_problem(response, 404, "not_found")
+    for body in ({"job": job_id}, {"render": job_id}):
+        assert_problem(keyed.post("/v1/jobs", json=body, headers=OTHER), 404, "not_found")
+    assert keyed.get(f"/v1/jobs/{job_id}", headers=SHOP).status_code == 200
+
+
+def test_with_the_storage_away_it_is_503_and_not_404(
+    client: Client, sample: bytes, archived: Archived, storage: MemoryStorage
+) -> None:
+    job_id = archived(client, sample)
+    storage.down = True
+    assert_problem(client.get(f"/v1/jobs/{job_id}"), 503, "storage_unavailable")
+    assert_problem(client.delete(f"/v1/jobs/{job_id}"), 503, "storage_unavailable")
+
+
+def test_its_idempotency_key_is_answered_with_it(
+    client: Client, sample: bytes, archived: Archived, connection: Connection
+) -> None:
+    key = {"Idempotency-Key": "order-17"}
+    job_id = archived(client, sample, headers=key)
+    again = submit(client, sample, headers=key)
+    assert again.json["id"] == job_id
+    assert again.headers["Idempotent-Replayed"] == "true"
+    assert connection.redis.keys(f"{PREFIX}job:*") == []

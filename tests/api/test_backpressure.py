@@ -1,0 +1,202 @@
+"""Too much at once: 429 with nothing made, and a storage that is silent is said to be in time."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import pytest
+
+from shared.queue.connection import PREFIX, Connection
+from shared.queue.jobs import JobQueue
+from shared.queue.leases import LeaseTable
+from shared.settings import Settings
+from shared.storage import Storage, open_storage
+from shared.testing import MemoryStorage
+from tests.api.conftest import (
+    KEYS,
+    OTHER,
+    SHOP,
+    Clear,
+    MakeClient,
+    accepted,
+    assert_problem,
+    claimed,
+    noted,
+    records,
+    submit,
+)
+
+KEY = {"Idempotency-Key": "order-17"}
+
+
+class Late(JobQueue):
+    """A queue that looked full to nobody, until they wanted in."""
+
+    def __init__(self, jobs: JobQueue) -> None:
+        vars(self).update(vars(jobs))
+
+    def require_room(self, tenant: str) -> None:
+        pass
+
+
+class TestTooMany:
+    def test_above_the_depth_it_is_429_and_nothing_is_stored(
+        self,
+        make_client: MakeClient,
+        sample: bytes,
+        storage: MemoryStorage,
+        connection: Connection,
+    ) -> None:
+        client = make_client(max_queued=2)
+        for _ in range(2):
+            accepted(submit(client, sample))
+        before, stored = records(connection), dict(storage.objects)
+        response = submit(client, sample)
+        assert_problem(response, 429, "too_many_jobs")
+        assert int(response.headers["Retry-After"]) > 0
+        assert (records(connection), storage.objects) == (before, stored)
+
+    def test_there_is_room_again_once_one_is_taken_up(
+        self, make_client: MakeClient, sample: bytes, leases: LeaseTable
+    ) -> None:
+        client = make_client(max_queued=1)
+        first = accepted(submit(client, sample))
+        assert_problem(submit(client, sample), 429, "too_many_jobs")
+        claimed(leases, first)
+        accepted(submit(client, sample))
+
+    def test_a_tenant_is_held_to_its_share(self, make_client: MakeClient, sample: bytes) -> None:
+        client = make_client(api_keys=KEYS, max_queued=4, tenant_share=0.5)
+        for _ in range(2):
+            accepted(submit(client, sample, headers=SHOP))
+        response = submit(client, sample, headers=SHOP)
+        assert_problem(response, 429, "too_many_jobs")
+        assert "share" in response.json["detail"]
+        accepted(submit(client, sample, headers=OTHER))
+
+    def test_a_request_that_was_taken_before_is_answered(
+        self, make_client: MakeClient, sample: bytes
+    ) -> None:
+        client = make_client(max_queued=1)
+        first = accepted(submit(client, sample, headers=KEY))
+        assert accepted(submit(client, sample, headers=KEY)) == first
+
+    def test_of_many_at_once_those_without_room_leave_nothing(
+        self,
+        make_client: MakeClient,
+        sample: bytes,
+        storage: MemoryStorage,
+        connection: Connection,
+        clear: Clear,
+    ) -> None:
+        client = make_client(max_queued=1)
+        jobs = client.application.extensions["nukki"].jobs
+        # As if each had looked before any was accepted.
+        client.application.extensions["nukki"] = dataclasses.replace(
+            client.application.extensions["nukki"], jobs=Late(jobs)
+        )
+        first = accepted(submit(client, sample))
+        for _ in range(3):
+            assert_problem(submit(client, sample), 429, "too_many_jobs")
+        assert len(storage.objects) == 1
+        assert len(noted(connection)) == 3  # of what is deleted already
+        clear()
+        assert noted(connection) == []
+        assert len(connection.redis.keys(f"{PREFIX}input:*")) == 1
+        assert client.get(f"/v1/jobs/{first}").status_code == 200
+
+
+@dataclass
+class S3Server:
+    """It takes every connection and, while not `silent`, each request; a PUT after `pause`."""
+
+    url: str = ""
+    pause: float = 0.0
+    silent: threading.Event = field(default_factory=threading.Event)
+    over: threading.Event = field(default_factory=threading.Event)
+
+    def answer(self, connection: socket.socket) -> None:
+        with connection:
+            stream = connection.makefile("rb")
+            while line := stream.readline().decode():
+                length, expects = 0, False
+                while (header := stream.readline().decode().strip().lower()) != "":
+                    if header.startswith("content-length:"):
+                        length = int(header.partition(":")[2])
+                    expects = expects or header.startswith("expect:")
+                if self.silent.is_set():
+                    self.over.wait()
+                    return
+                if expects:
+                    connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+                stream.read(length)
+                self.over.wait(self.pause if line.startswith("PUT") else 0)
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+    def serve(self, listener: socket.socket) -> None:
+        while not self.over.is_set():
+            with contextlib.suppress(OSError):
+                connection, _ = listener.accept()
+                threading.Thread(target=self.answer, args=[connection], daemon=True).start()
+
+
+@pytest.fixture
+def server() -> Iterator[S3Server]:
+    server = S3Server()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        threading.Thread(target=server.serve, args=[listener], daemon=True).start()
+        yield server
+        server.over.set()
+        listener.shutdown(socket.SHUT_RDWR)
+
+
+def _storage(url: str) -> Storage:
+    settings = Settings.load(
+        s3_bucket="nukki", s3_endpoint=url, s3_access_key="a", s3_secret_key="b"
+    )
+    return open_storage(settings, answers_within=1.2)  # as `Services.connect` does
+
+
+class TestSilentStorage:
+    @pytest.mark.parametrize("before", [0, 1])
+    def test_it_is_said_within_two_seconds(
+        self, make_client: MakeClient, sample: bytes, server: S3Server, before: int
+    ) -> None:
+        client = make_client(stored_in=_storage(server.url))
+        for _ in range(before):
+            accepted(submit(client, sample))
+        server.silent.set()
+        began = time.monotonic()
+        response = submit(client, sample)
+        taken = time.monotonic() - began
+        assert_problem(response, 503, "storage_unavailable")
+        assert taken < 2
+
+    def test_a_storage_that_takes_its_time_to_write_is_waited_for(
+        self, make_client: MakeClient, sample: bytes, server: S3Server
+    ) -> None:
+        server.pause = 2.5
+        accepted(submit(make_client(stored_in=_storage(server.url)), sample))
+
+
+def test_the_api_connects_as_these_tests_do(
+    make_client: MakeClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from api import services
+
+    asked: list[float | None] = []
+
+    def note(_settings: Settings, *, answers_within: float | None = None) -> Storage:
+        asked.append(answers_within)
+        return MemoryStorage()
+
+    monkeypatch.setattr(services, "open_storage", note)
+    make_client()
+    assert asked == [1.2]

@@ -1,0 +1,158 @@
+"""How much may be queued, in all and of one tenant; and that the count never drifts."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import threading
+from collections import Counter
+
+import pytest
+
+from shared.errors import IdempotencyMismatch, TooManyJobs
+from shared.job import Lane, Status
+from shared.queue.connection import PREFIX, Connection
+from shared.queue.jobs import Idempotency, JobQueue, Room
+from shared.settings import Settings
+from tests.unit.test_queue import DONE, FAILED, RETENTION_MS, House
+
+TENANTS = ("shop", "other", "third")
+
+
+@pytest.fixture
+def house(each_connection: Connection) -> House:
+    return House(each_connection)
+
+
+def roomed(house: House, queue: int, tenant: int) -> House:
+    house.jobs = JobQueue(
+        house.connection, retention_ms=RETENTION_MS, room=Room(queue=queue, tenant=tenant)
+    )
+    return house
+
+
+def counted(house: House) -> dict[str, int]:
+    """What Redis says that each tenant has queued."""
+    return {name: int(n) for name, n in house.redis.hgetall(f"{PREFIX}queued").items()}
+
+
+def recounted(house: House) -> dict[str, int]:
+    """What each tenant has queued."""
+    ids = [job_id for lane in Lane for job_id in house.redis.zrange(f"{PREFIX}lane:{lane}", 0, -1)]
+    return dict(Counter(house.jobs.get(job_id).tenant for job_id in ids))
+
+
+class TestLimits:
+    def test_above_its_depth_the_queue_takes_no_more(self, house: House) -> None:
+        roomed(house, 3, 3)
+        ids = [house.accept() for _ in range(3)]
+        with pytest.raises(TooManyJobs, match="the queue is full"):
+            house.accept()
+        with pytest.raises(TooManyJobs, match="the queue is full"):
+            house.jobs.require_room("shop")
+        house.claim(ids[0])  # what runs is queued no more
+        house.jobs.require_room("shop")
+        house.accept()
+
+    def test_the_depth_is_that_of_all_lanes(self, house: House) -> None:
+        roomed(house, 3, 3)
+        house.accept(render="job_" + "0" * 24)
+        house.accept(priority="bulk")
+        house.leases.release(house.claim(house.accept()), spend=False)  # reclaimed
+        with pytest.raises(TooManyJobs):
+            house.accept()
+
+    def test_a_tenant_that_has_its_share_leaves_room_for_others(self, house: House) -> None:
+        roomed(house, 10, 2)
+        house.accept()
+        house.accept()
+        with pytest.raises(TooManyJobs, match="share"):
+            house.accept()
+        with pytest.raises(TooManyJobs, match="share"):
+            house.jobs.require_room("shop")
+        house.jobs.require_room("other")
+        house.accept(tenant="other")
+
+    def test_what_is_refused_leaves_nothing(self, house: House) -> None:
+        roomed(house, 1, 1)
+        house.accept()
+        before = set(house.redis.keys("*"))
+        with pytest.raises(TooManyJobs):
+            house.accept(idempotency=Idempotency("k", "f"))
+        added = set(house.redis.keys("*")) - before
+        assert [name.split(":")[1] for name in added] in (["input", "sweep"], ["sweep", "input"])
+        assert len(house.jobs.page("shop", limit=10).jobs) == 1
+
+    def test_a_request_that_was_taken_before_is_still_answered(self, house: House) -> None:
+        roomed(house, 1, 1)
+        first = house.accept(idempotency=Idempotency("k", "f"))
+        assert house.accept(idempotency=Idempotency("k", "f")) == first
+        with pytest.raises(IdempotencyMismatch):
+            house.accept(idempotency=Idempotency("k", "other"))
+
+    def test_of_many_at_once_no_more_are_taken_than_there_is_room(self, house: House) -> None:
+        roomed(house, 5, 5)
+        taken: list[str] = []
+
+        def accept() -> None:
+            with contextlib.suppress(TooManyJobs):
+                taken.append(house.accept())
+
+        threads = [threading.Thread(target=accept) for _ in range(24)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(taken) == 5
+
+    @pytest.mark.parametrize(
+        ("keys", "room"), [("", 100), ("a:1,a:2", 100), ("a:1,b:2", 30), ("a:1,b:2,c:3", 30)]
+    )
+    def test_only_where_there_are_others_is_a_tenant_held_to_a_share(
+        self, keys: str, room: int
+    ) -> None:
+        settings = Settings.load(api_keys=keys, max_queued=100, tenant_share=0.3)
+        assert settings.max_queued_of_a_tenant == room
+
+
+def random_step(house: House, chance: random.Random, ids: list[str]) -> None:
+    """One of all the things that may happen to a job, to one at random."""
+    job_id = chance.choice(ids)
+    tenant = chance.choice(TENANTS)
+    match chance.randrange(9):
+        case 0 | 1:
+            priority = chance.choice(["bulk", "interactive"])
+            key = Idempotency(str(chance.randrange(5)), "f") if chance.random() < 0.3 else None
+            ids.append(house.accept(tenant=tenant, priority=priority, idempotency=key))
+        case 2 | 3:
+            claim = house.leases.claim(job_id, alone=True)
+            if claim is not None and chance.random() < 0.8:
+                end = chance.choice([(Status.SUCCEEDED, DONE), (Status.FAILED, FAILED)])
+                house.leases.finish(claim, *end)
+        case 4:
+            claim = house.leases.claim(job_id, alone=True)
+            if claim is not None:
+                house.leases.release(claim, delay_ms=chance.choice([0, 1]), spend=False)
+        case 5:
+            house.jobs.cancel(job_id, tenant)
+        case 6:
+            house.jobs.erase(job_id, tenant)
+        case 7:
+            house.redis.zadd(f"{PREFIX}due", {job_id: 0}, xx=True)
+            house.upkeep.overdue()
+        case 8:
+            impatient = house.leases.claim(job_id, alone=True)
+            if impatient is not None:
+                house.leases.release(impatient, spend=False, patience_ms=0, impatient=FAILED)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_the_count_of_each_tenant_is_always_what_a_recount_gives(house: House, seed: int) -> None:
+    chance = random.Random(seed)
+    ids = [house.accept(tenant=tenant) for tenant in TENANTS]
+    for _ in range(250):
+        random_step(house, chance, ids)
+        assert counted(house) == recounted(house)
+    for job_id in ids:
+        house.jobs.erase(job_id)
+    assert counted(house) == {}

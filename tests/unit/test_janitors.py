@@ -1,0 +1,138 @@
+"""Several janitors at once, under load: bells may ring twice, nothing else happens twice."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections import Counter
+from collections.abc import Sequence
+from typing import BinaryIO
+
+import pytest
+
+from shared.job import Lane, Status
+from shared.queue.connection import PREFIX, Connection
+from shared.queue.jobs import JobQueue
+from shared.queue.upkeep import Overdue, Upkeep
+from shared.records import Records
+from shared.storage import keys
+from shared.testing import MemoryStorage, SilentDoorbell
+from tests.unit.test_queue import DONE, RETENTION_MS, House
+from worker.janitor import Janitor
+
+JOBS = 120
+JANITORS = 6
+WORKERS = 4
+
+
+class CountingUpkeep(Upkeep):
+    """Remembers what each look of all janitors brought."""
+
+    poisoned: Counter[str]
+
+    def overdue(self, limit: int = 200) -> Overdue:
+        found = super().overdue(limit)
+        self.poisoned.update(found.poisoned)
+        return found
+
+
+class CountingStorage(MemoryStorage):
+    """Remembers what was stored under each key."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stored: dict[str, set[bytes]] = {}
+
+    def put(self, key: str, data: bytes | BinaryIO, content_type: str) -> None:
+        super().put(key, data, content_type)
+        self.stored.setdefault(key, set()).add(self.objects[key])
+
+
+@pytest.fixture
+def house(each_connection: Connection) -> House:
+    return House(each_connection)
+
+
+def _work(house: House, ids: Sequence[str], seed: int, finished: Counter[str]) -> None:
+    """A worker that finishes some jobs, and dies with others."""
+    chance = random.Random(seed)
+    for _ in range(JOBS * 6):
+        job_id = chance.choice(ids)
+        claim = house.leases.claim(job_id, alone=True)
+        if claim is None:
+            continue
+        if chance.random() < 0.4:
+            house.redis.zadd(f"{PREFIX}due", {job_id: 0}, xx=True)  # killed
+        elif house.leases.finish(claim, Status.SUCCEEDED, DONE):
+            finished[job_id] += 1
+
+
+def _end_all(house: House, ids: Sequence[str], janitor: Janitor, finished: Counter[str]) -> None:
+    """Let no more workers die."""
+    for _ in range(5):
+        for job_id in ids:
+            claim = house.leases.claim(job_id, alone=True)
+            if claim is not None and house.leases.finish(claim, Status.SUCCEEDED, DONE):
+                finished[job_id] += 1
+        for job_id in house.redis.zrange(f"{PREFIX}due", 0, -1):
+            house.redis.zadd(f"{PREFIX}due", {job_id: 0})
+        janitor.look()
+
+
+def test_they_are_harmless_together(house: House) -> None:
+    jobs = JobQueue(house.connection, retention_ms=RETENTION_MS)
+    storage, doorbell = CountingStorage(), SilentDoorbell()
+    ids = [house.accept() for _ in range(JOBS)]
+    inputs = {job_id: jobs.get(job_id).input_id for job_id in ids}
+    for job_id in ids:
+        storage.put(keys.input_key("shop", inputs[job_id]), b"photo", "")
+    upkeep = CountingUpkeep(house.connection, max_attempts=3, retention_ms=RETENTION_MS)
+    upkeep.poisoned = Counter()
+    finished: Counter[str] = Counter()
+    failures: list[BaseException] = []
+    over = threading.Event()
+
+    def tidy() -> None:
+        janitor = Janitor(upkeep, jobs, storage, doorbell)
+        try:
+            while not over.is_set():
+                janitor.look()
+                janitor.clear()
+                for job_id in house.redis.zrange(f"{PREFIX}expiry", 0, 2):
+                    if "/" not in job_id:  # its day has come
+                        house.redis.zadd(f"{PREFIX}expiry", {job_id: 0}, xx=True)
+        except BaseException as error:  # noqa: BLE001
+            failures.append(error)
+
+    janitors = [threading.Thread(target=tidy) for _ in range(JANITORS)]
+    workers = [
+        threading.Thread(target=_work, args=(house, ids, seed, finished)) for seed in range(WORKERS)
+    ]
+    for thread in janitors + workers:
+        thread.start()
+    for thread in workers:
+        thread.join()
+    over.set()
+    for thread in janitors:
+        thread.join()
+    assert failures == []
+
+    _end_all(house, ids, Janitor(upkeep, jobs, storage, doorbell), finished)
+
+    ends = finished + upkeep.poisoned
+    assert set(ends) == set(ids)
+    assert set(ends.values()) == {1}, "a job ended twice"
+    assert upkeep.poisoned, "no job was poisoned: the load is too light"
+    assert max(Counter(job_id for job_id, _ in doorbell.rung).values()) < 20
+    assert {lane for _, lane in doorbell.rung} <= {Lane.INTERACTIVE, Lane.RECLAIMED}
+    assert house.redis.hgetall(f"{PREFIX}queued") == {}
+
+    records = Records(jobs, storage)
+    archives = {key for key in storage.stored if key.endswith("/job.json")}
+    assert archives, "no job was archived: the load is too light"
+    assert all(len(storage.stored[key]) == 1 for key in archives)  # the same bytes, if twice
+    for job_id in ids:
+        status = records.get(job_id, "shop").status
+        assert status is (Status.FAILED if upkeep.poisoned[job_id] else Status.SUCCEEDED)
+        assert house.redis.hget(f"{PREFIX}input:{inputs[job_id]}", "refs") == "1"
+        assert storage.objects[keys.input_key("shop", inputs[job_id])] == b"photo"

@@ -1,0 +1,140 @@
+"""A job that kills its worker: what Redis makes of each death, and who is held to blame."""
+
+from __future__ import annotations
+
+import threading
+from typing import BinaryIO
+
+import pytest
+
+from shared.job import Lane, Status
+from shared.queue.connection import PREFIX, Connection
+from shared.queue.leases import Load
+from shared.queue.upkeep import Upkeep
+from shared.storage import keys
+from shared.testing import MemoryStorage
+from tests.unit.test_metrics import working
+from tests.unit.test_queue import FAILED, RETENTION_MS, House
+from worker import pipeline
+from worker.engine import Permits
+from worker.retry import Fail, Quarantine, Retry, after_crash
+
+
+@pytest.fixture
+def house(each_connection: Connection) -> House:
+    return House(each_connection)
+
+
+def die(house: House, *job_ids: str, alone: bool = False) -> None:
+    """Claim these, and let their process die: their leases run out."""
+    for job_id in job_ids:
+        assert house.leases.claim(job_id, alone=alone) is not None
+    for job_id in job_ids:
+        house.make_due(job_id)
+    house.upkeep.overdue()
+
+
+@pytest.mark.parametrize("max_attempts", [1, 2, 3, 4, 5])
+def test_redis_decides_as_the_pure_function_does(house: House, max_attempts: int) -> None:
+    house.upkeep = Upkeep(house.connection, max_attempts=max_attempts, retention_ms=RETENTION_MS)
+    job_id = house.accept()
+    crashes = 0
+    while house.status(job_id) is Status.QUEUED:
+        die(house, job_id, alone=True)
+        crashes += 1
+        quarantined = bool(house.redis.hexists(f"{PREFIX}job:{job_id}", "quarantined"))
+        match after_crash(crashes, max_attempts):
+            case Fail(failure):
+                outcome = house.jobs.get(job_id).outcome
+                assert outcome is not None
+                assert outcome.error == failure
+            case Quarantine():
+                assert (house.status(job_id), quarantined) == (Status.QUEUED, True)
+            case Retry():
+                assert (house.status(job_id), quarantined) == (Status.QUEUED, False)
+    assert crashes == max(2, max_attempts)
+    assert house.jobs.get(job_id).attempts == crashes  # all of them were its own
+
+
+def test_a_death_that_may_be_a_neighbours_costs_no_attempt(house: House) -> None:
+    guilty, neighbour = house.accept(), house.accept()
+    die(house, guilty, neighbour)
+    die(house, guilty, neighbour)
+    assert [house.jobs.get(job_id).attempts for job_id in (guilty, neighbour)] == [0, 0]
+    die(house, guilty, alone=True)
+    assert house.status(guilty) is Status.FAILED
+    assert house.leases.claim(neighbour, alone=True) is not None
+    assert house.jobs.get(neighbour).attempts == 1
+
+
+def test_a_neighbour_keeps_all_its_attempts_for_its_own_errors(house: House) -> None:
+    neighbour = house.accept()
+    die(house, neighbour)
+    die(house, neighbour)
+    claim = house.leases.claim(neighbour, alone=True)
+    assert claim is not None
+    assert claim.job.attempts == 1
+    house.leases.release(claim, delay_ms=0)
+    assert house.jobs.get(neighbour).attempts == 1
+
+
+def test_after_two_deaths_only_a_worker_with_nothing_else_gets_it(house: House) -> None:
+    job_id = house.accept()
+    die(house, job_id)
+    assert house.leases.weigh(job_id) == Load(Lane.RECLAIMED, None, alone=False)
+    die(house, job_id)
+    assert house.leases.weigh(job_id) == Load(Lane.RECLAIMED, None, alone=True)
+    assert house.leases.claim(job_id) is None
+    assert house.status(job_id) is Status.QUEUED
+    claim = house.leases.claim(job_id, alone=True)
+    assert claim is not None
+    assert house.leases.finish(claim, Status.FAILED, FAILED)
+
+
+def test_a_hand_back_is_no_death(house: House) -> None:
+    job_id = house.accept()
+    for _ in range(5):
+        house.leases.release(house.claim(job_id), spend=False)
+    assert house.leases.weigh(job_id) == Load(Lane.RECLAIMED, None, alone=False)
+    assert house.jobs.get(job_id).attempts == 0
+
+
+class Watching(MemoryStorage):
+    """Notes how many pixels are in hand at each call of a job's way."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.permits: Permits | None = None
+        self.held: list[int] = []
+
+    def put(self, key: str, data: bytes | BinaryIO, content_type: str) -> None:
+        if self.permits is not None:
+            self.held.append(self.permits.held)
+        super().put(key, data, content_type)
+
+
+@pytest.mark.parametrize("deaths", [0, 2])
+def test_a_worker_has_nothing_else_in_hand_while_it_runs_one(
+    house: House, sample: bytes, deaths: int
+) -> None:
+    job_id = house.accept()
+    for _ in range(deaths):
+        die(house, job_id)
+    storage = Watching()
+    storage.put(keys.input_key("shop", house.jobs.get(job_id).input_id), sample, "")
+    runtime = working(house.connection, storage)
+    storage.permits = runtime.photos
+    with runtime.photos.holding(1):  # a neighbour's
+        thread = threading.Thread(target=pipeline.run, args=(runtime, job_id))
+        thread.start()
+        thread.join(0.5)
+        waited = thread.is_alive()
+    thread.join()
+    assert house.status(job_id) is Status.SUCCEEDED
+    photo, everything = 600 * 400, runtime.photos.limit
+    if deaths == 2:
+        assert waited
+        assert set(storage.held) == {everything}
+    else:
+        assert set(storage.held) <= {photo, photo + 1}
+    assert runtime.photos.held == 0
