@@ -36,15 +36,21 @@ class _Slot:
     place: Place
     child: subprocess.Popen[bytes] | None = None
     start_at: float = 0.0
-    deaths: deque[float] = field(default_factory=lambda: deque(maxlen=_DEATHS))
+    ready: int = -1  # where the process says, once, that it is ready
+    deaths: deque[tuple[float, bool]] = field(default_factory=lambda: deque(maxlen=_DEATHS))
     given_up: int = 0  # the status for it; 0: not given up
 
     def buried(self, now: float) -> float | None:
-        """Note a death; seconds until the next start, or None: no more."""
+        """Note a death; seconds until the next start, or None: no more.
+
+        A process that had been ready was killed by a photo or by somebody: starting another helps,
+        however many photos do so. Only those that never came so far lead to giving up.
+        """
         self.child = None
-        self.deaths.append(now)
-        recent = [death for death in self.deaths if now - death < _WINDOW]
-        if len(recent) >= _DEATHS:
+        self.deaths.append((now, bool(os.read(self.ready, 1))))
+        os.close(self.ready)
+        recent = [was_ready for died, was_ready in self.deaths if now - died < _WINDOW]
+        if recent.count(False) >= _DEATHS:
             return None
         return _FIRST_DELAY * 2.0 ** (len(recent) - 1)
 
@@ -95,7 +101,7 @@ class Launcher:
         now = time.monotonic()
         if slot.child is None:
             if now >= slot.start_at:
-                slot.child = _start(slot.place)
+                slot.child, slot.ready = _start(slot.place)
             return
         died = slot.child.poll()
         if died is None:
@@ -125,10 +131,16 @@ _TUNING = {
 }
 
 
-def _start(place: Place) -> subprocess.Popen[bytes]:
+def _start(place: Place) -> tuple[subprocess.Popen[bytes], int]:
+    """The process, and the file from which a byte can be read once it has been ready."""
     env = {name: os.environ.get(name, value) for name, value in _TUNING.items()}
-    argv = [sys.executable, "-m", "worker", "--name", place.name]
-    return processes.spawn(argv, env=env | dict(place.env))
+    ready, told = os.pipe()
+    os.set_blocking(ready, False)
+    argv = [sys.executable, "-m", "worker", "--ready-fd", str(told), "--name", place.name]
+    try:
+        return processes.spawn(argv, env=env | dict(place.env), pass_fds=[told]), ready
+    finally:
+        os.close(told)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -82,7 +82,8 @@ def script(children: Children, monkeypatch: pytest.MonkeyPatch) -> Script:
     def run(text: str) -> None:
         def instead(argv: list[str], **options: Any) -> subprocess.Popen[bytes]:
             children.asked.append(argv)
-            own = [sys.executable, "-S", "-c", PREAMBLE + text, str(children.log), argv[-1]]
+            given = [str(children.log), argv[-1], *map(str, options["pass_fds"])]
+            own = [sys.executable, "-S", "-c", PREAMBLE + text, *given]
             child = spawn(own, **options)
             children.started.append(child)
             return child
@@ -130,7 +131,7 @@ def test_each_name_gets_a_worker_of_its_own(children: Children, script: Script) 
     names = ["worker@here-0", "worker@here-1"]
     assert supervise(Launcher(places(*names), 5), lambda: children.await_noted("began", 2)) == 0
     assert [argv[1:3] for argv in children.asked] == [["-m", "worker"]] * 2
-    assert [argv[3:] for argv in children.asked] == [["--name", name] for name in names]
+    assert [argv[-2:] for argv in children.asked] == [["--name", name] for name in names]
 
 
 def test_a_worker_that_dies_is_started_again(children: Children, script: Script) -> None:
@@ -186,6 +187,16 @@ def test_each_start_waits_longer_than_the_one_before(
     monkeypatch.setattr(launcher._Slot, "buried", note)
     Launcher(places("worker"), 5).run()
     assert slots == [0.01, 0.02, 0.04, 0.08, 0]
+
+
+def test_however_often_it_is_killed_a_worker_that_was_ready_is_started_again(
+    children: Children, script: Script
+) -> None:
+    script(
+        'import signal; os.write(int(sys.argv[3]), b"."); note("began"); os.kill(os.getpid(), 9)'
+    )
+    supervisor = Launcher(places("worker"), 5)
+    assert supervise(supervisor, lambda: children.await_noted("began", 8)) == 0
 
 
 def test_deaths_long_ago_are_forgotten(
