@@ -83,8 +83,13 @@ def create() -> Response:
     parts = services()
     submission = read_submission(parts.settings, tenant(), idempotency_key())
     accepted = submit(parts, submission)
-    job, waited = _waited(parts, accepted.job_id, _preferred_wait())
-    response = _answer(parts, job, 200 if waited and job.is_terminal else 202)
+    wait = _preferred_wait()
+    if accepted.job is not None and not wait:
+        job, waited = accepted.job, False
+        response = json_answer(JobView.of(job, queue_position=accepted.position), 202)
+    else:
+        job, waited = _waited(parts, accepted.job_id, wait)
+        response = _answer(parts, job, 200 if waited and job.is_terminal else 202)
     response.headers["Location"] = f"{job.base_url}/v1/jobs/{job.id}"
     if waited:
         response.headers["Preference-Applied"] = "wait"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import json
 from dataclasses import dataclass
 from typing import BinaryIO
@@ -28,8 +29,6 @@ from shared.queue.jobs import Accepted, Idempotency
 from shared.spec import JobRequest
 from shared.storage import keys
 
-#: Above this share of maxmemory nothing is accepted, so that running jobs can still finish.
-_MEMORY_LIMIT = 0.85
 #: Enough of a file for its header to be read, but for the odd one that has it at its end.
 _HEAD_BYTES = 256 * 1024
 #: How long an image that no job has taken yet is kept.
@@ -49,21 +48,24 @@ class Submission:
 
 @dataclass(frozen=True, slots=True)
 class _File:
-    """An image that came along, read once."""
+    """An image that came along, and its SHA-256 where the request needs it: else the worker's."""
 
     stream: BinaryIO
-    digest: str
     size: int
+    digest: str | None
 
     @classmethod
-    def of(cls, stream: BinaryIO) -> _File:
-        """Read it; it is left at its start."""
+    def of(cls, stream: BinaryIO, *, hashed: bool) -> _File:
+        """It is left at its start."""
+        size = stream.seek(0, io.SEEK_END)
+        stream.seek(0)
+        if not hashed:
+            return cls(stream, size, None)
         digest = hashlib.sha256()
         while chunk := stream.read(1 << 20):
             digest.update(chunk)
-        size = stream.tell()
         stream.seek(0)
-        return cls(stream, digest.hexdigest(), size)
+        return cls(stream, size, digest.hexdigest())
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +86,11 @@ def submit(services: Services, submission: Submission) -> Accepted:
         QueueUnavailable, QueueFull, TooManyJobs, StorageUnavailable: try again later.
     """
     request = submission.request
-    file = None if submission.image is None else _File.of(submission.image)
+    file = None
+    if submission.image is not None:
+        # Repeated photos, and masks of the same photo, are told by their digests.
+        hashed = submission.idempotency_key is not None or request.prompt.mask is not None
+        file = _File.of(submission.image, hashed=hashed)
     idempotency = _idempotency(submission, file)
     if idempotency is not None:
         # Before any check: what was taken once stays taken, though its parent be gone by now.
@@ -94,11 +100,11 @@ def submit(services: Services, submission: Submission) -> Accepted:
     _check_webhook(services, submission)
     _check_model(services, request)
     source = _source(services, submission, file)
-    if services.connection.memory_share() > _MEMORY_LIMIT:
-        raise QueueFull("the queue's memory is nearly full; try again later")
-    services.jobs.require_room(submission.tenant)  # before the photo is stored in vain
-    if source.file is not None:
-        _store(services, source.photo, source.file)
+    if source.file is None:
+        services.jobs.admit(submission.tenant)
+    else:
+        services.jobs.admit(submission.tenant, source.photo, expiry_ms=_UNCLAIMED_MS)
+        services.storage.put(_key(source.photo), source.file, "application/octet-stream")
     job = Job(
         id=new_id("job"),
         tenant=submission.tenant,
@@ -264,13 +270,11 @@ def _idempotency(submission: Submission, file: _File | None) -> Idempotency | No
     return Idempotency(submission.idempotency_key, digest)
 
 
-def _store(services: Services, photo: Input, file: BinaryIO) -> None:
-    services.jobs.note_input(photo.id, photo.tenant, expiry_ms=_UNCLAIMED_MS)
-    services.storage.put(keys.input_key(photo.tenant, photo.id), file, "application/octet-stream")
+def _key(photo: Input) -> str:
+    return keys.input_key(photo.tenant, photo.id)
 
 
 def _discard(services: Services, photo: Input) -> None:
     """Delete a stored image that no job takes; where that fails it is swept later."""
-    key = keys.input_key(photo.tenant, photo.id)
     with contextlib.suppress(StorageUnavailable):
-        services.storage.delete([key])
+        services.storage.delete([_key(photo)])

@@ -99,13 +99,6 @@ class Connection:
         with translated():
             self.redis.ping()
 
-    def memory_share(self) -> float:
-        """How much of maxmemory is used, 0..1; 0 where there is no limit."""
-        with translated():
-            info = self.redis.info("memory")
-        limit = int(info.get("maxmemory", 0))
-        return int(info["used_memory"]) / limit if limit else 0.0
-
     def close(self) -> None:
         self.redis.close()
 

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Self
 
-from shared.errors import IdempotencyMismatch, NotFound, TooManyJobs
+from shared.errors import IdempotencyMismatch, NotFound, QueueFull, TooManyJobs
 from shared.job import Input, Job, Lane, Status
 from shared.queue.connection import PREFIX, Connection, translated
 
 #: An accepted job whose doorbell was lost is looked at again after this long.
 RING_MS = 2_000
+#: Above this share of maxmemory nothing is accepted, so that running jobs can still finish.
+MEMORY_SHARE = 0.85
 IDEMPOTENCY_MS = 24 * 3600 * 1000
 #: How long a worker that lost its lease might still be storing. Longer than a stage may take.
 LINGER_MS = 10 * 60 * 1000
@@ -22,10 +24,19 @@ SCAN_LIMIT = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """What accept decided: `repeated` where an earlier request made the job."""
+    """What accept decided: `repeated` where an earlier request made the job.
+
+    Attributes:
+        job_id: of the job that there is now.
+        repeated: see above.
+        job: as it was accepted; None of a repeated one, which may have gone on since.
+        position: its place in its lane, from 1.
+    """
 
     job_id: str
     repeated: bool = False
+    job: Job | None = None
+    position: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,14 +155,29 @@ class JobQueue:
             job_id, fingerprint = self._connection.redis.hmget(slot, "job", "fingerprint")
         return None if job_id is None else (str(job_id), Idempotency(key, str(fingerprint)))
 
-    def require_room(self, tenant: str) -> None:
-        """Say early what `accept` would say.
+    def admit(self, tenant: str, photo: Input | None = None, *, expiry_ms: int = 0) -> None:
+        """Say whether there is room, and note the photo that is about to be stored.
+
+        Args:
+            tenant: whose job it will be.
+            photo: None where it is there already, or will be fetched.
+            expiry_ms: when the photo is swept if no job takes it.
 
         Raises:
+            QueueFull: Redis's memory is nearly used up.
             TooManyJobs: the queue is full, or the tenant's share of it.
         """
-        if self._room is not None:
-            _refuse(self._connection.run("room", tenant=tenant, limits=self._limits()))
+        verdict = self._connection.run(
+            "admit",
+            tenant=tenant,
+            memory_share=MEMORY_SHARE,
+            limits=self._limits(),
+            input=photo.id if photo else None,
+            expiry_ms=expiry_ms,
+        )
+        if verdict == "memory":
+            raise QueueFull("the queue's memory is nearly full; try again later")
+        _refuse(verdict)
 
     def _limits(self) -> dict[str, object] | None:
         if self._room is None:
@@ -171,11 +197,12 @@ class JobQueue:
             NotFound: the photo was deleted meanwhile.
             TooManyJobs: the queue is full, or the tenant's share of it.
         """
-        verdict, job_id = self._connection.run(
+        lane = Lane.of(job.request)
+        verdict, job_id, *fresh = self._connection.run(
             "accept",
             id=job.id,
             tenant=job.tenant,
-            lane=Lane.of(job.request),
+            lane=lane,
             fields=job.to_fields(),
             input=photo.id,
             url=photo.url if not photo.stored else None,
@@ -193,7 +220,10 @@ class JobQueue:
             raise IdempotencyMismatch
         if verdict == "input_gone":
             raise NotFound("the photo has been deleted")
-        return Accepted(job_id, repeated=verdict == "repeated")
+        if verdict == "repeated":
+            return Accepted(job_id, repeated=True)
+        created_ms, rank = fresh
+        return Accepted(job_id, job=job.evolve(created_ms=created_ms, lane=lane), position=rank + 1)
 
     def get(self, job_id: str, tenant: str | None = None) -> Job:
         """The job of that id.

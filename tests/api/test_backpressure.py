@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from shared.job import Input
 from shared.queue.connection import PREFIX, Connection
 from shared.queue.jobs import JobQueue
 from shared.queue.leases import LeaseTable
@@ -41,8 +42,9 @@ class Late(JobQueue):
     def __init__(self, jobs: JobQueue) -> None:
         vars(self).update(vars(jobs))
 
-    def require_room(self, tenant: str) -> None:
-        pass
+    def admit(self, tenant: str, photo: Input | None = None, *, expiry_ms: int = 0) -> None:
+        if photo is not None:
+            self.note_input(photo.id, tenant, expiry_ms=expiry_ms)
 
 
 class TestTooMany:

@@ -305,7 +305,7 @@ FIELDS: list[tuple[dict[str, Any], str]] = [
     ({"promt": {}}, "promt"),
     ({"Prompt": {}}, "Prompt"),
     ({"image": "data:image/png;base64,"}, "image"),
-    ({"output": {"edge": "soft"}}, "output.edge"),
+    ({"output": {"edge": "sharp"}}, "output.edge"),
     ({"output": {"size": [100, 100]}}, "output.size"),
     ({"output": {"crop": True}}, "output.crop"),
     ({"output": {"margin": 0.1}}, "output.margin"),

@@ -821,6 +821,7 @@ class TestView:
             "format": "png",
             "background": "transparent",
             "clean": True,
+            "edge": "matte",
         }
         assert view["attempts"] == 0
         assert view["metadata"] == {}

@@ -9,8 +9,8 @@ from collections import Counter
 
 import pytest
 
-from shared.errors import IdempotencyMismatch, TooManyJobs
-from shared.job import Lane, Status
+from shared.errors import IdempotencyMismatch, NotFound, QueueFull, TooManyJobs
+from shared.job import Input, Lane, Status, new_id
 from shared.queue.connection import PREFIX, Connection
 from shared.queue.jobs import Idempotency, JobQueue, Room
 from shared.settings import Settings
@@ -49,9 +49,9 @@ class TestLimits:
         with pytest.raises(TooManyJobs, match="the queue is full"):
             house.accept()
         with pytest.raises(TooManyJobs, match="the queue is full"):
-            house.jobs.require_room("shop")
+            house.jobs.admit("shop")
         house.claim(ids[0])  # what runs is queued no more
-        house.jobs.require_room("shop")
+        house.jobs.admit("shop")
         house.accept()
 
     def test_the_depth_is_that_of_all_lanes(self, house: House) -> None:
@@ -69,9 +69,33 @@ class TestLimits:
         with pytest.raises(TooManyJobs, match="share"):
             house.accept()
         with pytest.raises(TooManyJobs, match="share"):
-            house.jobs.require_room("shop")
-        house.jobs.require_room("other")
+            house.jobs.admit("shop")
+        house.jobs.admit("other")
         house.accept(tenant="other")
+
+    def test_what_is_admitted_is_noted_and_what_is_not_is_not(self, house: House) -> None:
+        roomed(house, 1, 1)
+        first, second = (Input(new_id("inp"), "shop") for _ in range(2))
+        house.jobs.admit("shop", first, expiry_ms=60_000)
+        assert house.jobs.input(first.id, "shop").tenant == "shop"
+        house.accept()
+        with pytest.raises(TooManyJobs):
+            house.jobs.admit("shop", second, expiry_ms=60_000)
+        with pytest.raises(NotFound):
+            house.jobs.input(second.id, "shop")
+
+    @pytest.mark.parametrize(("of_used", "admitted"), [(4.0, True), (1.1, False)])
+    def test_a_redis_nearly_full_admits_nothing(
+        self, house: House, of_used: float, admitted: bool
+    ) -> None:
+        house.accept()
+        used = house.redis.info("memory")["used_memory"]
+        house.redis.config_set("maxmemory", int(used * of_used))
+        try:
+            with contextlib.nullcontext() if admitted else pytest.raises(QueueFull):
+                house.jobs.admit("shop")
+        finally:
+            house.redis.config_set("maxmemory", 0)
 
     def test_what_is_refused_leaves_nothing(self, house: House) -> None:
         roomed(house, 1, 1)

@@ -4,7 +4,7 @@ import pytest
 import redis
 
 from shared.errors import NukkiError, QueueFull, QueueUnavailable
-from shared.queue.connection import Connection, translated
+from shared.queue.connection import translated
 
 
 @pytest.mark.parametrize(
@@ -28,16 +28,3 @@ def test_what_redis_cannot_do_now_is_unavailable(raised: Exception, ours: type[N
 def test_a_mistake_of_ours_stays_an_error() -> None:
     with pytest.raises(redis.ResponseError), translated():
         raise redis.ResponseError("WRONGTYPE")
-
-
-def test_an_unlimited_redis_is_never_full(connection: Connection) -> None:
-    assert connection.memory_share() == 0
-
-
-def test_the_share_of_a_limited_redis_is_told(connection: Connection) -> None:
-    used = connection.redis.info("memory")["used_memory"]
-    connection.redis.config_set("maxmemory", 4 * used)
-    try:
-        assert 0.1 < connection.memory_share() < 0.5
-    finally:
-        connection.redis.config_set("maxmemory", 0)

@@ -1,5 +1,6 @@
 -- Create a job, once for each idempotency key. Only after this may a caller be told 202.
--- Answers {verdict, job id}: accepted | repeated | mismatch | input_gone | no room (queue | tenant).
+-- Answers {verdict, job id}: accepted | repeated | mismatch | input_gone | no room (queue | tenant);
+-- of an accepted one also when it was, and its place in its lane from 0.
 local slot
 if args.idempotency_key then
   slot = key('idempotency', args.tenant .. ':' .. args.idempotency_key)
@@ -19,9 +20,8 @@ if args.url then
 elseif redis.call('HGET', input, 'tenant') ~= args.tenant then
   return {'input_gone', args.id}
 end
-if args.digest then
-  redis.call('HSET', input, 'stored', 1, 'digest', args.digest, 'bytes', args.bytes)
-end
+if args.bytes then redis.call('HSET', input, 'stored', 1, 'bytes', args.bytes) end
+if args.digest then redis.call('HSET', input, 'digest', args.digest) end
 if args.pixels then redis.call('HSET', input, 'pixels', args.pixels) end
 redis.call('HINCRBY', input, 'refs', 1)
 redis.call('ZREM', key('sweep'), args.tenant .. '/inputs/' .. args.input)
@@ -36,4 +36,4 @@ if slot then
   redis.call('HSET', slot, 'job', args.id, 'fingerprint', args.fingerprint)
   redis.call('PEXPIRE', slot, args.idempotency_ms)
 end
-return {'accepted', args.id}
+return {'accepted', args.id, now, redis.call('ZRANK', key('lane', args.lane), args.id)}

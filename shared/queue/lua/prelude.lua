@@ -62,6 +62,14 @@ local function crowded(limits, tenant)
   return nil
 end
 
+-- Note an input of the tenant before its bytes are stored; answers when it is swept if unused.
+local function note_input(id, expiry_ms)
+  redis.call('HSET', key('input', id), 'tenant', args.tenant, 'refs', 0)
+  if args.bytes then redis.call('HSET', key('input', id), 'bytes', args.bytes) end
+  redis.call('ZADD', key('sweep'), now + expiry_ms, args.tenant .. '/inputs/' .. id)
+  return now + expiry_ms
+end
+
 -- Does this worker still own the job?
 local function owns(id, token)
   local held = redis.call('HMGET', key('job', id), 'status', 'token')

@@ -112,7 +112,7 @@ class _Pipelined:
             self._scripts[script] = self._redis.register_script(_source(script))
         given = {name: value for name, value in args.items() if value is not None}
         self._scripts[script](keys=[PREFIX], args=[json.dumps(given)], client=self.pipeline)
-        return ("accepted", args.get("id")) if script == "accept" else 0
+        return ("accepted", args.get("id"), 0, 0) if script == "accept" else 0
 
 
 def seed_bare(store: Store, count: int, *, priority: Priority = Priority.BULK) -> list[str]:
