@@ -1,0 +1,34 @@
+"""What a caller asks for: the one schema that the API validates and the worker reads."""
+
+from shared.spec.base import HttpUrl, InputId, JobId, Model
+from shared.spec.output import Edge, Output, OutputFormat, OutputType
+from shared.spec.prompt import MAX_POINTS, Prompt
+from shared.spec.request import (
+    ENDS,
+    MAX_METADATA_BYTES,
+    MAX_OBJECTS,
+    Event,
+    JobRequest,
+    Priority,
+    Webhook,
+)
+
+__all__ = [
+    "ENDS",
+    "MAX_METADATA_BYTES",
+    "MAX_OBJECTS",
+    "MAX_POINTS",
+    "Edge",
+    "Event",
+    "HttpUrl",
+    "InputId",
+    "JobId",
+    "JobRequest",
+    "Model",
+    "Output",
+    "OutputFormat",
+    "OutputType",
+    "Priority",
+    "Prompt",
+    "Webhook",
+]

@@ -1,0 +1,133 @@
+"""A job to do."""
+
+from __future__ import annotations
+
+import json
+from enum import StrEnum
+from typing import Annotated, Any, Self
+
+from pydantic import AfterValidator, FailFast, Field, field_serializer, model_validator
+
+from shared.spec.base import HttpUrl, InputId, JobId, Model
+from shared.spec.output import Output
+from shared.spec.prompt import Prompt
+
+MAX_OBJECTS = 32
+MAX_METADATA_BYTES = 4096
+
+
+class Event(StrEnum):
+    """What a webhook can tell of."""
+
+    SUCCEEDED = "job.succeeded"
+    FAILED = "job.failed"
+    CANCELED = "job.canceled"
+    NEEDS_REVIEW = "job.needs_review"
+
+
+#: How a job ends; what a webhook tells of where it does not say.
+ENDS = frozenset({Event.SUCCEEDED, Event.FAILED, Event.CANCELED})
+
+
+class Webhook(Model):
+    """Where to tell of the job's end."""
+
+    url: HttpUrl
+    events: Annotated[frozenset[Event], FailFast()] = Field(
+        default=ENDS,
+        min_length=1,
+        description="Left out: every end. `job.needs_review`, where it is listed, is sent for a "
+        "succeeded job whose `subject.needs_review` is true: a message of its own, with its own "
+        "id, beside `job.succeeded` where that is listed too.",
+    )
+
+    @field_serializer("events")
+    def _in_order(self, events: frozenset[Event]) -> list[Event]:
+        """Sorted: a set's order differs from process to process, and with it a digest of this."""
+        return sorted(events)
+
+
+class Priority(StrEnum):
+    """Someone waits, or nobody does."""
+
+    INTERACTIVE = "interactive"
+    BULK = "bulk"
+
+
+def _bounded_metadata(value: dict[str, Any]) -> dict[str, Any]:
+    try:
+        size = len(json.dumps(value, separators=(",", ":"), allow_nan=False).encode())
+    except ValueError as error:
+        raise ValueError("must be plain JSON, without NaN or infinity") from error
+    if size > MAX_METADATA_BYTES:
+        raise ValueError(f"{size} bytes of JSON; at most {MAX_METADATA_BYTES}")
+    return value
+
+
+Metadata = Annotated[dict[str, Any], AfterValidator(_bounded_metadata)]
+
+SOURCES = ("url", "upload", "job", "render")
+
+
+class JobRequest(Model):
+    """A job to do. Its photo is one of `url`, `upload`, `job`, `render` or an `image` part."""
+
+    url: HttpUrl | None = Field(default=None, description="Fetch the photo from here.")
+    upload: InputId | None = Field(default=None, description="A photo put by `POST /v1/uploads`.")
+    job: JobId | None = Field(default=None, description="That job's photo, segmented anew.")
+    render: JobId | None = Field(
+        default=None,
+        description="That job's finished alpha with a new `output`; takes no prompt or model.",
+    )
+    model: str | None = Field(default=None, max_length=64, description="See `GET /v1/models`.")
+    prompt: Prompt = Field(default_factory=Prompt)
+    objects: Annotated[tuple[Prompt, ...], FailFast()] = Field(
+        default=(),
+        max_length=MAX_OBJECTS,
+        description="Instead of `prompt`: several things, each by points or a box, cut as one.",
+    )
+    output: Output = Field(default_factory=Output)
+    webhook: Webhook | None = None
+    priority: Priority = Priority.INTERACTIVE
+    metadata: Metadata = Field(default_factory=dict, description="Yours, ≤ 4 KiB, echoed.")
+
+    @property
+    def sources(self) -> list[str]:
+        """The names of the sources given in the body."""
+        return [name for name in SOURCES if getattr(self, name) is not None]
+
+    @property
+    def prompts(self) -> tuple[Prompt, ...]:
+        """What is asked of the photo: the objects, or the one prompt."""
+        return self.objects or (self.prompt,)
+
+    def misfit(self, width: int, height: int) -> tuple[str, str] | None:
+        """As `Prompt.misfit`, of the first prompt that does not fit."""
+        for index, prompt in enumerate(self.prompts):
+            found = prompt.misfit(width, height)
+            if found is not None:
+                place = f"objects.{index}" if self.objects else "prompt"
+                return f"{place}.{found[0]}", found[1]
+        return None
+
+    @model_validator(mode="after")
+    def _objects_stand_alone(self) -> Self:
+        if self.objects and not self.prompt.is_auto:
+            raise ValueError("objects: give either objects or a prompt")
+        if any(item.mask is not None for item in self.objects):
+            raise ValueError("objects: an object takes points and a box; a mask goes in `prompt`")
+        if any(item.is_auto for item in self.objects):
+            raise ValueError("objects: each needs a point or a box")
+        return self
+
+    @model_validator(mode="after")
+    def _render_stands_alone(self) -> Self:
+        if self.render is not None and (
+            self.model is not None or self.objects or not self.prompt.is_auto
+        ):
+            raise ValueError("render: takes a new output only, no prompt and no model")
+        if self.render is not None and self.output.edge is not Output().edge:
+            raise ValueError(
+                "render: keeps its edges; leave `output.edge` out, or name the job in `job`"
+            )
+        return self
