@@ -73,6 +73,27 @@ class Subject(Model):
     reasons: tuple[str, ...] = ()
 
 
+class Check(Model):
+    """One rule of a preset, and what the finished file measures."""
+
+    name: str
+    wanted: str
+    measured: str
+    passed: bool
+
+
+class Compliance(Model):
+    """How the finished file, read again, measures against its preset.
+
+    `upscale_required`: a rule is not met because nothing was enlarged; `output.upscale` allows it.
+    """
+
+    preset: str
+    passed: bool
+    upscale_required: bool
+    checks: tuple[Check, ...]
+
+
 class Failure(Model):
     """Why a job failed."""
 
@@ -86,6 +107,7 @@ class Outcome(Model):
     model: str | None = None
     result: Result | None = None
     subject: Subject | None = None
+    compliance: Compliance | None = None
     error: Failure | None = None
     warnings: tuple[str, ...] = ()
     timings_ms: dict[str, float] = Field(default_factory=dict)
@@ -128,6 +150,7 @@ class Job:
     base_url: str  #: the service's address as the submitter saw it; links begin with it
     status: Status = Status.QUEUED
     lane: Lane = Lane.INTERACTIVE
+    extra_pixels: int = 0  #: of its canvas and backdrop, beside its photo's
     parent_alpha: str | None = None  #: storage key of the alpha that `mask` or `render` names
     created_ms: int = 0
     started_ms: int | None = None
@@ -148,12 +171,16 @@ class Job:
         """What accept writes; the scripts add the rest."""
         fields = {
             "tenant": self.tenant,
-            "request": self.request.model_dump_json(exclude_defaults=True),
+            "request": self.request.model_dump_json(exclude_unset=True),
             "input": self.input_id,
             "base_url": self.base_url,
         }
         if self.parent_alpha:
             fields["parent_alpha"] = self.parent_alpha
+        if self.extra_pixels:
+            fields["extra_pixels"] = str(self.extra_pixels)
+        if self.request.output.backdrop:
+            fields["backdrop"] = self.request.output.backdrop  # for erase, which counts it
         return fields
 
     @classmethod
@@ -170,6 +197,7 @@ class Job:
             base_url=fields["base_url"],
             status=Status(fields["status"]),
             lane=Lane(fields["lane"]),
+            extra_pixels=int(fields.get("extra_pixels", 0)),
             parent_alpha=fields.get("parent_alpha"),
             created_ms=int(fields["created"]),
             started_ms=moment("started"),

@@ -1,8 +1,10 @@
-"""Arrays to files: the same bytes for the same pixels, and nothing beside the pixels."""
+"""Arrays to files: the same bytes for the same pixels, and no metadata but the EXIF given."""
 
 from __future__ import annotations
 
 import io
+import struct
+import zipfile
 
 import cv2
 import numpy as np
@@ -15,7 +17,7 @@ from shared.spec import OutputFormat
 
 #: The longest side each format reaches: libjpeg stops short of JPEG's own 65,535, and PNG's
 #: 2³¹ − 1 is beyond any image here.
-_LONGEST = {OutputFormat.JPEG: 65_500, OutputFormat.WEBP: 16_383}
+_LONGEST = {OutputFormat.JPEG: 65_500, OutputFormat.WEBP: 16_383, OutputFormat.AVIF: 65_536}
 
 # tests/bench/codecs.py has the figures behind the choices here.
 # No chroma subsampling: it bleeds colour over the cut's edge.
@@ -23,25 +25,41 @@ _JPEG = [cv2.IMWRITE_JPEG_QUALITY, 92]
 _JPEG += [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
 
 
-def encode(image: UInt8Array, format: OutputFormat) -> bytes:  # noqa: A002 - the word for it
+def encode(
+    image: UInt8Array,
+    format: OutputFormat,  # noqa: A002 - the word for it
+    exif: bytes = b"",
+) -> bytes:
     """The file of an (H, W) gray, (H, W, 3) RGB or (H, W, 4) RGBA image with straight alpha.
 
     PNG is lossless, and so is WebP for gray, which is what masks are; WebP's alpha is lossless
-    always. What alpha hides whole may lose its colour in WebP. The file carries no metadata; its
-    colours are sRGB.
+    always, AVIF's nearly. What alpha hides whole may lose its colour in WebP and AVIF. A ZIP holds
+    an RGBA image's `colour.png`, hidden colours and all, and its `alpha.png`. Colours are sRGB, and
+    no file says so by a profile: without one that is what every reader takes them for.
+
+    Args:
+        image: the pixels.
+        format: the file's.
+        exif: a TIFF-shaped EXIF block to carry, none if empty; a ZIP carries none.
 
     Raises:
         ImageTooLarge: a side is longer than the format reaches.
-        ValueError: an array of another shape or type, or alpha for JPEG.
+        ValueError: an array of another shape or type, alpha for JPEG, or none for a ZIP.
     """
     _check(image, format)
     if image.ndim == 3 and image.shape[2] == 1:
         image = image[..., 0]
-    if format is OutputFormat.PNG:
-        return png_writer.write(image)
-    if format is OutputFormat.JPEG:
-        return _jpeg(image)
-    return _webp(image)
+    match format:
+        case OutputFormat.PNG:
+            return png_writer.write(image, exif)
+        case OutputFormat.JPEG:
+            return _with_exif(_jpeg(image), exif)
+        case OutputFormat.WEBP:
+            return _webp(image, exif)
+        case OutputFormat.AVIF:
+            return _avif(image, exif)
+        case OutputFormat.ZIP:
+            return _zip(image)
 
 
 def _check(image: UInt8Array, image_format: OutputFormat) -> None:
@@ -52,6 +70,8 @@ def _check(image: UInt8Array, image_format: OutputFormat) -> None:
         raise ValueError("cannot encode an image without pixels")
     if channels == 4 and image_format is OutputFormat.JPEG:
         raise ValueError("JPEG has no alpha: put the image on a background first")
+    if channels != 4 and image_format is OutputFormat.ZIP:
+        raise ValueError("a ZIP is of colours and their alpha")
     longest = _LONGEST.get(image_format)
     if longest is not None and max(image.shape[:2]) > longest:
         height, width = image.shape[:2]
@@ -72,12 +92,40 @@ def _jpeg(image: UInt8Array) -> bytes:
     return file.tobytes()
 
 
-def _webp(image: UInt8Array) -> bytes:
+def _with_exif(file: bytes, exif: bytes) -> bytes:
+    """A JPEG with the block as its first segment, where EXIF says it belongs."""
+    if not exif:
+        return file
+    segment = b"Exif\0\0" + exif
+    return file[:2] + struct.pack(">HH", 0xFFE1, len(segment) + 2) + segment + file[2:]
+
+
+def _webp(image: UInt8Array, exif: bytes) -> bytes:
     """By Pillow, which offers the faster method; it too lets other threads run on."""
     target = io.BytesIO()
     opened = Image.fromarray(np.ascontiguousarray(image))
     if image.ndim == 2:
-        opened.save(target, "WEBP", lossless=True, quality=20, method=2)
+        opened.save(target, "WEBP", lossless=True, quality=20, method=2, exif=exif)
     else:
-        opened.save(target, "WEBP", quality=90, method=2)
+        opened.save(target, "WEBP", quality=90, method=2, exif=exif)
+    return target.getvalue()
+
+
+def _avif(image: UInt8Array, exif: bytes) -> bytes:
+    """By Pillow, on one thread: a job has one core."""
+    target = io.BytesIO()
+    opened = Image.fromarray(np.ascontiguousarray(image))
+    quality = 100 if image.ndim == 2 else 80
+    opened.save(
+        target, "AVIF", quality=quality, subsampling="4:4:4", speed=8, max_threads=1, exif=exif
+    )
+    return target.getvalue()
+
+
+def _zip(image: UInt8Array) -> bytes:
+    """Stored, for PNG is deflated already; dated 1980, so that like pixels make like files."""
+    target = io.BytesIO()
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
+        for name, part in (("colour.png", image[..., :3]), ("alpha.png", image[..., 3])):
+            archive.writestr(zipfile.ZipInfo(name), png_writer.write(np.ascontiguousarray(part)))
     return target.getvalue()

@@ -22,15 +22,17 @@ _LEVEL = 1
 _BAND = 4 << 20
 
 
-def write(image: UInt8Array) -> bytes:
+def write(image: UInt8Array, exif: bytes = b"") -> bytes:
     """The file of an (H, W) gray, (H, W, 3) RGB or (H, W, 4) RGBA image, of at least a pixel.
 
-    Other threads run on meanwhile.
+    With an EXIF block, where one is given. Other threads run on meanwhile.
     """
     height, width = image.shape[:2]
     channels = 1 if image.ndim == 2 else image.shape[2]
     header = struct.pack(">IIBBBBB", width, height, 8, _COLOUR_TYPES[channels], 0, 0, 0)
     parts = [_SIGNATURE, *_chunk(b"IHDR", header)]
+    if exif:
+        parts += _chunk(b"eXIf", exif)
     deflate = isal_zlib.compressobj(_LEVEL)
     rows = max(1, _BAND // (width * channels))
     for top in range(0, height, rows):

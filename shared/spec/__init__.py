@@ -1,6 +1,7 @@
 """What a caller asks for: the one schema that the API validates and the worker reads."""
 
 from shared.spec.base import HttpUrl, InputId, JobId, Model
+from shared.spec.canvas import Align, Backdrop, Shadow
 from shared.spec.output import Edge, Output, OutputFormat, OutputType
 from shared.spec.prompt import MAX_POINTS, Prompt
 from shared.spec.request import (
@@ -18,6 +19,8 @@ __all__ = [
     "MAX_METADATA_BYTES",
     "MAX_OBJECTS",
     "MAX_POINTS",
+    "Align",
+    "Backdrop",
     "Edge",
     "Event",
     "HttpUrl",
@@ -30,5 +33,6 @@ __all__ = [
     "OutputType",
     "Priority",
     "Prompt",
+    "Shadow",
     "Webhook",
 ]

@@ -2,32 +2,35 @@
 
 from __future__ import annotations
 
-import re
 from enum import StrEnum
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, Field, WithJsonSchema, model_validator
+from pydantic import AfterValidator, Field, FiniteFloat, WithJsonSchema, model_validator
 
+from shared.presets import presets
 from shared.spec.base import Model
+from shared.spec.canvas import Align, Backdrop, Background, Margin, Shadow, Size
 
 
 class OutputType(StrEnum):
-    """What to give back: the subject, or its mask alone."""
+    """What to give back: the subject, or its mask."""
 
     CUTOUT = "cutout"
     MASK = "mask"
 
 
 class OutputFormat(StrEnum):
-    """The file written."""
+    """The file written; `zip` holds `colour.png` and `alpha.png`."""
 
     PNG = "png"
     WEBP = "webp"
     JPEG = "jpeg"
+    AVIF = "avif"
+    ZIP = "zip"
 
     @property
     def content_type(self) -> str:
-        return f"image/{self.value}"
+        return "application/zip" if self is OutputFormat.ZIP else f"image/{self.value}"
 
 
 class Edge(StrEnum):
@@ -38,43 +41,126 @@ class Edge(StrEnum):
     MATTE = "matte"
 
 
-_COLOUR = r"^(transparent|#[0-9a-fA-F]{6})$"
+def _preset(value: str) -> str:
+    if value not in presets():
+        raise ValueError(f"is not one of {', '.join(presets())}")
+    return value
 
 
-def _colour(value: str) -> str:
-    if not re.match(_COLOUR, value):
-        raise ValueError("must be a colour such as #ffffff, or transparent")
-    return value.lower()
-
-
-Colour = Annotated[
-    str, AfterValidator(_colour), WithJsonSchema({"type": "string", "pattern": _COLOUR})
+PresetName = Annotated[
+    str, AfterValidator(_preset), WithJsonSchema({"type": "string", "enum": list(presets())})
 ]
 
 
 class Output(Model):
-    """The file wanted."""
+    """The file wanted. Colours are sRGB; without `keep_metadata` it holds its pixels only."""
 
-    type: OutputType = Field(default=OutputType.CUTOUT, description="The subject, or its mask.")
-    format: OutputFormat = Field(default=OutputFormat.PNG, description="The file's format.")
-    background: Colour = Field(
-        default="transparent", description="`transparent` or `#rrggbb`; JPEG needs a colour."
+    preset: PresetName | None = Field(
+        default=None,
+        description="A marketplace's look for the fields left out here; the job then has "
+        "`compliance`, measured on the file, whatever the other fields say.",
     )
-    clean: bool = Field(
-        default=True,
-        description="Take specks and pinholes out of the mask; false gives the model's own.",
+    type: OutputType = Field(default=OutputType.CUTOUT, description="The subject, or its mask.")
+    format: OutputFormat = Field(
+        default=OutputFormat.PNG,
+        description="The file's format; `zip` holds `colour.png` and `alpha.png`.",
     )
     edge: Edge = Field(
         default=Edge.MATTE,
         description="`hard`: nothing half-transparent. `soft`: a clean edge, fastest. `matte`: "
         "hair, holes and fine edges too. A `render` keeps the edges that it was cut with.",
     )
+    background: Background = Field(
+        default="transparent",
+        description="`transparent`, `#rrggbb`, or an image put by `POST /v1/uploads`, covering the "
+        "canvas; JPEG needs one.",
+    )
+    crop: bool = Field(default=False, description="To the subject, and the margin around it.")
+    margin: Margin = Field(
+        default=0,
+        description="Kept free on every side: pixels of the result, or per cent of its shorter "
+        "side.",
+    )
+    size: Size | None = Field(
+        default=None,
+        description="The canvas: `[width, height]`, or one number for a square. What is placed is "
+        "made to fit, and never enlarged unless `upscale` says so.",
+    )
+    align: Align = Field(default=Align.CENTER, description="Where on the canvas.")
+    scale: FiniteFloat | None = Field(
+        default=None,
+        gt=0,
+        le=1,
+        description="The share of the canvas that the subject fills, along the side it fills more.",
+    )
+    upscale: bool = Field(default=False, description="Whether pixels may be enlarged to fit.")
+    shadow: Shadow | None = Field(
+        default=None, description="On the ground; it takes no more than the room around."
+    )
+    clean: bool = Field(
+        default=True,
+        description="Take specks and pinholes out of the mask; false gives the model's own.",
+    )
+    keep_metadata: bool = Field(
+        default=False,
+        description="Keep the photo's EXIF, its place and date among it; not its orientation, "
+        "which is applied, nor its thumbnail.",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _take_on_the_look(cls, data: Any) -> Any:
+        """What a preset's caller left out is the preset's."""
+        name = data.get("preset") if isinstance(data, dict) else None
+        if not isinstance(name, str) or name not in presets():
+            return data
+        look = presets()[name].look
+        return {**look.model_dump(include={"format", "background", "scale"}), **data}
 
     @model_validator(mode="after")
     def _jpeg_is_opaque(self) -> Self:
         jpeg_cutout = self.format is OutputFormat.JPEG and self.type is OutputType.CUTOUT
         if jpeg_cutout and self.background == "transparent":
             raise ValueError("background: JPEG has no transparency; give a colour such as #ffffff")
-        if self.type is OutputType.MASK and self.background != "transparent":
-            raise ValueError("background: a mask has none")
         return self
+
+    @model_validator(mode="after")
+    def _stands_on_nothing(self) -> Self:
+        """A mask, or a ZIP of colours and alpha, takes nothing that makes a picture of it."""
+        zipped = self.format is OutputFormat.ZIP
+        if self.type is OutputType.MASK and zipped:
+            raise ValueError("type: a ZIP holds a cutout's colours and its alpha")
+        if self.type is not OutputType.MASK and not zipped:
+            return self
+        what = "a ZIP" if zipped else "a mask"
+        refused = {
+            "preset": self.preset is not None,
+            "background": self.background != "transparent",
+            "shadow": self.shadow is not None,
+            "keep_metadata": self.keep_metadata and zipped,
+        }
+        for field, given in refused.items():
+            if given:
+                raise ValueError(f"{field}: {what} has none")
+        return self
+
+    @model_validator(mode="after")
+    def _frame_has_room(self) -> Self:
+        if self.scale is not None and self.crop and self.size is None and self.preset is None:
+            raise ValueError("scale: a crop is as large as the subject; give a size, or a margin")
+        margin = self.margin if isinstance(self.margin, int) else 0
+        if self.size is not None and 2 * margin >= min(self.size):
+            raise ValueError("margin: leaves nothing of the canvas")
+        return self
+
+    @property
+    def canvas_pixels(self) -> int:
+        """Of the canvas, at most, where it does not follow from the photo; else 0."""
+        if self.size is not None:
+            return self.size[0] * self.size[1]
+        return presets()[self.preset].look.side ** 2 if self.preset is not None else 0
+
+    @property
+    def backdrop(self) -> str | None:
+        """The upload behind the subject."""
+        return self.background.upload if isinstance(self.background, Backdrop) else None

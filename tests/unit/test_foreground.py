@@ -7,8 +7,10 @@ import pytest
 
 from shared.images.photo import UInt8Array
 from shared.spec import Output
-from worker.compositing.cutout import compose
 from worker.compositing.foreground import estimate_foreground
+from worker.compositing.picture import draw
+
+BOX = (0, 0, 1, 1)  # what nothing here is cropped to
 
 RED, GREEN = np.array((190, 40, 30)), np.array((40, 170, 60))
 
@@ -41,13 +43,13 @@ def test_no_green_rim_on_a_background(colour: str) -> None:
     image, alpha = green_room()
     paint = np.array(list(bytes.fromhex(colour[1:])))
     part = alpha[..., None] / 255
-    composed = compose(image, alpha, Output(background=colour))
+    composed = draw(image, alpha, Output(background=colour), BOX).pixels
     assert np.abs(composed - (part * RED + (1 - part) * paint)).max() <= 3
 
 
 def test_no_green_rim_in_a_transparent_cutout() -> None:
     image, alpha = green_room()
-    cutout = compose(image, alpha, Output())
+    cutout = draw(image, alpha, Output(), BOX).pixels
     rim = (alpha > 60) & edge_of(alpha)
     assert cutout[rim][:, 1].max() < 50
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import zipfile
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from shared.images import decode, encode
 from shared.spec import OutputFormat
 from tests.unit.test_images_samples import HEIGHT, WIDTH, Array, ramp, scene
 
-FORMATS = list(OutputFormat)
+FORMATS = [item for item in OutputFormat if item is not OutputFormat.ZIP]
 WITH_ALPHA = [OutputFormat.PNG, OutputFormat.WEBP]
 
 
@@ -147,3 +148,41 @@ def test_jpeg_takes_no_alpha() -> None:
 def test_an_array_that_is_no_image_is_refused(image: Array) -> None:
     with pytest.raises(ValueError, match="cannot encode"):
         encode(image, OutputFormat.PNG)
+
+
+class TestAvif:
+    def test_alpha_is_nearly_exact(self) -> None:
+        found = decode(encode(cutout(), OutputFormat.AVIF)).alpha
+        assert found is not None
+        assert np.abs(found.astype(int) - cutout()[..., 3]).max() <= 12
+
+    def test_a_mask_is_nearly_exact(self) -> None:
+        found = decode(encode(ramp(), OutputFormat.AVIF)).rgb[..., 0]
+        assert np.abs(found.astype(int) - ramp()).max() <= 3
+
+    def test_chroma_is_not_subsampled(self) -> None:
+        image = np.full((32, 32, 3), 255, np.uint8)
+        image[:, 15] = (255, 0, 0)
+        found = decode(encode(image, OutputFormat.AVIF)).rgb.astype(int)
+        assert (found[:, 15, 0] - found[:, 15, 1]).min() > 150
+        assert np.abs(found[:, :13] - 255).max() < 12
+
+
+class TestZip:
+    def test_it_holds_colours_and_alpha(self) -> None:
+        rgba = cutout()
+        rgba[..., :3] = scene()  # hidden colours too
+        with zipfile.ZipFile(io.BytesIO(encode(rgba, OutputFormat.ZIP))) as archive:
+            assert archive.namelist() == ["colour.png", "alpha.png"]
+            assert archive.testzip() is None
+            colours, alpha = (opened(archive.read(name)) for name in archive.namelist())
+        assert (np.asarray(colours) == scene()).all()
+        assert (np.asarray(alpha) == rgba[..., 3]).all()
+
+    def test_the_same_pixels_give_the_same_file(self) -> None:
+        assert encode(cutout(), OutputFormat.ZIP) == encode(cutout(), OutputFormat.ZIP)
+
+    @pytest.mark.parametrize("image", [ramp(), scene()], ids=["gray", "rgb"])
+    def test_without_alpha_there_is_none(self, image: Array) -> None:
+        with pytest.raises(ValueError, match="ZIP"):
+            encode(image, OutputFormat.ZIP)

@@ -1,0 +1,92 @@
+"""What of a photo's EXIF is carried over, and how each format carries it."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from PIL import ExifTags, Image
+
+from shared.images import decode, encode
+from shared.images.exif import kept
+from shared.spec import OutputFormat
+
+MAKE, ORIENTATION, COPYRIGHT, TAKEN, NOTES = 0x010F, 0x0112, 0x8298, 0x9003, 0x927C
+RGB = np.random.default_rng(0).integers(0, 256, (24, 40, 3), np.uint8)
+CARRIERS = [item for item in OutputFormat if item is not OutputFormat.ZIP]
+
+
+def photo(image_format: str = "JPEG", *, thumbnail: bool = False, notes: int = 20) -> bytes:
+    image = Image.fromarray(RGB)
+    exif = image.getexif()
+    exif[MAKE], exif[ORIENTATION], exif[COPYRIGHT] = "Kamera", 6, "A. Photographer"
+    exif[0x0100], exif[0x0101] = 9999, 9999
+    directory = exif.get_ifd(ExifTags.IFD.Exif)
+    directory[TAKEN], directory[NOTES], directory[0xA002] = "2026:01:02 03:04:05", b"n" * notes, 1
+    place = exif.get_ifd(ExifTags.IFD.GPSInfo)
+    place[1], place[2] = "N", (37.0, 33.0, 59.0)
+    if thumbnail:
+        small = io.BytesIO()
+        image.resize((8, 8)).save(small, "JPEG")
+        exif.get_ifd(ExifTags.IFD.IFD1)[0x0103] = 6
+    file = io.BytesIO()
+    image.save(file, image_format, exif=exif)
+    return file.getvalue()
+
+
+def read(data: bytes) -> Image.Exif:
+    with Image.open(io.BytesIO(data)) as image:
+        image.load()
+        return image.getexif()
+
+
+@pytest.mark.parametrize("source", ["JPEG", "PNG", "WEBP", "AVIF"])
+@pytest.mark.parametrize("target", CARRIERS)
+def test_camera_date_and_place_are_carried_by_every_format(
+    source: str, target: OutputFormat
+) -> None:
+    exif = read(encode(RGB, target, kept(photo(source))))
+    assert (exif[MAKE], exif[COPYRIGHT]) == ("Kamera", "A. Photographer")
+    assert exif.get_ifd(ExifTags.IFD.Exif)[TAKEN] == "2026:01:02 03:04:05"
+    assert exif.get_ifd(ExifTags.IFD.GPSInfo)[2] == (37.0, 33.0, 59.0)
+
+
+@pytest.mark.parametrize("target", CARRIERS)
+def test_what_tells_of_the_old_pixels_is_not(target: OutputFormat) -> None:
+    data = encode(RGB, target, kept(photo(thumbnail=True)))
+    exif = read(data)
+    assert not {ORIENTATION, 0x0100, 0x0101} & exif.keys()
+    assert not {NOTES, 0xA002} & exif.get_ifd(ExifTags.IFD.Exif).keys()
+    assert not exif.get_ifd(ExifTags.IFD.IFD1)
+    assert decode(data).rgb.shape == RGB.shape  # not turned once more
+
+
+@pytest.mark.parametrize("target", CARRIERS)
+def test_pixels_are_the_same_with_it(target: OutputFormat) -> None:
+    assert (decode(encode(RGB, target, kept(photo()))).rgb == decode(encode(RGB, target)).rgb).all()
+
+
+def test_a_tiffs_own_tags_are_not_its_photos() -> None:
+    found = Image.Exif()
+    found.load(kept(photo("TIFF")))
+    assert dict(found) == {MAKE: "Kamera", COPYRIGHT: "A. Photographer"}
+
+
+def test_without_exif_there_is_none() -> None:
+    assert kept(encode(RGB, OutputFormat.JPEG)) == b""
+
+
+def test_one_that_no_jpeg_holds_is_refused() -> None:
+    image, file = Image.fromarray(RGB), io.BytesIO()
+    exif = image.getexif()
+    exif[COPYRIGHT] = "x" * 70_000
+    image.save(file, "PNG", exif=exif)
+    with pytest.raises(ValueError, match="too long"):
+        kept(file.getvalue())
+
+
+@pytest.mark.parametrize("data", [b"", b"no image", photo()[:30]])
+def test_a_damaged_one_is_refused(data: bytes) -> None:
+    with pytest.raises(ValueError, match="damaged"):
+        kept(data)

@@ -1,0 +1,126 @@
+"""Where on which canvas: plain geometry, no pixels."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from shared.errors import ImageTooLarge
+from shared.presets import presets
+from shared.spec import Output
+from shared.spec.canvas import MAX_SIDE, Align
+
+Box = tuple[int, int, int, int]
+
+#: Shares of the free room to the left and above.
+_SHARES = {
+    Align.TOP_LEFT: (0.0, 0.0),
+    Align.TOP: (0.5, 0.0),
+    Align.TOP_RIGHT: (1.0, 0.0),
+    Align.LEFT: (0.0, 0.5),
+    Align.CENTER: (0.5, 0.5),
+    Align.RIGHT: (1.0, 0.5),
+    Align.BOTTOM_LEFT: (0.0, 1.0),
+    Align.BOTTOM: (0.5, 1.0),
+    Align.BOTTOM_RIGHT: (1.0, 1.0),
+}
+#: An enlargement below this is rounding.
+_SLACK = 1.01
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """What of a photo goes where.
+
+    Attributes:
+        canvas: (width, height) of the result.
+        box: `[x1, y1, x2, y2]` of the photo, what is placed: the subject's box, or all of it.
+        place: where on the canvas the box goes, `[x1, y1, x2, y2]`, whole pixels.
+        shortfall: how much larger the box was to be than it may be without enlarging; 1 where it
+            is as large as was asked.
+    """
+
+    canvas: tuple[int, int]
+    box: Box
+    place: Box
+    shortfall: float = 1.0
+
+    @property
+    def factors(self) -> tuple[float, float]:
+        """Canvas pixels a photo pixel, across and down. They differ by rounding alone."""
+        (x1, y1, x2, y2), (left, top, right, bottom) = self.box, self.place
+        return (right - left) / (x2 - x1), (bottom - top) / (y2 - y1)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the canvas is the photo as it is."""
+        return self.box == self.place == (0, 0, *self.canvas)
+
+
+def plan(output: Output, size: tuple[int, int], subject: Box) -> Layout:
+    """The layout that `output` asks for.
+
+    The subject's box is what is placed where `crop` or `scale` names it, else the photo.
+
+    Args:
+        output: what is asked for.
+        size: (width, height) of the photo.
+        subject: its box in the photo.
+
+    Raises:
+        ImageTooLarge: the margin makes the canvas longer than `MAX_SIDE`.
+    """
+    box = subject if output.crop or output.scale is not None else (0, 0, *size)
+    canvas = _canvas(output, size, box)
+    if canvas is None:
+        return _wrapped(output.margin, box)
+    width, height = box[2] - box[0], box[3] - box[1]
+    margin = _pixels(output.margin, min(canvas))
+    room = [max(1, side - 2 * margin) for side in canvas]
+    wanted = min(room[0] / width, room[1] / height)
+    if output.scale is not None:
+        wanted = min(wanted, output.scale * canvas[0] / width, output.scale * canvas[1] / height)
+    factor = wanted if output.upscale else min(wanted, 1.0)
+    placed = [max(1, round(width * factor)), max(1, round(height * factor))]
+    shares = _SHARES[output.align]
+    left, top = (
+        margin + round((free - side) * share)
+        for free, side, share in zip(room, placed, shares, strict=True)
+    )
+    shortfall = wanted / factor
+    return Layout(
+        canvas,
+        box,
+        (left, top, left + placed[0], top + placed[1]),
+        shortfall if shortfall >= _SLACK else 1.0,
+    )
+
+
+def _canvas(output: Output, size: tuple[int, int], box: Box) -> tuple[int, int] | None:
+    """The canvas asked for; None where it is what is placed that gives its size."""
+    if output.size is not None:
+        return output.size
+    if output.preset is not None:
+        look = presets()[output.preset].look
+        longest = max(box[2] - box[0], box[3] - box[1])
+        side = math.ceil(longest / (output.scale or 1.0))
+        side = min(max(side, look.least_side), look.side)
+        return side, side
+    return size if output.scale is not None else None
+
+
+def _wrapped(margin: int | str, box: Box) -> Layout:
+    """The box as large as it is, and the margin around it."""
+    width, height = box[2] - box[0], box[3] - box[1]
+    shorter = min(width, height)
+    if isinstance(margin, str):  # of the canvas, so that the canvas is box / (1 − 2 · share)
+        shorter = round(shorter / (1 - 2 * float(margin[:-1]) / 100))
+    edge = _pixels(margin, shorter)
+    canvas = (width + 2 * edge, height + 2 * edge)
+    if edge and max(canvas) > MAX_SIDE:
+        raise ImageTooLarge(f"With its margin the result is {canvas[0]}×{canvas[1]} pixels.")
+    return Layout(canvas, box, (edge, edge, edge + width, edge + height))
+
+
+def _pixels(margin: int | str, side: int) -> int:
+    return round(side * float(margin[:-1]) / 100) if isinstance(margin, str) else margin
