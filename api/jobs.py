@@ -129,7 +129,7 @@ def show(path: JobPath, query: WaitQuery) -> Response:
     "/<job_id>/result",
     summary="Get the result file",
     description="The bytes, or 303 to a fresh presigned URL; this address stays good.",
-    responses={200: {"content": {"image/*": {}}}, 303: None},
+    responses={200: {"content": {"image/*": {}, "application/zip": {}}}, 303: None},
 )
 def result(path: JobPath) -> Response:
     job = _succeeded(path.job_id)

@@ -12,12 +12,14 @@ from typing import BinaryIO
 from api.services import Services
 from shared.errors import (
     IdempotencyMismatch,
+    ImageError,
     ImageInvalid,
     ImageTooLarge,
     InvalidRequest,
     ModelNotServed,
     NoResult,
     NotFinished,
+    NotFound,
     QueueFull,
     StorageUnavailable,
     TooManyJobs,
@@ -99,6 +101,7 @@ def submit(services: Services, submission: Submission) -> Accepted:
             return Accepted(earlier, repeated=True)
     _check_webhook(services, submission)
     _check_model(services, request)
+    extra_pixels = _check_canvas(services, submission)
     source = _source(services, submission, file)
     if source.file is None:
         services.jobs.admit(submission.tenant)
@@ -111,6 +114,7 @@ def submit(services: Services, submission: Submission) -> Accepted:
         request=request,
         input_id=source.photo.id,
         base_url=submission.base_url,
+        extra_pixels=extra_pixels,
         parent_alpha=source.parent_alpha,
     )
     try:
@@ -124,6 +128,23 @@ def submit(services: Services, submission: Submission) -> Accepted:
     if not accepted.repeated:
         services.doorbell.ring(job.id, Lane.of(request))
     return accepted
+
+
+def _check_canvas(services: Services, submission: Submission) -> int:
+    """How many pixels the canvas and what lies behind the subject have, beside the photo's."""
+    output, limit = submission.request.output, services.settings.max_pixels
+    if output.canvas_pixels > limit:
+        raise InvalidRequest.field(
+            "output.size", f"{output.canvas_pixels:,} pixels; at most {limit:,} are accepted"
+        )
+    if output.backdrop is None:
+        return output.canvas_pixels
+    field = "output.background.upload"
+    try:
+        source = _from_upload(services, submission.tenant, output.backdrop, None)
+    except (ImageError, InvalidRequest, NotFound) as error:
+        raise InvalidRequest.field(field, error.message.removeprefix("upload: ")) from error
+    return output.canvas_pixels + (source.photo.pixels or limit)
 
 
 def _check_webhook(services: Services, submission: Submission) -> None:
@@ -185,7 +206,9 @@ def _from_url(services: Services, tenant: str, url: str) -> _Source:
     return _Source(Input(new_id("inp"), tenant, url=url))
 
 
-def _from_upload(services: Services, tenant: str, upload_id: str, request: JobRequest) -> _Source:
+def _from_upload(
+    services: Services, tenant: str, upload_id: str, request: JobRequest | None
+) -> _Source:
     photo = services.jobs.input(upload_id, tenant)
     key = keys.input_key(tenant, upload_id)
     size = services.storage.size(key)
@@ -194,7 +217,7 @@ def _from_upload(services: Services, tenant: str, upload_id: str, request: JobRe
     _check_size(services, size)
     head = services.storage.get(key, limit=_HEAD_BYTES)
     info = probe(head, max_pixels=services.settings.max_pixels, partial=size > len(head))
-    if info is not None:
+    if info is not None and request is not None:
         _check_prompt(request, info)
     pixels = None if info is None else info.pixels
     return _Source(

@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from shared.job import Failure, Job, Result, Status, Subject
+from shared.job import Compliance, Failure, Job, Result, Status, Subject
 from shared.spec import Output, Prompt
 
 
@@ -43,6 +43,9 @@ class JobView(View):
     result: ResultView | None
     mask: str | None = Field(description="Where the alpha is, as an 8-bit gray PNG.")
     subject: Subject | None
+    compliance: Compliance | None = Field(
+        description="Where `output.preset` was given: the file held to its rules."
+    )
     warnings: tuple[str, ...]
     error: Failure | None
     timings_ms: dict[str, float]
@@ -69,6 +72,7 @@ class JobView(View):
             result=ResultView(url=f"{link}/result", **dict(result)) if result else None,
             mask=f"{link}/mask" if result else None,
             subject=outcome.subject if outcome else None,
+            compliance=outcome.compliance if outcome else None,
             warnings=outcome.warnings if outcome else (),
             error=outcome.error if outcome else None,
             timings_ms=outcome.timings_ms if outcome else {},

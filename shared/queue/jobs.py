@@ -194,7 +194,7 @@ class JobQueue:
 
         Raises:
             IdempotencyMismatch: the key came before, with another request.
-            NotFound: the photo was deleted meanwhile.
+            NotFound: the photo, or its backdrop, was deleted meanwhile.
             TooManyJobs: the queue is full, or the tenant's share of it.
         """
         lane = Lane.of(job.request)
@@ -205,6 +205,7 @@ class JobQueue:
             lane=lane,
             fields=job.to_fields(),
             input=photo.id,
+            backdrop=job.request.output.backdrop,
             url=photo.url if not photo.stored else None,
             digest=photo.digest,
             bytes=photo.bytes,
@@ -220,6 +221,8 @@ class JobQueue:
             raise IdempotencyMismatch
         if verdict == "input_gone":
             raise NotFound("the photo has been deleted")
+        if verdict == "backdrop_gone":
+            raise NotFound("the background has been deleted")
         if verdict == "repeated":
             return Accepted(job_id, repeated=True)
         created_ms, rank = fresh

@@ -28,11 +28,13 @@ class Load:
         lane: where it waits.
         pixels: its photo's size, where that is known.
         alone: it is in quarantine: only for a worker that has nothing else in hand.
+        extra_pixels: of its canvas and backdrop.
     """
 
     lane: Lane
     pixels: int | None
     alone: bool = False
+    extra_pixels: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +68,8 @@ class LeaseTable:
         answer = self._connection.run("weigh", id=job_id)
         if answer is None:
             return None
-        lane, pixels, alone = answer
-        return Load(Lane(lane), int(pixels) or None, alone=bool(int(alone)))
+        lane, pixels, alone, extra = answer
+        return Load(Lane(lane), int(pixels) or None, bool(int(alone)), int(extra))
 
     def claim(self, job_id: str, *, alone: bool = False) -> Claim | None:
         """Take the job, or None: a doubled doorbell, a canceled job, one not due yet.

@@ -808,7 +808,7 @@ class TestView:
     FIELDS = (
         "id status created_at started_at finished_at model prompt objects output metadata "
         "attempts "
-        "warnings error queue_position result mask subject timings_ms"
+        "warnings error queue_position result mask subject compliance timings_ms"
     )
 
     def test_a_queued_job_has_every_field(self, client: Client, sample: bytes) -> None:
@@ -817,11 +817,20 @@ class TestView:
         assert view["prompt"] == {"points": [[3, 4]], "labels": [], "box": None, "mask": None}
         assert view["objects"] == []
         assert view["output"] == {
+            "preset": None,
             "type": "cutout",
             "format": "png",
-            "background": "transparent",
-            "clean": True,
             "edge": "matte",
+            "background": "transparent",
+            "crop": False,
+            "margin": 0,
+            "size": None,
+            "align": "center",
+            "scale": None,
+            "upscale": False,
+            "shadow": None,
+            "clean": True,
+            "keep_metadata": False,
         }
         assert view["attempts"] == 0
         assert view["metadata"] == {}

@@ -1,6 +1,6 @@
 -- Create a job, once for each idempotency key. Only after this may a caller be told 202.
--- Answers {verdict, job id}: accepted | repeated | mismatch | input_gone | no room (queue | tenant);
--- of an accepted one also when it was, and its place in its lane from 0.
+-- Answers {verdict, job id}: accepted | repeated | mismatch | input_gone | backdrop_gone | no room
+-- (queue | tenant); of an accepted one also when it was, and its place in its lane from 0.
 local slot
 if args.idempotency_key then
   slot = key('idempotency', args.tenant .. ':' .. args.idempotency_key)
@@ -14,6 +14,10 @@ end
 local full = args.limits and crowded(args.limits, args.tenant)
 if full then return {full, args.id} end
 
+local backdrop = args.backdrop and key('input', args.backdrop)
+if backdrop and redis.call('HGET', backdrop, 'tenant') ~= args.tenant then
+  return {'backdrop_gone', args.id}
+end
 local input = key('input', args.input)
 if args.url then
   redis.call('HSET', input, 'tenant', args.tenant, 'url', args.url)
@@ -23,8 +27,10 @@ end
 if args.bytes then redis.call('HSET', input, 'stored', 1, 'bytes', args.bytes) end
 if args.digest then redis.call('HSET', input, 'digest', args.digest) end
 if args.pixels then redis.call('HSET', input, 'pixels', args.pixels) end
-redis.call('HINCRBY', input, 'refs', 1)
-redis.call('ZREM', key('sweep'), args.tenant .. '/inputs/' .. args.input)
+for _, used in ipairs({args.input, args.backdrop}) do
+  redis.call('HINCRBY', key('input', used), 'refs', 1)
+  redis.call('ZREM', key('sweep'), args.tenant .. '/inputs/' .. used)
+end
 
 local job = key('job', args.id)
 for name, value in pairs(args.fields) do redis.call('HSET', job, name, value) end

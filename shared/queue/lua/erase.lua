@@ -22,11 +22,13 @@ if job.claims then doom(attempt_folder(job, args.id)) end
 if args.archived or redis.call('ZSCORE', key('sweep'), archive_name(job, args.id)) then
   doom(archive_name(job, args.id))
 end
-local used = counted and redis.call('HINCRBY', key('input', job.input), 'refs', -1)
-  or redis.call('HGET', key('input', job.input), 'refs')
-if tonumber(used or 0) <= 0 then
-  redis.call('DEL', key('input', job.input))
-  doom(job.tenant .. '/inputs/' .. job.input)
+for _, input in ipairs({job.input, job.backdrop}) do
+  local used = counted and redis.call('HINCRBY', key('input', input), 'refs', -1)
+    or redis.call('HGET', key('input', input), 'refs')
+  if tonumber(used or 0) <= 0 then
+    redis.call('DEL', key('input', input))
+    doom(job.tenant .. '/inputs/' .. input)
+  end
 end
 redis.call('DEL', key('job', args.id))
 for _, kind in ipairs({'', '_review'}) do
