@@ -9,11 +9,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AliasChoices, Field, NonNegativeFloat, ValidationError, field_validator
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    Field,
+    NonNegativeFloat,
+    ValidationError,
+    field_validator,
+)
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from shared.errors import ConfigError
+from shared.review import ReviewLimits
 
 #: The tenant of every caller while no API keys are set.
 DEFAULT_TENANT = "default"
@@ -155,6 +163,16 @@ class Settings(BaseSettings):
     )
     embedding_cache_mb: float = Field(
         default=512.0, ge=0, description="Megabytes of embeddings kept for second clicks."
+    )
+    second_look: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="Share of the photo below which a subject is cut again from close; 0: never.",
+    )
+    review: ReviewLimits = Field(
+        default=ReviewLimits(),
+        description="When a cut needs review; as JSON, what is left out stays as it is.",
     )
     lease: float = Field(
         default=30.0, ge=1, description="Seconds without a heartbeat after which a job moves on."
@@ -322,6 +340,8 @@ def table() -> str:
         default = field.default
         if isinstance(default, tuple):
             default = ",".join(f"{item:g}" for item in default)
+        if isinstance(default, BaseModel):
+            default = default.model_dump_json()
         shown = "" if default in (None, "") else f"`{default}`"
         rows.append(f"| `{variable(name, field)}` | {shown} | {field.description} |")
     return "\n".join(rows)

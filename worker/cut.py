@@ -57,25 +57,34 @@ class Earlier:
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """A subject's alpha, (H, W) uint8, and what the segmenter said of it; see `Prediction`."""
+    """A subject's alpha, (H, W) uint8, and what the segmenter said of it; see `Prediction`.
+
+    `judged`: of each object's mask, the IoU that its model predicts and its stability; empty of a
+    segmenter whose scores are no IoU.
+    """
 
     alpha: UInt8Array
     scores: tuple[float, ...] = ()
     stability: tuple[float, ...] = ()
     reasons: tuple[str, ...] = ()
     logits: FloatArray | None = None
+    judged: tuple[tuple[float, float], ...] = ()
 
     @classmethod
     def of(cls, alpha: UInt8Array, predictions: Sequence[Prediction]) -> Self:
         """One prediction's own scores; of several, each one's chosen score, in their order."""
+        judged = tuple(
+            (item.scores[0], item.stability[0]) for item in predictions if item.stability
+        )
         if len(predictions) == 1:
             only = predictions[0]
-            return cls(alpha, only.scores, only.stability, only.reasons, only.logits)
+            return cls(alpha, only.scores, only.stability, only.reasons, only.logits, judged)
         return cls(
             alpha,
             scores=tuple(item.scores[0] for item in predictions),
             stability=tuple(item.stability[0] for item in predictions if item.stability),
             reasons=tuple(dict.fromkeys(name for item in predictions for name in item.reasons)),
+            judged=judged,
         )
 
 

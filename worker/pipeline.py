@@ -8,13 +8,10 @@ import logging
 import random
 import time
 
-import numpy as np
-
 from shared.errors import (
     LeaseLost,
     NotFound,
     NukkiError,
-    PromptInvalid,
     QueueUnavailable,
     StorageUnavailable,
 )
@@ -24,16 +21,17 @@ from shared.job import Lane, Outcome, Result, Status
 from shared.metrics.jobs import count_end
 from shared.metrics.worker import LEASE_LOSSES, PERMIT_WAIT
 from shared.queue.leases import Claim, Released
-from shared.spec import JobRequest, Output, OutputFormat
+from shared.spec import Output, OutputFormat
 from shared.storage import keys
-from worker.compositing.cutout import compose, within
-from worker.compositing.edges import refine
+from worker.compositing.doubts import doubts
 from worker.compositing.subject import measure
 from worker.course import Course
-from worker.cut import Cut, Earlier, finished, obeyed, write_logits
-from worker.engine import Answer, Ask, Permit
+from worker.cut import Cut, Earlier, write_logits
+from worker.engine import Permit
+from worker.publication import Trimmings, publish
 from worker.retry import Fail, Retry, WaitOut, decide
 from worker.runtime import Runtime
+from worker.segmentation import cut_out, segment
 
 log = logging.getLogger("nukki.worker")
 
@@ -50,7 +48,7 @@ def run(runtime: Runtime, job_id: str) -> None:
         load = runtime.leases.weigh(job_id)
         if load is None:
             return
-        pixels = load.pixels or runtime.settings.max_pixels
+        pixels = (load.pixels or runtime.settings.max_pixels) + load.extra_pixels
         if load.alone:  # with all of them in hand nothing else is: it kills no neighbour
             pixels = runtime.photos.limit
         came = time.perf_counter()
@@ -87,32 +85,36 @@ def _work(course: Course) -> Outcome:
     job = course.claim.job
     with course.stage("fetch"):
         data, digest = _fetch(course)
-        parent = _fetch_parent(course)
+        parent, backdrop = _fetch_parent(course), _fetch_backdrop(course)
     with course.work("decode"):
-        photo = decode(data, max_pixels=course.runtime.settings.max_pixels)
+        max_pixels = course.runtime.settings.max_pixels
+        photo = decode(data, max_pixels=max_pixels)
         course.warnings += photo.warnings
         earlier = Earlier.read(parent, course.runtime.engine.model)
-        del data, parent
-    answer = None
+        trimmings = Trimmings.read(job.request.output, data, backdrop, max_pixels)
+        del data, parent, backdrop
+    finding = None
     if job.request.render is None:
-        answer = _segment(course, photo, digest, earlier)
-    model = None if answer is None else course.runtime.engine.model
+        finding = segment(course, photo, digest, earlier)
+    model = None if finding is None else course.runtime.engine.model
     with course.work("compose"):
-        if answer is None:
+        if finding is None:
             cut = Cut(_same_size(earlier.alpha, photo))
         else:
-            cut = _cut_out(job.request, photo, answer)
-        subject = measure(cut.alpha, cut.scores, cut.reasons, cut.stability)
-        image = compose(photo.rgb, cut.alpha, job.request.output)
+            cut = cut_out(job.request, photo, finding)
+        reasons = (*cut.reasons, *doubts(cut.alpha, cut.judged, course.runtime.settings.review))
+        subject = measure(cut.alpha, cut.scores, tuple(dict.fromkeys(reasons)), cut.stability)
+        made = publish(photo.rgb, cut.alpha, job.request.output, subject.box, trimmings)
+        course.warnings += made.warnings
         files = {
-            keys.RESULT: encode(image, job.request.output.format),
+            keys.RESULT: made.file,
             keys.ALPHA: encode(cut.alpha, OutputFormat.PNG),
         }
         if cut.logits is not None:
             files[keys.LOGITS] = write_logits(cut.logits, str(model))
     with course.stage("store"):
-        result = _store(course, files, image, job.request.output)
-    return course.outcome(model=model, result=result, subject=subject)
+        result = _store(course, files, made.size, job.request.output)
+    return course.outcome(model=model, result=result, subject=subject, compliance=made.compliance)
 
 
 def _fetch(course: Course) -> tuple[bytes, str]:
@@ -131,7 +133,7 @@ def _fetch(course: Course) -> tuple[bytes, str]:
     digest = photo.digest or hashlib.sha256(data).hexdigest()
     pixels = photo.pixels or probe(data, max_pixels=runtime.settings.max_pixels).pixels
     if course.permit is not None:
-        course.permit.shrink(pixels)
+        course.permit.shrink(pixels + course.claim.job.extra_pixels)
     if photo.digest is None or photo.pixels is None:
         with contextlib.suppress(QueueUnavailable):  # the next who reads it records it
             runtime.leases.record_input(course.claim, digest=digest, size=len(data), pixels=pixels)
@@ -150,39 +152,12 @@ def _fetch_parent(course: Course) -> tuple[bytes | None, bytes | None]:
         return alpha, None
 
 
-def _segment(course: Course, photo: Photo, digest: str, earlier: Earlier) -> Answer:
-    """What the device finds, a prediction for each of the job's prompts."""
-    request, engine = course.claim.job.request, course.runtime.engine
-    misfit = request.misfit(photo.width, photo.height)
-    if misfit is not None:
-        raise PromptInvalid("{}: {}".format(*misfit))
-    with course.work("encode"):
-        call = engine.prepare(
-            photo.rgb,
-            [Ask(prompt, earlier.mask, earlier.logits) for prompt in request.prompts],
-            digest=digest,
-            urgent=course.urgent,
-            departed=lambda: course.lease.lost,
-        )
-    with course.stage("segment"):
-        answer = engine.segment(call)
-    course.timings_ms["encode"] += answer.encode_ms
-    course.timings_ms["segment"] = max(0.0, course.timings_ms["segment"] - answer.encode_ms)
-    return answer
-
-
-def _cut_out(request: JobRequest, photo: Photo, answer: Answer) -> Cut:
-    """The subject's alpha at the photo's size: of several objects their union."""
-    masks = [
-        finished(prediction.mask, prompt, photo, clean=request.output.clean)
-        for prediction, prompt in zip(answer.predictions, request.prompts, strict=True)
-    ]
-    mask = np.maximum.reduce(masks)
-    alpha = refine(mask, photo.rgb, request.output.edge)
-    for prompt in request.prompts:
-        alpha = obeyed(alpha, mask, prompt)
-    alpha = within(alpha, photo.alpha)
-    return Cut.of(alpha, answer.predictions)
+def _fetch_backdrop(course: Course) -> bytes | None:
+    """The image that the cut is put on, where `output.background` names one."""
+    job, backdrop = course.claim.job, course.claim.job.request.output.backdrop
+    if backdrop is None:
+        return None
+    return course.runtime.storage.get(keys.input_key(job.tenant, backdrop))
 
 
 def _same_size(alpha: UInt8Array | None, photo: Photo) -> UInt8Array:
@@ -191,7 +166,9 @@ def _same_size(alpha: UInt8Array | None, photo: Photo) -> UInt8Array:
     return alpha
 
 
-def _store(course: Course, files: dict[str, bytes], image: UInt8Array, output: Output) -> Result:
+def _store(
+    course: Course, files: dict[str, bytes], size: tuple[int, int], output: Output
+) -> Result:
     """Store under this claim's own keys, so that a late finisher overwrites nobody."""
     job = course.claim.job
     types = {
@@ -206,8 +183,8 @@ def _store(course: Course, files: dict[str, bytes], image: UInt8Array, output: O
     result = files[keys.RESULT]
     return Result(
         content_type=types[keys.RESULT],
-        width=int(image.shape[1]),
-        height=int(image.shape[0]),
+        width=size[0],
+        height=size[1],
         bytes=len(result),
         sha256=hashlib.sha256(result).hexdigest(),
     )

@@ -62,21 +62,23 @@ class Remains:
     tenant: str
     input_id: str
     claims: int
+    backdrop: str | None = None
 
     @classmethod
     def of(cls, job: Job) -> Self:
-        return cls(job.tenant, job.input_id, job.claims)
+        return cls(job.tenant, job.input_id, job.claims, job.request.output.backdrop)
 
     @classmethod
     def parse(cls, name: str) -> Self:
         """From `archived_name` of the scripts."""
-        tenant, _, _, claims, input_id = name.split("/")
-        return cls(tenant, input_id, int(claims or 0))
+        tenant, _, _, claims, input_id, *backdrop = name.split("/")
+        return cls(tenant, input_id, int(claims or 0), *backdrop)
 
     def to_fields(self) -> dict[str, str]:
         """As a job's record has them: one never claimed has no `claims`."""
         fields = {"tenant": self.tenant, "input": self.input_id}
-        return fields | ({"claims": str(self.claims)} if self.claims else {})
+        fields |= {"claims": str(self.claims)} if self.claims else {}
+        return fields | ({"backdrop": self.backdrop} if self.backdrop else {})
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import http.server
+import io
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -11,6 +12,7 @@ import cv2
 import httpx
 import numpy as np
 import pytest
+from PIL import Image
 from standardwebhooks.webhooks import Webhook
 
 from nukki import Client, JobFailed, NotFound
@@ -214,3 +216,61 @@ def test_a_second_click_on_a_photo_costs_no_encode(client: Client, sample: bytes
     second = client.wait(client.submit(job=first.id, points=[CUP, (180, 330)]))
     assert first.data["timings_ms"]["encode"] > 0
     assert second.data["timings_ms"]["encode"] == 0
+
+
+def test_a_catalogs_look_is_changed_without_a_device(client: Client, sample: bytes) -> None:
+    """Every kind of output, from the stored alpha and photo alone."""
+    parent = client.wait(client.submit(sample, box=BOX))
+    behind = client.upload(sample)
+    outputs: list[dict[str, object]] = [
+        {"preset": "coupang"},
+        {"size": [500, 400], "scale": 0.5, "background": {"upload": behind}, "format": "webp"},
+        {"crop": True, "margin": "5%", "shadow": {}, "format": "avif"},
+        {"format": "zip", "crop": True},
+        {"type": "mask", "crop": True, "format": "webp"},
+    ]
+    found = []
+    for output in outputs:
+        job = client.wait(client.submit(render=parent.id, output=output))
+        assert "segment" not in job.data["timings_ms"]
+        assert job.data["model"] is None
+        file = client.download(job)
+        result = job.data["result"]
+        assert result["sha256"] == hashlib.sha256(file).hexdigest()
+        if result["content_type"] != "application/zip":
+            assert pixels(file).shape[:2] == (result["height"], result["width"])
+        found.append(job.data)
+    report = found[0]["compliance"]
+    assert report["preset"] == "coupang"
+    assert report["passed"] is True
+    assert {check["name"] for check in report["checks"]} >= {"format", "bytes", "fill"}
+    assert all(job["compliance"] is None for job in found[1:])
+    assert (found[1]["result"]["width"], found[1]["result"]["height"]) == (500, 400)
+    x1, y1, x2, y2 = parent.data["subject"]["box"]
+    assert (found[4]["result"]["width"], found[4]["result"]["height"]) == (x2 - x1, y2 - y1)
+    assert found[3]["result"]["content_type"] == "application/zip"
+
+
+def test_a_preset_that_cannot_be_met_says_so(client: Client, sample: bytes) -> None:
+    job = client.wait(client.submit(sample, box=BOX, output={"preset": "amazon"}))
+    report = job.data["compliance"]
+    assert (report["passed"], report["upscale_required"]) == (False, True)
+    assert [check["name"] for check in report["checks"] if not check["passed"]] == ["fill"]
+    assert any(text.startswith("upscale_required") for text in job.data["warnings"])
+    larger = {"preset": "amazon", "upscale": True}
+    job = client.wait(client.submit(render=job.id, output=larger))
+    assert job.data["compliance"]["passed"] is True
+    picture = pixels(client.download(job))
+    assert picture.shape == (1000, 1000, 3)
+    assert (picture[:20] == 255).all()
+
+
+def test_metadata_is_kept_only_on_request(client: Client, sample: bytes) -> None:
+    image, file = Image.open(io.BytesIO(sample)).convert("RGB"), io.BytesIO()
+    exif = image.getexif()
+    exif[0x010F], exif[0x0112] = "Kamera", 3
+    image.save(file, "JPEG", exif=exif)
+    parent = client.wait(client.submit(file.getvalue()))
+    assert not Image.open(io.BytesIO(client.download(parent))).getexif()
+    child = client.wait(client.submit(render=parent.id, output={"keep_metadata": True}))
+    assert dict(Image.open(io.BytesIO(client.download(child))).getexif()) == {0x010F: "Kamera"}

@@ -32,7 +32,8 @@ end
 
 -- What the expiry set holds of a job once its record is gone: all that erasing it needs.
 local function archived_name(job, id)
-  return job.tenant .. '/jobs/' .. id .. '/' .. (job.claims or '') .. '/' .. job.input
+  local name = job.tenant .. '/jobs/' .. id .. '/' .. (job.claims or '') .. '/' .. job.input
+  return job.backdrop and name .. '/' .. job.backdrop or name
 end
 
 -- Put a job (back) into a lane, to be looked at again at `due`. Its tenant's count of queued jobs
