@@ -122,7 +122,8 @@ class Client(AbstractContextManager["Client"]):
             mask: an earlier job on the same photo, whose mask is the start.
             objects: instead of all these, several things `{"points": …, "box": …}`, cut as one.
             model: one of `models`.
-            output: `type`, `format`, `background`.
+            output: the file wanted: `preset`, `format`, `background`, `size`, `crop` and more; see
+                the server's `/docs`.
             webhook: `url`, `events`.
             priority: `interactive` or `bulk`.
             metadata: anything small; it comes back with the job.
