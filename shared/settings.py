@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 import os
 import re
 from collections.abc import Mapping
@@ -170,7 +171,7 @@ class Settings(BaseSettings):
         le=1,
         description="Share of the photo below which a subject is cut again from close; 0: never.",
     )
-    review: ReviewLimits = Field(
+    review: Annotated[ReviewLimits, NoDecode] = Field(
         default=ReviewLimits(),
         description="When a cut needs review; as JSON, what is left out stays as it is.",
     )
@@ -234,6 +235,11 @@ class Settings(BaseSettings):
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
+
+    @field_validator("review", mode="before")
+    @classmethod
+    def _read_json(cls, value: object) -> object:
+        return json.loads(value) if isinstance(value, str) else value
 
     @field_validator("log_level", mode="before")
     @classmethod

@@ -11,6 +11,7 @@ import pytest
 
 from shared import settings
 from shared.errors import ConfigError
+from shared.review import ReviewLimits
 from shared.settings import Settings
 
 SECRET = "hunter2-hunter2-hunter2"
@@ -262,8 +263,19 @@ def test_the_tables_variable_is_one_that_is_read(
 ) -> None:
     variable = settings.variable(field, Settings.model_fields[field])
     special = {"api_keys": "t:s", "webhook_secrets": "t:s", "log_level": "ERROR"}
-    changed = (special | {"precision": "bf16", "device": "cuda", "tenant_share": "0.3"}).get(
-        field, "63"
-    )
+    special |= {"precision": "bf16", "device": "cuda", "tenant_share": "0.3"}
+    special |= {"second_look": "0.2", "review": '{"border": 0.4}'}
+    changed = special.get(field, "63")
     loaded = load(monkeypatch, {variable: changed})
     assert getattr(loaded, field) != Settings.model_fields[field].default
+
+
+def test_one_threshold_of_the_review_leaves_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    review = load(monkeypatch, {"NUKKI_REVIEW": '{"border": 0.4}'}).review
+    assert review == ReviewLimits(border=0.4)
+
+
+@pytest.mark.parametrize("text", ['{"boarder": 0.4}', '{"iou": 2}', "0.5", "{"])
+def test_a_review_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    with pytest.raises(ConfigError, match="NUKKI_REVIEW"):
+        load(monkeypatch, {"NUKKI_REVIEW": text})
