@@ -169,6 +169,11 @@ class TestReport:
     def test_what_passes_by_other_means_passes(self) -> None:
         assert self.failed(size=[1200, 1300], margin=20, align="top") == set()
 
+    def test_each_side_is_held_to_its_own_rule(self) -> None:
+        assert self.failed(preset="google", size=[1500, 400], scale=0.8) >= {"shortest_side"}
+        assert self.failed(preset="smartstore", size=[1000, 1100]) == {"longest_side"}
+        assert self.failed(preset="square-white", size=[900, 800]) == {"square"}
+
     def test_one_gray_pixel_in_the_background_is_found(self) -> None:
         picture = np.full((100, 100, 3), 255, np.uint8)
         alpha = np.zeros((100, 100), np.uint8)
