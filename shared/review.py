@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from shared.spec.base import Model
 
@@ -32,3 +33,9 @@ class ReviewLimits(Model):
     smallest: Share = 0.005
     largest: Share = 0.85
     softness: Share = 0.02
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_json(cls, value: object) -> object:
+        """As the environment gives it: JSON, in which anything may be left out."""
+        return json.loads(value) if isinstance(value, str) else value
