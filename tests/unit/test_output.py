@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from api.problems import invalid
 from shared.job import Job
 from shared.presets import presets
+from shared.queue.jobs import Remains
 from shared.spec import JobRequest, Output
 
 UPLOAD = {"upload": "inp_" + "0" * 24}
@@ -113,3 +114,12 @@ def test_one_number_is_a_square() -> None:
 )
 def test_a_canvas_is_weighed_before_it_is_made(output: dict[str, Any], pixels: int) -> None:
     assert asked(**output).canvas_pixels == pixels
+
+
+@pytest.mark.parametrize("backdrop", [None, UPLOAD["upload"]])
+def test_an_archived_job_still_names_its_backdrop(backdrop: str | None) -> None:
+    """As the script `archived_name` writes it, for erase to count it down."""
+    name = "/".join(filter(None, ["shop", "jobs", "job_1", "2", "inp_1", backdrop]))
+    fields = Remains.parse(name).to_fields()
+    wanted = {"tenant": "shop", "input": "inp_1", "claims": "2"}
+    assert fields == wanted | ({"backdrop": backdrop} if backdrop else {})
