@@ -27,6 +27,7 @@ class ArchivedJob(Model):
     base_url: str
     status: Literal[Status.SUCCEEDED, Status.FAILED, Status.CANCELED]
     lane: Lane
+    extra_pixels: int = 0
     parent_alpha: str | None = None
     created_ms: int
     started_ms: int | None = None
@@ -90,7 +91,8 @@ class Records:
             job = self._jobs.get(job_id)
         except NotFound:
             return False
-        record = ArchivedJob.of(job).model_dump_json(exclude_defaults=True)
+        # As it was asked for: a default that was said outweighs a preset.
+        record = ArchivedJob.of(job).model_dump_json(exclude_unset=True)
         key = keys.archive_key(job.tenant, job_id)
         self._storage.put(key, record.encode(), "application/json")
         return self._jobs.let_go(job)
