@@ -206,3 +206,25 @@ class TestAnyShape:
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         assert peak < 48e6 + limit
+
+
+@pytest.mark.parametrize("edge", list(Edge))
+@pytest.mark.parametrize(
+    ("ground", "subject"),
+    [((255,) * 3, (60,) * 3), ((255,) * 3, (200, 30, 30)), ((0, 255, 0), (0, 0, 255))],
+    ids=["gray", "red on white", "blue on green"],
+)
+@pytest.mark.parametrize("noise", [0.0, 1.5])
+def test_a_photo_of_two_colours_is_cut_between_them(
+    edge: Edge, ground: tuple[int, ...], subject: tuple[int, ...], noise: float
+) -> None:
+    """Any window's colours then lie on a line, and a regression on three channels has no bounds."""
+    inside = np.zeros((500, 600), np.uint8)
+    cv2.circle(inside, (300, 250), 150, 255, -1)
+    rgb = np.where(inside[..., None] > 0, np.array(subject), np.array(ground))
+    grain = np.random.default_rng(0).normal(0, noise, inside.shape)[..., None]
+    rgb = np.clip(rgb + grain, 0, 255).astype(np.uint8)
+    blurred = cv2.GaussianBlur(inside.astype(np.float32) / 255, (0, 0), 2)
+    mask = np.asarray(cv2.resize(blurred, (256, 213), interpolation=cv2.INTER_AREA), np.float32)
+    found, true = refine(mask, rgb, edge) > 127, inside > 127
+    assert (found & true).sum() > 0.995 * (found | true).sum()

@@ -139,20 +139,38 @@ def fit(
         mean(channels[i] * channels[j]) - means[i] * means[j] + np.float32(epsilon * (i == j))
         for i, j in ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))
     )
-    # The inverse of a symmetric 3 × 3 matrix by its cofactors.
-    c_rr, c_rg, c_rb = gg * bb - gb * gb, gb * rb - rg * bb, rg * gb - gg * rb
-    c_gg, c_gb, c_bb = rr * bb - rb * rb, rb * rg - rr * gb, rr * gg - rg * rg
-    determinant = np.maximum(rr * c_rr + rg * c_rg + rb * c_rb, np.float32(epsilon**3))
-    r, g, b = (covariance / determinant for covariance in with_target)
-    slopes = [
-        c_rr * r + c_rg * g + c_rb * b,
-        c_rg * r + c_gg * g + c_gb * b,
-        c_rb * r + c_gb * g + c_bb * b,
-    ]
+    slopes = _solved((rr, rg, rb, gg, gb, bb), with_target, epsilon)
     offset = mean_target.copy()
     for slope, level in zip(slopes, means, strict=True):
         offset -= slope * level
     return _planes([box(plane) for plane in (*slopes, offset)])
+
+
+def _solved(
+    matrix: tuple[FloatArray, ...], right: list[FloatArray], least: float
+) -> list[FloatArray]:
+    """Of every pixel's symmetric 3 × 3 system the solution, three planes; all (h, w).
+
+    By the factors L·D·Lᵀ (Golub, Van Loan, "Matrix Computations", 4.1): in a window of two colours
+    the matrix is all but singular, and its cofactors are then nothing but rounding.
+
+    Args:
+        matrix: the upper triangle, row by row.
+        right: the right-hand side.
+        least: no pivot is less: what was added to the matrix's diagonal.
+    """
+    rr, rg, rb, gg, gb, bb = matrix
+    green, blue = rg / rr, rb / rr
+    second = np.maximum(gg - green * rg, np.float32(least))
+    mixed = gb - blue * rg
+    both = mixed / second
+    third = np.maximum(bb - blue * rb - both * mixed, np.float32(least))
+    first = right[0]
+    after = right[1] - green * first
+    z = (right[2] - blue * first - both * after) / third
+    y = after / second - both * z
+    x = first / rr - green * y - blue * z
+    return [np.asarray(slope, np.float32) for slope in (x, y, z)]
 
 
 def _planes(planes: list[FloatArray]) -> LocalLinear:
