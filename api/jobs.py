@@ -18,7 +18,7 @@ from api.submission import submit
 from shared.errors import NoResult, NotFinished, NotFound, StorageUnavailable
 from shared.job import Job, Status
 from shared.metrics.jobs import count_end
-from shared.queue.jobs import CancelVerdict
+from shared.queue.verdicts import CancelVerdict
 from shared.spec import JobId
 from shared.storage import keys
 from shared.view import JobView

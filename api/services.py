@@ -14,7 +14,8 @@ from shared.queue.bellhop import Bellhop
 from shared.queue.connection import Connection
 from shared.queue.delivery_log import DeliveryLog
 from shared.queue.doorbell import Bell, Doorbell, make_celery
-from shared.queue.jobs import JobQueue, Room
+from shared.queue.jobs import JobQueue
+from shared.queue.verdicts import Room
 from shared.queue.workers import WorkerRoll
 from shared.records import Records
 from shared.settings import Settings

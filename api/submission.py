@@ -27,7 +27,7 @@ from shared.errors import (
 )
 from shared.images import ImageInfo, probe
 from shared.job import Input, Job, Lane, Status, new_id
-from shared.queue.jobs import Accepted, Idempotency
+from shared.queue.verdicts import Accepted, Idempotency
 from shared.spec import JobRequest
 from shared.storage import keys
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from enum import StrEnum
-from typing import Self
 
 from shared.errors import IdempotencyMismatch, NotFound, QueueFull, TooManyJobs
 from shared.job import Input, Job, Lane, Status
 from shared.queue.connection import PREFIX, Connection, translated
+from shared.queue.verdicts import Accepted, CancelVerdict, Erased, Idempotency, Page, Remains, Room
 
 #: An accepted job whose doorbell was lost is looked at again after this long.
 RING_MS = 2_000
@@ -20,89 +18,6 @@ IDEMPOTENCY_MS = 24 * 3600 * 1000
 LINGER_MS = 10 * 60 * 1000
 #: How many records a filtered listing looks at before it hands the caller a cursor.
 SCAN_LIMIT = 1_000
-
-
-@dataclass(frozen=True, slots=True)
-class Accepted:
-    """What accept decided: `repeated` where an earlier request made the job.
-
-    Attributes:
-        job_id: of the job that there is now.
-        repeated: see above.
-        job: as it was accepted; None of a repeated one, which may have gone on since.
-        position: its place in its lane, from 1.
-    """
-
-    job_id: str
-    repeated: bool = False
-    job: Job | None = None
-    position: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Idempotency:
-    """A caller's key, and the digest of what came with it."""
-
-    key: str
-    fingerprint: str
-
-
-@dataclass(frozen=True, slots=True)
-class Erased:
-    """Storage keys that an erased job leaves; `settled` where no worker can still add to them."""
-
-    files: tuple[str, ...]
-    settled: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Remains:
-    """What erasing a job needs, kept when its record is gone."""
-
-    tenant: str
-    input_id: str
-    claims: int
-    backdrop: str | None = None
-
-    @classmethod
-    def of(cls, job: Job) -> Self:
-        return cls(job.tenant, job.input_id, job.claims, job.request.output.backdrop)
-
-    @classmethod
-    def parse(cls, name: str) -> Self:
-        """From `archived_name` of the scripts."""
-        tenant, _, _, claims, input_id, *backdrop = name.split("/")
-        return cls(tenant, input_id, int(claims or 0), *backdrop)
-
-    def to_fields(self) -> dict[str, str]:
-        """As a job's record has them: one never claimed has no `claims`."""
-        fields = {"tenant": self.tenant, "input": self.input_id}
-        fields |= {"claims": str(self.claims)} if self.claims else {}
-        return fields | ({"backdrop": self.backdrop} if self.backdrop else {})
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """Jobs, newest first, and where the next page begins (None at the end)."""
-
-    jobs: tuple[Job, ...]
-    cursor: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Room:
-    """How many jobs may be queued: in all, and of one tenant."""
-
-    queue: int
-    tenant: int
-
-
-class CancelVerdict(StrEnum):
-    """What became of a cancel."""
-
-    CANCELED = "canceled"
-    TERMINAL = "terminal"
-    MISSING = "missing"
 
 
 class JobQueue:

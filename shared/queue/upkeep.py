@@ -8,7 +8,8 @@ from shared.errors import Poisoned
 from shared.job import Failure, Lane, Outcome
 from shared.queue.connection import Connection
 from shared.queue.doorbell import QUEUES
-from shared.queue.jobs import LINGER_MS, RING_MS, Remains
+from shared.queue.jobs import LINGER_MS, RING_MS
+from shared.queue.verdicts import Remains
 
 #: A lane with fewer messages than this is rung again for a job that nobody came for.
 SHALLOW = 64

@@ -56,8 +56,8 @@ def test_the_job_tells_of_its_file_its_subject_and_its_stages(
     assert job["model"] == "grabcut"
     assert job["metadata"] == {"sku": "A-1"}
     x1, y1, x2, y2 = job["subject"]["box"]
-    assert x1 >= BOX[0] - 4
-    assert y2 <= BOX[3] + 4
+    assert x1 >= BOX[0] - 24  # the edge is looked for a little beyond the box too
+    assert y2 <= BOX[3] + 24
     assert x1 < x2
     assert y1 < y2
     stages = {"queued", "fetch", "decode", "encode", "segment", "compose", "store", "total"}

@@ -12,7 +12,8 @@ import pytest
 from shared.errors import IdempotencyMismatch, NotFound, QueueFull, TooManyJobs
 from shared.job import Input, Lane, Status, new_id
 from shared.queue.connection import PREFIX, Connection
-from shared.queue.jobs import Idempotency, JobQueue, Room
+from shared.queue.jobs import JobQueue
+from shared.queue.verdicts import Idempotency, Room
 from shared.settings import Settings
 from tests.unit.test_queue import DONE, FAILED, RETENTION_MS, House
 

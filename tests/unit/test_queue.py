@@ -12,9 +12,10 @@ from shared.job import TRANSITIONS, Failure, Input, Job, Lane, Outcome, Result, 
 from shared.queue.connection import PREFIX, Connection
 from shared.queue.deliveries import DeliveryQueue
 from shared.queue.doorbell import QUEUES
-from shared.queue.jobs import CancelVerdict, Idempotency, JobQueue
+from shared.queue.jobs import JobQueue
 from shared.queue.leases import Claim, LeaseTable
 from shared.queue.upkeep import SHALLOW, Past, Upkeep
+from shared.queue.verdicts import CancelVerdict, Idempotency
 from shared.spec import JobRequest, Priority, Webhook
 
 RETENTION_MS = 60_000

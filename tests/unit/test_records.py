@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from shared.errors import IdempotencyMismatch, NotFound, StorageUnavailable
 from shared.job import Job, Outcome, Status, new_id
 from shared.queue.connection import PREFIX, Connection
-from shared.queue.jobs import Idempotency
+from shared.queue.verdicts import Idempotency
 from shared.records import ArchivedJob, Records
 from shared.settings import Settings
 from shared.spec import JobRequest, Webhook

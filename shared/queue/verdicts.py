@@ -1,0 +1,92 @@
+"""What the queue of jobs is told, and what it answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Self
+
+from shared.job import Job
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """What accept decided: `repeated` where an earlier request made the job.
+
+    Attributes:
+        job_id: of the job that there is now.
+        repeated: see above.
+        job: as it was accepted; None of a repeated one, which may have gone on since.
+        position: its place in its lane, from 1.
+    """
+
+    job_id: str
+    repeated: bool = False
+    job: Job | None = None
+    position: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Idempotency:
+    """A caller's key, and the digest of what came with it."""
+
+    key: str
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Erased:
+    """Storage keys that an erased job leaves; `settled` where no worker can still add to them."""
+
+    files: tuple[str, ...]
+    settled: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Remains:
+    """What erasing a job needs, kept when its record is gone."""
+
+    tenant: str
+    input_id: str
+    claims: int
+    backdrop: str | None = None
+
+    @classmethod
+    def of(cls, job: Job) -> Self:
+        return cls(job.tenant, job.input_id, job.claims, job.request.output.backdrop)
+
+    @classmethod
+    def parse(cls, name: str) -> Self:
+        """From `archived_name` of the scripts."""
+        tenant, _, _, claims, input_id, *backdrop = name.split("/")
+        return cls(tenant, input_id, int(claims or 0), *backdrop)
+
+    def to_fields(self) -> dict[str, str]:
+        """As a job's record has them: one never claimed has no `claims`."""
+        fields = {"tenant": self.tenant, "input": self.input_id}
+        fields |= {"claims": str(self.claims)} if self.claims else {}
+        return fields | ({"backdrop": self.backdrop} if self.backdrop else {})
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Jobs, newest first, and where the next page begins (None at the end)."""
+
+    jobs: tuple[Job, ...]
+    cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """How many jobs may be queued: in all, and of one tenant."""
+
+    queue: int
+    tenant: int
+
+
+class CancelVerdict(StrEnum):
+    """What became of a cancel."""
+
+    CANCELED = "canceled"
+    TERMINAL = "terminal"
+    MISSING = "missing"
