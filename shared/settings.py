@@ -11,7 +11,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import (
     AliasChoices,
-    BaseModel,
     Field,
     NonNegativeFloat,
     ValidationError,
@@ -331,17 +330,3 @@ def variable(name: str, field: FieldInfo) -> str:
     if isinstance(field.validation_alias, AliasChoices):
         return str(field.validation_alias.choices[0])
     return f"NUKKI_{name.upper()}"
-
-
-def table() -> str:
-    """The settings as the README's Markdown table."""
-    rows = ["| variable | default | what it does |", "| --- | --- | --- |"]
-    for name, field in Settings.model_fields.items():
-        default = field.default
-        if isinstance(default, tuple):
-            default = ",".join(f"{item:g}" for item in default)
-        if isinstance(default, BaseModel):
-            default = default.model_dump_json()
-        shown = "" if default in (None, "") else f"`{default}`"
-        rows.append(f"| `{variable(name, field)}` | {shown} | {field.description} |")
-    return "\n".join(rows)

@@ -6,10 +6,26 @@ import argparse
 import re
 from pathlib import Path
 
-from shared.settings import table
+from pydantic import BaseModel
+
+from shared.settings import Settings, variable
 
 README = Path(__file__).parent.parent / "README.md"
 _SETTINGS = re.compile(r"(<!-- settings -->\n).*?(<!-- /settings -->)", re.DOTALL)
+
+
+def table() -> str:
+    """The settings as the README's Markdown table."""
+    rows = ["| variable | default | what it does |", "| --- | --- | --- |"]
+    for name, field in Settings.model_fields.items():
+        default = field.default
+        if isinstance(default, tuple):
+            default = ",".join(f"{item:g}" for item in default)
+        if isinstance(default, BaseModel):
+            default = default.model_dump_json()
+        shown = "" if default in (None, "") else f"`{default}`"
+        rows.append(f"| `{variable(name, field)}` | {shown} | {field.description} |")
+    return "\n".join(rows)
 
 
 def rendered(text: str) -> str:
