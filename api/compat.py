@@ -15,7 +15,7 @@ from api.services import services
 from api.submission import Submission, submit
 from shared.errors import Busy, InvalidRequest, NoResult
 from shared.job import Job, Status
-from shared.spec import JobRequest, Prompt
+from shared.spec import MAX_POINTS, JobRequest, Prompt
 from shared.storage import keys
 
 _WAIT = 60.0
@@ -76,6 +76,8 @@ def remove() -> Response:
 
 def _prompt() -> Prompt:
     text = request.form.get("points") or "[]"
+    if text.count("[") > MAX_POINTS + 1:  # to read a million of them takes seconds
+        raise InvalidRequest.field("points", f"at most {MAX_POINTS} points are taken")
     try:
         # Not by `json`: that raises RecursionError for deep nesting.
         return Prompt.model_validate_json(to_json({"points": from_json(text)}), strict=True)

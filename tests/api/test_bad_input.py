@@ -251,7 +251,7 @@ class TestPrompts:
         response = submit(client, sample, job=job)
         taken = time.monotonic() - begun
         assert_problem(response, 422, "invalid_request", field)
-        assert taken < 5
+        assert taken < 20  # half a minute, were each of them told of
         assert len(response.data) < 1000
 
     def test_several_wrong_fields_are_all_named(self, client: Client, sample: bytes) -> None:
