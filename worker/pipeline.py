@@ -12,6 +12,7 @@ from shared.errors import (
     LeaseLost,
     NotFound,
     NukkiError,
+    QueueFull,
     QueueUnavailable,
     StorageUnavailable,
 )
@@ -35,6 +36,8 @@ from worker.segmentation import cut_out, segment
 
 log = logging.getLogger("nukki.worker")
 
+#: Redis is away, or refuses what takes memory: either way the record stays as it is.
+NO_QUEUE = (QueueUnavailable, QueueFull)
 #: How long a worker whose job is done tries to say so to a Redis that is away.
 _FINISH_PATIENCE = 60.0
 
@@ -59,7 +62,7 @@ def run(runtime: Runtime, job_id: str) -> None:
             claim = runtime.leases.claim(job_id, alone=load.alone)
             if claim is not None:
                 _see_through(runtime, claim, None if load.alone else permit)
-    except QueueUnavailable:
+    except NO_QUEUE:
         log.info("Redis is away; the janitor rings again", extra={"job": job_id})
 
 
@@ -74,7 +77,7 @@ def _see_through(runtime: Runtime, claim: Claim, permit: Permit | None) -> None:
             LEASE_LOSSES.inc()
             log.info("no longer this worker's", extra={"job": job_id})
             _clean_up(course)
-        except QueueUnavailable:
+        except NO_QUEUE:
             log.warning("Redis is away; the job goes to another", extra={"job": job_id})
         except Exception as error:  # noqa: BLE001  # a job must end, whatever its photo provokes
             _settle(course, error)
@@ -135,7 +138,7 @@ def _fetch(course: Course) -> tuple[bytes, str]:
     if course.permit is not None:
         course.permit.shrink(pixels + course.claim.job.extra_pixels)
     if photo.digest is None or photo.pixels is None:
-        with contextlib.suppress(QueueUnavailable):  # the next who reads it records it
+        with contextlib.suppress(*NO_QUEUE):  # the next who reads it records it
             runtime.leases.record_input(course.claim, digest=digest, size=len(data), pixels=pixels)
     return data, digest
 
@@ -223,7 +226,7 @@ def _settle(course: Course, error: Exception) -> None:
                 _require_ours(released)
                 if released.failed:
                     _count(course, Status.FAILED, impatient)
-    except QueueUnavailable:
+    except NO_QUEUE:
         log.warning("Redis is away; the lease runs out by itself", extra={"job": job.id})
     except LeaseLost:
         LEASE_LOSSES.inc()
@@ -237,17 +240,17 @@ def _require_ours(released: Released) -> None:
 
 
 def _finish(course: Course, status: Status, outcome: Outcome) -> None:
-    """Make the job terminal; a Redis that is away for a moment costs no work.
+    """Make the job terminal; a Redis that is away or full for a moment costs no work.
 
     Raises:
         LeaseLost: too late.
-        QueueUnavailable: Redis stayed away.
+        QueueUnavailable, QueueFull: Redis stayed away, or full.
     """
     give_up = time.monotonic() + _FINISH_PATIENCE
     while True:
         try:
             finished = course.runtime.leases.finish(course.claim, status, outcome)
-        except QueueUnavailable:
+        except NO_QUEUE:
             if time.monotonic() > give_up:
                 raise
             time.sleep(0.5)
@@ -286,7 +289,7 @@ def hand_back(runtime: Runtime) -> None:
         job = lease.claim.job
         try:
             released = runtime.leases.release(lease.claim, spend=False)
-        except QueueUnavailable:
+        except NO_QUEUE:
             return
         if released.lane is Lane.RECLAIMED:
             runtime.doorbell.ring(job.id, Lane.RECLAIMED)

@@ -1,0 +1,68 @@
+"""A worker whose work is done says so until Redis takes it."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from shared.errors import NukkiError, QueueFull, QueueUnavailable
+from shared.job import Input, Job, Outcome, Status, new_id
+from shared.queue.leases import Claim
+from shared.spec import JobRequest
+from worker import pipeline
+from worker.course import Course
+from worker.heartbeat import Lease
+
+
+class Leases:
+    """Refuses to finish with each of `errors`, then takes it."""
+
+    def __init__(self, *errors: NukkiError) -> None:
+        self._errors = list(errors)
+        self.asked = 0
+
+    def finish(self, *_: object) -> bool:
+        self.asked += 1
+        if self._errors:
+            raise self._errors.pop(0)
+        return True
+
+
+def course(leases: Leases) -> Course:
+    photo = Input(new_id("inp"), "shop", stored=True)
+    job = Job(new_id("job"), "shop", JobRequest(), photo.id, "http://here")
+    runtime: Any = SimpleNamespace(leases=leases, engine=SimpleNamespace(model="grabcut"))
+    return Course(runtime, Lease(Claim(job, photo, "token")), None)
+
+
+@pytest.mark.parametrize("error", [QueueUnavailable(), QueueFull()])
+def test_a_redis_that_is_away_or_full_is_asked_again(
+    error: NukkiError, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.pipeline.time.sleep", lambda _seconds: None)
+    leases = Leases(error, error)
+    done = course(leases)
+    done.stored.append("shop/jobs/job_1/1/result")
+    pipeline._finish(done, Status.SUCCEEDED, Outcome())
+    assert leases.asked == 3
+    assert not done.stored  # it is the job's now, and nothing to clean up
+
+
+@pytest.mark.parametrize("error", [QueueUnavailable(), QueueFull()])
+def test_a_redis_that_stays_away_or_full_is_given_up(
+    error: NukkiError, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.pipeline._FINISH_PATIENCE", 0.0)
+    with pytest.raises(type(error)):
+        pipeline._finish(course(Leases(error)), Status.SUCCEEDED, Outcome())
+
+
+@pytest.mark.parametrize("error", [QueueUnavailable(), QueueFull()])
+def test_a_doorbell_that_cannot_be_answered_is_left_to_the_janitor(error: NukkiError) -> None:
+    def weigh(job_id: str) -> None:
+        raise error
+
+    runtime: Any = SimpleNamespace(leases=SimpleNamespace(weigh=weigh))
+    pipeline.run(runtime, "job_1")  # raises nothing: the record is untouched
