@@ -195,6 +195,9 @@ class Settings(BaseSettings):
     simulated_crash_width: int | None = Field(
         default=None, gt=0, description="A photo so wide kills its process at once (tests)."
     )
+    simulated_hang_width: int | None = Field(
+        default=None, gt=0, description="Width of a photo that hangs that segmenter (tests)."
+    )
 
     allow_networks: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),

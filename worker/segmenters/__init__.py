@@ -29,6 +29,7 @@ def load(settings: Settings) -> Segmenter:
             settings.simulated_batch_seconds,
             settings.max_batch,
             settings.simulated_crash_width,
+            settings.simulated_hang_width,
         )
     return _load_sam(choice, settings)
 

@@ -29,7 +29,8 @@ class Size(NamedTuple):
 class SimulatedSegmenter:
     """Takes `batch_seconds` and `seconds` a photo; finds an ellipse in the middle of each.
 
-    A photo of `crash_width` kills the process, as a fault in a decoder or a driver does.
+    A photo of `crash_width` kills the process, as a fault in a decoder or a driver does; from one
+    of `hang_width` it never comes back, as from a hung kernel.
     """
 
     name = "simulated"
@@ -41,10 +42,12 @@ class SimulatedSegmenter:
         batch_seconds: float = 0.0,
         max_batch: int | None = None,
         crash_width: int | None = None,
+        hang_width: int | None = None,
     ) -> None:
         self._seconds = seconds
         self._batch_seconds = batch_seconds
         self._crash_width = crash_width
+        self._hang_width = hang_width
         self.max_batch = max_batch or 8
 
     def prepare(self, image: UInt8Array, *, auto: bool = False) -> Size:  # noqa: ARG002
@@ -53,6 +56,8 @@ class SimulatedSegmenter:
     def encode(self, photos: Sequence[Size]) -> list[Size]:
         if any(photo.width == self._crash_width for photo in photos):
             os.kill(os.getpid(), signal.SIGKILL)
+        while any(photo.width == self._hang_width for photo in photos):
+            time.sleep(1.0)
         time.sleep(self._batch_seconds + self._seconds * len(photos))
         return list(photos)
 
