@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 
 .PHONY: help demo test install up check format docs clean
+.PHONY: chaos
 .PHONY: bench bench-quick bench-codecs bench-quality bench-sam
 
 help:
@@ -12,6 +13,7 @@ help:
 	@echo "make up       run the service until Ctrl-C (http://127.0.0.1:8000)"
 	@echo "make test     set up everything and run every test"
 	@echo "make check    ruff, mypy --strict, the schemas of workflows and compose files, hadolint"
+	@echo "make chaos    kill, stop, cut and fill everything for 20 minutes: nothing may be lost"
 	@echo "make bench    measure the service on this machine, beside its bounds: ten minutes"
 	@echo "make bench-quick     the same with smaller counts: two minutes"
 	@echo "make bench-codecs, bench-quality, bench-sam     measure a part by itself"
@@ -54,6 +56,10 @@ check: $(VENV)/.dev
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+chaos: $(VENV)/.dev
+	mkdir -p bench-results
+	$(BIN)/python -m tests.chaos --minutes 20 --seed 1 --json bench-results/chaos.json
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m tests.bench

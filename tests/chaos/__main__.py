@@ -1,0 +1,43 @@
+"""`python -m tests.chaos`: the long run, and its tally."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import logging
+import tempfile
+from pathlib import Path
+
+from nukki.redis_server import find_server
+from tests.chaos.faults import KINDS
+from tests.chaos.plan import Plan
+from tests.chaos.run import run
+
+
+def main() -> int:
+    """Run, print, and answer 1 where a promise was not kept."""
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
+    parser.add_argument("--minutes", type=float, default=20.0, help="0: each kind once")
+    parser.add_argument("--jobs", type=int, default=10_000, help="how many, at least")
+    parser.add_argument("--stop", type=float, default=30.0, help="seconds of the long outages")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--only", help="the kinds whose names have this in them")
+    parser.add_argument("--logs", type=Path, help="an empty folder for the services' logs")
+    parser.add_argument("--json", type=Path, help="where to write the tally")
+    options = parser.parse_args()
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    plan = Plan(options.seed, options.jobs, options.minutes or None, options.stop)
+    kinds = [kind for kind in KINDS if not options.only or options.only in kind.kind]
+    with tempfile.TemporaryDirectory(prefix="nukki-chaos-") as folder:
+        tally = asyncio.run(run(plan, options.logs or Path(folder), find_server(), kinds))
+    print(tally.table())
+    if options.json:
+        options.json.write_text(json.dumps(tally.as_json(), indent=1))
+    missed = tally.missed(jobs=options.jobs, faults=round(5 * options.minutes), kinds=12)
+    print("\n".join(["NOT KEPT:", *missed]) if missed else "every promise was kept")
+    return bool(missed)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

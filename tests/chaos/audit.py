@@ -1,0 +1,96 @@
+"""The last look: what is left in the storage and in Redis."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from shared.queue.connection import PREFIX
+from shared.storage import keys
+from tests.chaos.checker import Checker
+from tests.chaos.ledger import Entry, Ledger
+from tests.chaos.services import BUCKET, Services
+
+_TENANT = "default"
+#: What may stay: these run out by themselves, or are Celery's own and of fixed number.
+_MAY_STAY = (f"{PREFIX}idempotency:", f"{PREFIX}worker", "_kombu.binding")
+#: Seconds for the janitor to sweep, a hundred names in five seconds.
+_SWEEPING = 180.0
+
+
+class Audit:
+    """After the last job has ended, with the stack still up."""
+
+    def __init__(self, services: Services, redis: Any, ledger: Ledger, checker: Checker) -> None:
+        self._redis = redis
+        self._ledger = ledger
+        self._checker = checker
+        self._storage = services.storage_client()
+
+    async def run(self) -> None:
+        """Note every orphan and every key left behind as wrong."""
+        await self._check_jobs()
+        kept = [entry for entry in self._ledger.entries if entry.job_id and not entry.erased]
+        await self._check_kept(kept)
+        for entry in kept:
+            await self._checker.erase(entry)
+        await self._let_time_pass()
+        for name in sorted(await asyncio.to_thread(self._objects)):
+            self._ledger.wrong("orphan in storage", name)
+        for key in sorted(await self._redis.keys("*")):
+            if not key.startswith(_MAY_STAY):
+                self._ledger.wrong("key left behind", key)
+
+    async def _check_jobs(self) -> None:
+        """Each submit made one job, and its webhooks had one id and told of one end."""
+        known = set(self._ledger.by_id)
+        for job_id in await self._redis.zrange(f"{PREFIX}jobs:{_TENANT}", 0, -1):
+            if job_id not in known:
+                self._ledger.wrong("job nobody was told of", job_id)
+        for entry in self._ledger.entries:
+            ids = {webhook_id for webhook_id, _ in entry.messages}
+            events = {event for _, event in entry.messages}
+            named = entry.named | ({entry.job_id} if entry.job_id else set())
+            if len(ids) != 1 or len(events) != 1:
+                self._ledger.wrong("webhooks", f"{entry.job_id}: {sorted(ids)} {sorted(events)}")
+            if len(named) != 1:
+                self._ledger.wrong("two jobs for one key", f"{entry.key}: {sorted(named)}")
+
+    async def _check_kept(self, kept: list[Entry]) -> None:
+        """Every object is a kept job's, or noted for sweeping; and every kept job has its files."""
+        noted = set(await self._redis.zrange(f"{PREFIX}sweep", 0, -1))
+        theirs: set[str] = set()
+        for entry in kept:
+            record = await self._redis.hgetall(f"{PREFIX}job:{entry.job_id}")
+            if not record:
+                self._ledger.wrong("lost", f"{entry.job_id}: its record is gone")
+                continue
+            theirs.add(keys.input_key(_TENANT, record["input"]))
+            if record["status"] == "succeeded":
+                theirs |= {
+                    keys.attempt_key(_TENANT, str(entry.job_id), int(record["claims"]), name)
+                    for name in (keys.RESULT, keys.ALPHA)
+                }
+        there = await asyncio.to_thread(self._objects)
+        for name in sorted(theirs - there):
+            self._ledger.wrong("file missing", name)
+        for name in sorted(there - theirs):
+            if name not in noted and name.rpartition("/")[0] + "/" not in noted:
+                self._ledger.wrong("orphan in storage", f"{name}, noted nowhere")
+
+    async def _let_time_pass(self) -> None:
+        """Bring forward what is to be swept minutes after nobody can store any more."""
+        sweep = f"{PREFIX}sweep"
+        deadline = asyncio.get_running_loop().time() + _SWEEPING
+        names = await self._redis.zrange(sweep, 0, -1)
+        if names:
+            await self._redis.zadd(sweep, dict.fromkeys(names, 1), xx=True)
+        while await self._redis.zcard(sweep):
+            if asyncio.get_running_loop().time() > deadline:
+                self._ledger.wrong("not swept", str(await self._redis.zrange(sweep, 0, 5)))
+                return
+            await asyncio.sleep(0.5)
+
+    def _objects(self) -> set[str]:
+        pages = self._storage.get_paginator("list_objects_v2").paginate(Bucket=BUCKET)
+        return {item["Key"] for page in pages for item in page.get("Contents", [])}

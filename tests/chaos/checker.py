@@ -1,0 +1,162 @@
+"""Looks at every job's end: once when it is told of it, and again before the job is erased."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import httpx
+from redis.exceptions import RedisError
+
+from shared.queue.connection import PREFIX
+from tests.chaos.ledger import Entry, Ledger
+
+#: Seconds between the two looks: time enough for a late finisher to do harm.
+_SETTLE = 12.0
+#: One job in so many is kept for the audit of the storage.
+_KEPT = 25
+_FIELDS = ("status", "finished", "ended_by", "claims", "worker")
+
+
+class Checker:
+    """Verifies and erases, until canceled."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        http: httpx.AsyncClient,
+        redis: Any,
+        expected: Mapping[str, bytes],
+    ) -> None:
+        self._ledger = ledger
+        self._http = http
+        self._redis = redis
+        self._expected = expected
+        self.verified = 0
+
+    async def run(self) -> None:
+        """Verify jobs as their webhooks come."""
+        async with asyncio.TaskGroup() as group:
+            for _ in range(8):
+                group.create_task(self._verify_on())
+            group.create_task(self._erase_on())
+
+    async def _verify_on(self) -> None:
+        while True:
+            entry = await self._ledger.to_verify.get()
+            while entry.verified is None:
+                try:
+                    await self.verify(entry)
+                except (httpx.HTTPError, RedisError, OSError):
+                    await asyncio.sleep(0.5)
+
+    async def verify(self, entry: Entry) -> None:
+        """The first look: the job's end, its record, its bytes.
+
+        Raises:
+            httpx.HTTPError, RedisError: not answered; try again.
+        """
+        answer = await self._http.get(f"/v1/jobs/{entry.job_id}", timeout=10)
+        if answer.status_code == 404:
+            self._wrong(entry, "lost", "the API does not know it")
+            entry.verified = time.monotonic()
+            return
+        answer.raise_for_status()
+        job = answer.json()
+        seen = await self._record(entry)
+        fails = entry.photo.fails
+        if fails is not None:
+            if job["status"] != "failed" or job["error"]["code"] != fails:
+                self._wrong(entry, "not poisoned", f"{job['status']} {job['error']}")
+        elif job["status"] != "succeeded":
+            self._wrong(entry, "lost", f"{job['status']} {job['error']}")
+        else:
+            await self._compare(entry, job["result"]["sha256"])
+        entry.seen = seen
+        entry.kept = entry.number % _KEPT == 0
+        entry.verified = time.monotonic()
+        self.verified += 1
+
+    async def _compare(self, entry: Entry, digest: str) -> None:
+        expected = self._expected[entry.photo.name]
+        if digest != hashlib.sha256(expected).hexdigest():
+            self._wrong(entry, "corrupt", f"its record has the digest {digest}")
+        result = await self._http.get(
+            f"/v1/jobs/{entry.job_id}/result", follow_redirects=True, timeout=10
+        )
+        if result.status_code == 404:
+            self._wrong(entry, "corrupt", "its result is not in the storage")
+            return
+        result.raise_for_status()
+        if result.content != expected:
+            self._wrong(entry, "corrupt", f"{len(result.content)} other bytes")
+
+    async def _record(self, entry: Entry) -> tuple[str, ...]:
+        found = await self._redis.hmget(f"{PREFIX}job:{entry.job_id}", *_FIELDS)
+        return tuple(value or "" for value in found)
+
+    async def _erase_on(self) -> None:
+        """Erase what has been settled for a while, so that erasing is under fire as well."""
+        while True:
+            horizon = time.monotonic() - _SETTLE
+            ready = [
+                entry
+                for entry in self._ledger.entries
+                if entry.verified is not None and entry.verified < horizon
+                if not entry.erased and not entry.kept
+            ]
+            for start in range(0, len(ready), 4):
+                await asyncio.gather(*map(self.erase, ready[start : start + 4]))
+            await asyncio.sleep(0.5)
+
+    async def emptied(self) -> None:
+        """Return when all is erased but what is kept."""
+        while any(
+            not entry.erased and not entry.kept
+            for entry in self._ledger.entries
+            if entry.verified is not None
+        ):
+            await asyncio.sleep(0.2)
+
+    async def erase(self, entry: Entry) -> None:
+        """The second look, then the job's end; tried until it is answered."""
+        while not entry.erased:
+            try:
+                if not entry.erasing and entry.seen is not None:
+                    self._look_again(entry, await self._record(entry))
+                    entry.erasing = True
+                answer = await self._http.delete(f"/v1/jobs/{entry.job_id}", timeout=10)
+                # A 404: an answer got lost, and the call was made again.
+                entry.erased = answer.status_code in {204, 404}
+            except (httpx.HTTPError, RedisError, OSError):
+                pass
+            if not entry.erased:
+                await asyncio.sleep(0.5)
+
+    def _look_again(self, entry: Entry, seen: tuple[str, ...]) -> None:
+        if seen != entry.seen:
+            self._wrong(entry, "finished twice", f"{entry.seen}, then {seen}")
+        if self._ledger.announced[entry.job_id or ""] > 1:
+            self._wrong(entry, "finished twice", "its end was announced more than once")
+
+    def _wrong(self, entry: Entry, kind: str, what: str) -> None:
+        self._ledger.wrong(kind, f"{entry.job_id} ({entry.photo.name}): {what}")
+
+
+async def listen(ledger: Ledger, redis: Any) -> None:
+    """Count the announcements of each job's end, through Redis's deaths; until canceled.
+
+    One that comes while Redis is away is missed; none is counted twice.
+    """
+    while True:
+        try:
+            async with redis.pubsub() as channel:
+                await channel.subscribe(f"{PREFIX}finished")
+                async for message in channel.listen():
+                    if message["type"] == "message":
+                        ledger.announced[message["data"]] += 1
+        except (RedisError, OSError):
+            await asyncio.sleep(0.2)

@@ -1,0 +1,187 @@
+"""Processes that are killed, stopped or told to leave."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from typing import ClassVar
+
+import psutil
+
+from tests.chaos.ground import Ground
+from tests.chaos.plan import LEASE
+from tests.chaos.services import name_of
+from tests.chaos.wire import Sight, Trap, rings, runs
+
+#: Seconds to wait for the moment that a fault needs.
+OCCASION = 8.0
+
+
+async def kill(ground: Ground, worker: psutil.Process) -> None:
+    """SIGKILL a worker, and follow the jobs that it had in hand."""
+    name = name_of(worker)
+    worker.suspend()  # what it has in hand stays so while we look
+    try:
+        jobs = await ground.measures.in_hand(name)
+        at = await ground.measures.now()
+    finally:
+        worker.kill()
+    ground.measures.follow(at, jobs)
+
+
+class WorkerKilled:
+    """SIGKILL of a worker at a random moment."""
+
+    kind: ClassVar[str] = "worker killed"
+    aside: ClassVar[bool] = False
+    rare: ClassVar[bool] = False
+
+    async def inject(self, ground: Ground) -> bool:
+        worker = await ground.a_worker()
+        await asyncio.sleep(ground.rng.random() / 2)
+        await kill(ground, worker)
+        return True
+
+
+async def caught(
+    ground: Ground, sight: Sight, among: list[psutil.Process]
+) -> tuple[Trap, psutil.Process] | None:
+    """The moment that `sight` sees, held, in one of these processes."""
+    deadline = time.monotonic() + OCCASION
+    while time.monotonic() < deadline:
+        found = await ground.services.redis_wire.catch(sight, deadline - time.monotonic())
+        if found is None:
+            break
+        trap, link = found
+        owner = ground.services.owner(link)
+        if owner is not None and owner in among:
+            return trap, owner
+        trap.let_go(passes=True)
+    return None
+
+
+class WorkerKilledAfterClaim:
+    """SIGKILL of a worker between a job's claim and its finish."""
+
+    kind: ClassVar[str] = "worker killed after claim"
+    aside: ClassVar[bool] = False
+    rare: ClassVar[bool] = False
+
+    async def inject(self, ground: Ground) -> bool:
+        moment = await caught(ground, runs("claim"), await ground.warm_workers())
+        if moment is None:
+            return False
+        trap, worker = moment
+        trap.let_go(passes=True)
+        await asyncio.sleep(0.002 + 0.02 * ground.rng.random())
+        await kill(ground, worker)
+        return True
+
+
+class WorkerKilledBeforeFinish:
+    """SIGKILL of a worker that has stored a result, as it is about to finish the job."""
+
+    kind: ClassVar[str] = "worker killed before finish"
+    aside: ClassVar[bool] = False
+    rare: ClassVar[bool] = False
+
+    async def inject(self, ground: Ground) -> bool:
+        moment = await caught(ground, runs("finish"), await ground.warm_workers())
+        if moment is None:
+            return False
+        trap, worker = moment
+        try:
+            await kill(ground, worker)
+        finally:
+            trap.let_go(passes=False)
+        return True
+
+
+class WorkerKilledAfterFinish:
+    """SIGKILL of a worker whose job Redis has finished, before it hears so."""
+
+    kind: ClassVar[str] = "worker killed after finish"
+    aside: ClassVar[bool] = False
+    rare: ClassVar[bool] = False
+
+    async def inject(self, ground: Ground) -> bool:
+        moment = await caught(ground, runs("finish"), await ground.warm_workers())
+        if moment is None:
+            return False
+        trap, worker = moment
+        trap.let_go(passes=True)
+        await kill(ground, worker)
+        return True
+
+
+class ApiKilledBeforeDoorbell:
+    """SIGKILL of the API that has recorded a job, as it is about to ring for it."""
+
+    kind: ClassVar[str] = "API killed before doorbell"
+    aside: ClassVar[bool] = False
+    rare: ClassVar[bool] = False
+
+    async def inject(self, ground: Ground) -> bool:
+        api = psutil.Process(ground.services.children["api"].pid)
+        moment = await caught(ground, rings, [api])
+        if moment is None:
+            return False
+        moment[1].kill()
+        moment[0].let_go(passes=False)
+        return True
+
+
+class CourierKilled:
+    """SIGKILL of the courier: the janitor and the postman."""
+
+    kind: ClassVar[str] = "courier killed"
+    aside: ClassVar[bool] = False
+    rare: ClassVar[bool] = False
+
+    async def inject(self, ground: Ground) -> bool:
+        ground.services.signal("courier", signal.SIGKILL)
+        return True
+
+
+class LauncherKilled:
+    """SIGKILL of the launcher: its workers are told to leave, and another starts its own."""
+
+    kind: ClassVar[str] = "launcher killed"
+    aside: ClassVar[bool] = False
+    rare: ClassVar[bool] = False
+
+    async def inject(self, ground: Ground) -> bool:
+        ground.services.signal("launcher", signal.SIGKILL)
+        return True
+
+
+class WorkerStopped:
+    """SIGSTOP of a worker past its leases; then it goes on, and finds its jobs another's."""
+
+    kind: ClassVar[str] = "worker stopped past its lease"
+    aside: ClassVar[bool] = False
+    rare: ClassVar[bool] = False
+
+    async def inject(self, ground: Ground) -> bool:
+        worker = await ground.a_worker()
+        worker.suspend()
+        await asyncio.sleep(LEASE + 2 + ground.rng.random())
+        worker.resume()
+        return True
+
+
+class ToldToLeave:
+    """SIGTERM under load, of a worker, the courier or the API."""
+
+    kind: ClassVar[str] = "SIGTERM"
+    aside: ClassVar[bool] = False
+    rare: ClassVar[bool] = False
+
+    async def inject(self, ground: Ground) -> bool:
+        match ground.rng.choice(["worker", "worker", "courier", "api", "launcher"]):
+            case "worker":
+                (await ground.a_worker()).terminate()
+            case name:
+                ground.services.signal(name, signal.SIGTERM)
+        return True

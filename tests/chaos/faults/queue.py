@@ -1,0 +1,192 @@
+"""Redis that dies, stops or fills up, and the way to it."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from typing import ClassVar
+
+import psutil
+from redis.exceptions import RedisError
+
+from shared.job import Lane
+from shared.queue.doorbell import Doorbell, make_celery
+from shared.settings import Settings
+from tests.chaos.ground import Ground
+from tests.chaos.services import name_of
+
+#: Seconds after which a service that has not resumed counts as gone.
+_PATIENCE = 30.0
+
+
+class RedisKilled:
+    """SIGKILL of Redis, and its restart on the same append-only file."""
+
+    kind: ClassVar[str] = "Redis killed"
+    aside: ClassVar[bool] = False
+    rare: ClassVar[bool] = False
+
+    async def inject(self, ground: Ground) -> bool:
+        services = ground.services
+        workers = {name_of(worker): worker for worker in await ground.warm_workers()}
+        child = services.children["redis"]
+        child.kill()
+        await asyncio.to_thread(child.wait)
+        await asyncio.sleep(0.3 + 2 * ground.rng.random())
+        services.spawn("redis")
+        await _answers(ground)
+        ground.measures.gaps.append(await _gap(ground, workers))
+        return True
+
+
+async def _gap(ground: Ground, workers: dict[str, psutil.Process]) -> float:
+    """Seconds until a job is accepted, every worker has claimed one, and a webhook comes.
+
+    A worker that something else has killed meanwhile is not waited for.
+    """
+    ledger, measures = ground.ledger, ground.measures
+    accepted, told = ledger.accepted, ledger.told
+    back, began = await measures.now(), time.monotonic()
+    left = set(workers)
+    while time.monotonic() < began + _PATIENCE:
+        await asyncio.sleep(0.1)
+        recent = [entry.job_id for entry in ledger.entries[-200:] if entry.job_id]
+        left = {name for name in left if workers[name].is_running()}
+        left -= await measures.resumed(back, left, recent)
+        if not left and ledger.accepted > accepted and ledger.told > told:
+            break
+    return time.monotonic() - began
+
+
+async def _answers(ground: Ground) -> None:
+    for _ in range(600):
+        try:
+            await ground.redis.ping()
+        except (RedisError, OSError):
+            await asyncio.sleep(0.05)
+        else:
+            return
+    raise TimeoutError("Redis did not come back")
+
+
+class RedisStopped:
+    """SIGSTOP of Redis for a while: it takes connections and answers nothing."""
+
+    kind: ClassVar[str] = "Redis stopped"
+    aside: ClassVar[bool] = False
+    rare: ClassVar[bool] = True
+
+    async def inject(self, ground: Ground) -> bool:
+        ground.services.signal("redis", signal.SIGSTOP)
+        try:
+            await asyncio.sleep(ground.plan.stop)
+        finally:
+            ground.services.signal("redis", signal.SIGCONT)
+        return True
+
+
+class ClientsKilled:
+    """CLIENT KILL of every connection."""
+
+    kind: ClassVar[str] = "CLIENT KILL"
+    aside: ClassVar[bool] = False
+    rare: ClassVar[bool] = False
+
+    async def inject(self, ground: Ground) -> bool:
+        kill = ("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+        return int(await ground.redis.execute_command(*kill)) > 0
+
+
+class BlackHole:
+    """The network to Redis swallows everything for a while."""
+
+    kind: ClassVar[str] = "Redis black-holed"
+    aside: ClassVar[bool] = False
+    rare: ClassVar[bool] = False
+
+    async def inject(self, ground: Ground) -> bool:
+        wire = ground.services.redis_wire
+        wire.black_hole()
+        await asyncio.sleep(2 + 4 * ground.rng.random())
+        wire.surface()
+        return True
+
+
+class HalfOpen:
+    """Every connection to Redis is gone at Redis's end alone; new ones work."""
+
+    kind: ClassVar[str] = "Redis half-open"
+    aside: ClassVar[bool] = False
+    rare: ClassVar[bool] = False
+
+    async def inject(self, ground: Ground) -> bool:
+        return ground.services.redis_wire.halve() > 0
+
+
+class NearlyFull:
+    """Redis is filled above the share at which nothing more is accepted: jobs still finish."""
+
+    kind: ClassVar[str] = "Redis nearly full"
+    aside: ClassVar[bool] = False
+    rare: ClassVar[bool] = False
+
+    async def inject(self, ground: Ground) -> bool:
+        used = int((await ground.redis.info("memory"))["used_memory"])
+        told = ground.ledger.told
+        busy = await ground.measures.in_hand()
+        refused = ground.ledger.refused["503"]
+        await ground.redis.config_set("maxmemory", int(used / 0.9))
+        try:
+            await asyncio.sleep(3)
+            for _ in range(70):
+                if not busy or ground.ledger.told > told:
+                    break
+                await asyncio.sleep(0.1)
+        finally:
+            await ground.redis.config_set("maxmemory", 0)
+        if ground.ledger.refused["503"] == refused:
+            ground.notes.append("nearly full: no submit was refused")
+        if busy and ground.ledger.told == told:
+            ground.ledger.wrong("nothing finished at maxmemory", f"{len(busy)} were in hand")
+        return True
+
+
+class Full:
+    """Redis is at its maxmemory: it refuses whatever takes memory."""
+
+    kind: ClassVar[str] = "Redis full"
+    aside: ClassVar[bool] = False
+    rare: ClassVar[bool] = False
+
+    async def inject(self, ground: Ground) -> bool:
+        await ground.redis.config_set("maxmemory", "1mb")
+        try:
+            await asyncio.sleep(1.5)
+        finally:
+            await ground.redis.config_set("maxmemory", 0)
+        return True
+
+
+class DoorbellsDoubled:
+    """Ten doorbells more for each of some jobs, whatever their state."""
+
+    kind: ClassVar[str] = "doorbells ×10"
+    aside: ClassVar[bool] = False
+    rare: ClassVar[bool] = False
+
+    async def inject(self, ground: Ground) -> bool:
+        known = [entry.job_id for entry in ground.ledger.entries[-400:] if entry.job_id]
+        if not known:
+            return False
+        chosen = ground.rng.sample(known, min(8, len(known)))
+        await asyncio.to_thread(self._ring, ground.services.redis_url, chosen)
+        return True
+
+    @staticmethod
+    def _ring(url: str, job_ids: list[str]) -> None:
+        celery = make_celery(Settings.load(redis_url=url))
+        bell = Doorbell(celery)
+        for job_id in job_ids * 10:
+            bell.ring(job_id, Lane.INTERACTIVE)
+        celery.close()

@@ -1,0 +1,92 @@
+"""What the harness knows of each job: what it asked, what it was told, what it saw."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+
+from tests.chaos.photos import Photo
+
+
+@dataclass(slots=True)
+class Entry:
+    """A job as its submitter has it."""
+
+    number: int
+    photo: Photo
+    key: str
+    posts: int = 0
+    job_id: str | None = None  # from a 202 or 200
+    accepted: float = 0.0
+    messages: list[tuple[str, str]] = field(default_factory=list)  # webhook id, type
+    named: set[str] = field(default_factory=set)  # ids of jobs that webhooks told of
+    seen: tuple[str, ...] | None = None  # how the record ended, when it was looked at first
+    verified: float | None = None  # when its bytes were
+    kept: bool = False  # to the end, for the audit of the storage
+    erasing: bool = False
+    erased: bool = False
+
+
+@dataclass
+class Ledger:
+    """All entries, and what went wrong."""
+
+    entries: list[Entry] = field(default_factory=list)
+    by_id: dict[str, Entry] = field(default_factory=dict)
+    to_verify: asyncio.Queue[Entry] = field(default_factory=asyncio.Queue)
+    wrongs: dict[str, list[str]] = field(default_factory=dict)
+    announced: Counter[str] = field(default_factory=Counter)
+    refused: Counter[str] = field(default_factory=Counter)
+
+    def open(self, photo: Photo, seed: int) -> Entry:
+        """A new job, not yet submitted."""
+        number = len(self.entries)
+        entry = Entry(number, photo, f"chaos-{seed}-{number}")
+        self.entries.append(entry)
+        return entry
+
+    def accept(self, entry: Entry, job_id: str) -> None:
+        """Note what a submit was answered; another id for the same key is wrong."""
+        if entry.job_id is not None and entry.job_id != job_id:
+            self.wrong("two jobs for one key", f"{entry.key}: {entry.job_id}, {job_id}")
+        entry.job_id, entry.accepted = job_id, time.monotonic()
+        self.by_id[job_id] = entry
+        if entry.messages:
+            self.to_verify.put_nowait(entry)
+
+    def tell(self, number: int, job_id: str, webhook_id: str, event: str) -> None:
+        """Note a webhook."""
+        if not 0 <= number < len(self.entries):
+            self.wrong("webhook of an unknown job", job_id)
+            return
+        entry = self.entries[number]
+        first = not entry.messages
+        entry.messages.append((webhook_id, event))
+        entry.named.add(job_id)
+        if first and entry.job_id is not None:
+            self.to_verify.put_nowait(entry)
+
+    def wrong(self, kind: str, what: str) -> None:
+        """Note what must not be."""
+        print(f"WRONG {kind}: {what}", flush=True)
+        self.wrongs.setdefault(kind, []).append(what)
+
+    @property
+    def accepted(self) -> int:
+        return len(self.by_id)
+
+    @property
+    def told(self) -> int:
+        """Webhooks that came."""
+        return sum(len(entry.messages) for entry in self.entries)
+
+    @property
+    def outstanding(self) -> int:
+        """Jobs not yet verified; those that are to fail take long, and hold up nobody."""
+        return sum(entry.verified is None for entry in self.entries if entry.photo.fails is None)
+
+    def pending(self) -> list[Entry]:
+        """Entries whose end has not been verified."""
+        return [entry for entry in self.entries if entry.verified is None]

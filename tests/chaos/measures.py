@@ -1,0 +1,87 @@
+"""What is measured: how soon a killed worker's jobs are claimed, and what a Redis restart stops."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import Any
+
+from redis.exceptions import RedisError
+
+from shared.queue.connection import PREFIX
+
+_PATIENCE = 60.0
+
+
+@dataclass
+class Measures:
+    """Samples, in seconds."""
+
+    redis: Any
+    claims: list[float] = field(default_factory=list)
+    unclaimed: int = 0
+    gaps: list[float] = field(default_factory=list)  # of Redis restarts
+    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+
+    async def now(self) -> int:
+        """Redis's clock, in ms."""
+        seconds, micros = await self.redis.time()
+        return int(seconds * 1000 + micros // 1000)
+
+    async def in_hand(self, worker: str | None = None) -> dict[str, int]:
+        """The jobs being processed, by one worker or any, and how often each was claimed."""
+        ids = await self.redis.zrange(f"{PREFIX}due", 0, -1)
+        pipeline = self.redis.pipeline(transaction=False)
+        for job_id in ids:
+            pipeline.hmget(f"{PREFIX}job:{job_id}", "status", "worker", "claims")
+        found = zip(ids, await pipeline.execute(), strict=True)
+        return {
+            job_id: int(claims)
+            for job_id, (status, owner, claims) in found
+            if status == "processing" and worker in {None, owner}
+        }
+
+    def follow(self, killed_at: int, jobs: dict[str, int]) -> None:
+        """Measure when each of these jobs of a worker killed then is claimed again."""
+        task = asyncio.create_task(self._follow(killed_at, jobs))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _follow(self, killed_at: int, jobs: dict[str, int]) -> None:
+        left = dict(jobs)
+        taken: list[float] = []
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + _PATIENCE
+        while left and loop.time() < deadline:
+            await asyncio.sleep(0.1)
+            try:
+                pipeline = self.redis.pipeline(transaction=False)
+                for job_id in left:
+                    pipeline.hmget(f"{PREFIX}job:{job_id}", "claims", "started", "status")
+                found = zip(list(left), await pipeline.execute(), strict=True)
+            except (RedisError, OSError):
+                continue
+            for job_id, (claims, started, status) in found:
+                if claims is not None and int(claims) > left[job_id]:
+                    taken.append((int(started) - killed_at) / 1000)
+                    del left[job_id]
+                elif status not in {"queued", "processing"}:  # its finish came before the kill
+                    del left[job_id]
+        self.unclaimed += len(left)
+        self.claims += taken
+        if taken:
+            print(f"          its {len(taken)} jobs claimed after {max(taken):.1f} s at most")
+
+    async def resumed(self, back: int, workers: set[str], ids: list[str]) -> set[str]:
+        """Those of these workers that have claimed one of these jobs since `back`."""
+        pipeline = self.redis.pipeline(transaction=False)
+        for job_id in ids:
+            pipeline.hmget(f"{PREFIX}job:{job_id}", "worker", "started")
+        found = await pipeline.execute()
+        return {name for name, at in found if name in workers and at and int(at) >= back}
+
+
+def share(samples: list[float], part: float) -> float:
+    """The quantile by the nearest rank; 0 of none."""
+    ordered = sorted(samples)
+    return ordered[min(len(ordered) - 1, int(part * len(ordered)))] if ordered else 0.0

@@ -1,0 +1,186 @@
+"""The stack as processes: Redis, storage, launcher, courier, API; what dies is started again."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import boto3
+import httpx
+import psutil
+from botocore.exceptions import BotoCoreError
+
+from nukki.redis_server import free_port
+from shared import processes
+from tests.chaos.plan import SETTINGS
+from tests.chaos.storage_wire import StorageWire
+from tests.chaos.wire import Link, Wire
+
+BUCKET = "chaos"
+SECRET = "whsec_Y2hhb3MtY2hhb3MtY2hhb3MtY2hhb3MtY2hhb3M="
+#: What the deployment restarts; Redis is restarted by the fault that kills it.
+RESTARTED = ("launcher", "courier", "api")
+
+
+@dataclass
+class Services:
+    """The processes and the proxies between them."""
+
+    folder: Path
+    redis_server: str
+    attempts: int
+    children: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    restarts: int = 0
+    redis_port: int = field(default_factory=free_port)
+    storage_port: int = field(default_factory=free_port)
+    api_port: int = field(default_factory=free_port)
+    down: set[str] = field(default_factory=set)  # not to be restarted now
+
+    def __post_init__(self) -> None:
+        self.redis_wire = Wire(self.redis_port)
+        self.storage_wire = StorageWire(self.storage_port)
+
+    @property
+    def api(self) -> str:
+        return f"http://127.0.0.1:{self.api_port}"
+
+    @property
+    def redis_url(self) -> str:
+        """Redis itself, past the proxy."""
+        return f"redis://127.0.0.1:{self.redis_port}/0"
+
+    async def start(self) -> None:
+        """Start all; returns when the API says it is ready."""
+        await self.redis_wire.start()
+        await self.storage_wire.start()
+        (self.folder / "redis").mkdir()
+        self.spawn("redis")
+        self.spawn("storage")
+        await asyncio.to_thread(self._make_bucket)
+        for name in RESTARTED:
+            self.spawn(name)
+        async with httpx.AsyncClient(base_url=self.api, timeout=5, trust_env=False) as http:
+            for _ in range(600):
+                try:
+                    if (await http.get("/health/ready")).status_code == 200:
+                        return
+                except httpx.TransportError:
+                    pass
+                await asyncio.sleep(0.1)
+        raise TimeoutError("the stack did not come up")
+
+    def spawn(self, name: str) -> None:
+        """Start one service, its output in a log of its own."""
+        with (self.folder / f"{name}.log").open("ab") as log:
+            argv = self._argv(name)
+            self.children[name] = processes.spawn(argv, env=self._env(), output=log)
+
+    def _argv(self, name: str) -> list[str]:
+        python = [sys.executable, "-m"]
+        match name:
+            case "redis":
+                options = {
+                    "--port": str(self.redis_port),
+                    "--bind": "127.0.0.1",
+                    "--save": "",
+                    "--appendonly": "yes",
+                    "--dir": str(self.folder / "redis"),
+                }
+                return [self.redis_server, *(part for pair in options.items() for part in pair)]
+            case "storage":
+                return [*python, "moto.server", "-H", "127.0.0.1", "-p", str(self.storage_port)]
+            case "launcher":  # three workers: two are left while a device hangs
+                return [*python, "worker.launcher", "--devices", "0,1,2"]
+            case "courier":
+                return [*python, "worker.courier"]
+            case _:
+                return [*python, "api", "--port", str(self.api_port)]
+
+    def _env(self) -> Mapping[str, str]:
+        return SETTINGS | {
+            "NUKKI_MAX_ATTEMPTS": str(self.attempts),
+            "REDIS_URL": f"redis://127.0.0.1:{self.redis_wire.port}/0",
+            "S3_BUCKET": BUCKET,
+            "S3_ENDPOINT": f"http://127.0.0.1:{self.storage_wire.port}",
+            "S3_PUBLIC_ENDPOINT": f"http://127.0.0.1:{self.storage_port}",
+            "S3_ACCESS_KEY": "access",
+            "S3_SECRET_KEY": "secret-secret",
+            "NUKKI_WEBHOOK_SECRETS": f"default:{SECRET}",
+        }
+
+    def storage_client(self) -> Any:
+        """A client of the storage itself, past the proxy."""
+        return boto3.client(
+            "s3",
+            endpoint_url=f"http://127.0.0.1:{self.storage_port}",
+            aws_access_key_id="access",
+            aws_secret_access_key="secret-secret",
+            region_name="us-east-1",
+        )
+
+    def _make_bucket(self) -> None:
+        for tries_left in range(100, -1, -1):
+            try:
+                self.storage_client().create_bucket(Bucket=BUCKET)
+            except BotoCoreError:
+                if not tries_left:
+                    raise
+            else:
+                return
+
+    async def supervise(self) -> None:
+        """Start again what has ended, as a deployment does, until canceled."""
+        while True:
+            for name in RESTARTED:
+                if name not in self.down and self.children[name].poll() is not None:
+                    self.restarts += 1
+                    self.spawn(name)
+            await asyncio.sleep(0.3)
+
+    def workers(self) -> list[psutil.Process]:
+        """The worker processes under the launcher."""
+        try:
+            found = psutil.Process(self.children["launcher"].pid).children()
+        except psutil.NoSuchProcess:
+            return []
+        return [child for child in found if child.status() != psutil.STATUS_ZOMBIE]
+
+    def owner(self, link: Link) -> psutil.Process | None:
+        """The process at the service's end of a connection."""
+        pids = [self.children[name].pid for name in RESTARTED]
+        candidates = [psutil.Process(pid) for pid in pids if psutil.pid_exists(pid)]
+        for process in candidates + self.workers():
+            try:
+                ports = {item.laddr.port for item in process.net_connections("tcp")}
+            except psutil.Error:
+                continue
+            if link.port in ports:
+                return process
+        return None
+
+    def signal(self, name: str, number: signal.Signals) -> None:
+        """Send one service a signal."""
+        os.kill(self.children[name].pid, number)
+
+    async def stop(self) -> None:
+        """Stop everything, Redis and storage last."""
+        for name in ("api", "launcher", "courier", "storage", "redis"):
+            child = self.children.get(name)
+            if child is not None:
+                self.down.add(name)
+                await asyncio.to_thread(processes.stop, child, 15.0)
+        await self.redis_wire.stop()
+        await self.storage_wire.stop()
+
+
+def name_of(worker: psutil.Process) -> str:
+    """The name that a worker signs its claims with."""
+    line = worker.cmdline()
+    return str(line[line.index("--name") + 1])

@@ -1,0 +1,88 @@
+"""The run in figures, for people and as JSON."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+
+from tests.chaos.plan import LEASE
+
+
+@dataclass
+class Tally:
+    """What a run came to. Times in seconds."""
+
+    seed: int
+    seconds: float = 0.0
+    submitted: int = 0
+    accepted: int = 0
+    repeated: int = 0
+    succeeded: int = 0
+    poisoned: int = 0
+    webhooks: int = 0
+    webhooks_repeated: int = 0
+    restarts: int = 0
+    claims_after_kill: int = 0
+    claim_p50: float = 0.0
+    claim_p95: float = 0.0
+    claim_max: float = 0.0
+    unclaimed: int = 0
+    redis_restarts: int = 0
+    redis_gap_max: float = 0.0
+    faults: dict[str, int] = field(default_factory=dict)
+    no_occasion: dict[str, int] = field(default_factory=dict)
+    refused: dict[str, int] = field(default_factory=dict)
+    wrongs: dict[str, list[str]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def fault_count(self) -> int:
+        return sum(self.faults.values())
+
+    def wrong(self, kind: str) -> int:
+        """How often it happened."""
+        return len(self.wrongs.get(kind, ()))
+
+    def missed(self, *, jobs: int, faults: int, kinds: int) -> list[str]:
+        """The promises that were not kept."""
+        checks = {f"{name}: {len(what)}": not what for name, what in self.wrongs.items()} | {
+            f"{self.accepted} jobs of {jobs}": self.accepted >= jobs,
+            f"{self.fault_count} faults of {faults}": self.fault_count >= faults,
+            f"{len(self.faults)} kinds of {kinds}": len(self.faults) >= kinds,
+            f"claim p95 {self.claim_p95:.1f} s": self.claim_p95 <= LEASE + 2,
+            f"{self.unclaimed} not claimed again": not self.unclaimed,
+            f"gap after a Redis restart {self.redis_gap_max:.1f} s": self.redis_gap_max <= 10,
+        }
+        return [name for name, kept in checks.items() if not kept]
+
+    def as_json(self) -> dict[str, object]:
+        """All of it."""
+        return asdict(self)
+
+    def table(self) -> str:
+        """All of it, a line each."""
+        claimed = f"p50 {self.claim_p50:.1f} s, p95 {self.claim_p95:.1f} s"
+        claimed += f", max {self.claim_max:.1f} s; the lease is {LEASE:g} s"
+        rows: list[tuple[str, object]] = [
+            ("seed", self.seed),
+            ("seconds", f"{self.seconds:.0f}"),
+            ("jobs accepted", self.accepted),
+            ("submits repeated", self.repeated),
+            ("succeeded", self.succeeded),
+            ("poisoned as expected", self.poisoned),
+            ("lost", self.wrong("lost")),
+            ("finished twice", self.wrong("finished twice")),
+            ("corrupt", self.wrong("corrupt")),
+            ("orphans in storage", self.wrong("orphan in storage")),
+            ("keys left behind", self.wrong("key left behind")),
+            ("webhooks", f"{self.webhooks}, {self.webhooks_repeated} of them again"),
+            ("services restarted", self.restarts),
+            (f"claimed after a kill ({self.claims_after_kill})", claimed),
+            (f"gap after Redis restarts ({self.redis_restarts})", f"max {self.redis_gap_max:.1f}"),
+            ("faults", f"{self.fault_count} of {len(self.faults)} kinds"),
+        ]
+        rows += [(f"  {kind}", count) for kind, count in sorted(self.faults.items())]
+        rows += [(f"  {kind}: no occasion", count) for kind, count in self.no_occasion.items()]
+        rows += [(f"not accepted: {kind}", n) for kind, n in Counter(self.refused).most_common()]
+        rows += [(f"WRONG {kind}", len(what)) for kind, what in self.wrongs.items()]
+        return "\n".join(f"{name:<44}{value}" for name, value in rows)

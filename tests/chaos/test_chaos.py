@@ -1,0 +1,32 @@
+"""The short version: every kind of fault once, and nothing lost."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from nukki.redis_server import find_server
+from shared.errors import ConfigError
+from tests.chaos.faults import KINDS
+from tests.chaos.plan import Plan
+from tests.chaos.run import run
+from tests.conftest import missing
+
+SHORT = Plan(seed=7, jobs=300, minutes=None, stop=5.0, gap=0.5)
+
+
+@pytest.mark.timeout(240)
+def test_nothing_is_lost_whatever_dies(tmp_path: Path) -> None:
+    try:
+        server = find_server()
+    except ConfigError:
+        missing("redis-server")
+    tally = asyncio.run(run(SHORT, tmp_path, server))
+    print(tally.table())
+    assert not tally.wrongs
+    assert set(tally.faults) == {kind.kind for kind in KINDS}
+    assert tally.missed(jobs=SHORT.jobs, faults=len(KINDS), kinds=len(KINDS)) == []
+    assert tally.poisoned == 2  # the deadly photo and the hanging one
+    assert tally.succeeded == tally.accepted - 2
