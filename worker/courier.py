@@ -23,6 +23,7 @@ from shared.settings import Settings
 from shared.storage import open_storage
 from shared.webhooks import SecretBook
 from worker.carriers import Carriers
+from worker.heartbeat import beat_interval
 from worker.janitor import Janitor
 from worker.postman import Postman
 
@@ -47,7 +48,13 @@ class Courier:
             record_ms=record_ms,
         )
         storage = open_storage(settings)
-        self._janitor = Janitor(upkeep, jobs, storage, Doorbell(make_celery(settings)))
+        self._janitor = Janitor(
+            upkeep,
+            jobs,
+            storage,
+            Doorbell(make_celery(settings)),
+            patience=beat_interval(settings.lease) + 1,
+        )
         deliveries = DeliveryQueue(connection, retention_ms=retention_ms)
         postman = Postman(
             deliveries,

@@ -24,6 +24,11 @@ _LONGEST_BEAT = 5.0
 _LOOK_EVERY = 0.5
 
 
+def beat_interval(lease: float) -> float:
+    """Seconds between two renewals of a lease of so many seconds."""
+    return min(lease / 3, _LONGEST_BEAT)
+
+
 @dataclass(slots=True)
 class Lease:
     """A claim in hand: the stage it is in, and when that stage counts as hung."""
@@ -57,7 +62,7 @@ class Heartbeat:
         self._table = table
         self._roll = roll
         self._me = me
-        self._interval = min(lease_seconds / 3, _LONGEST_BEAT)
+        self._interval = beat_interval(lease_seconds)
         self._on_hung = on_hung
         self._leases: dict[str, Lease] = {}
         self._lock = threading.Lock()

@@ -23,8 +23,20 @@ _TIDY_EVERY = 600.0
 class Janitor:
     """What time does to jobs and files. Any number of copies may run at once."""
 
-    def __init__(self, upkeep: Upkeep, jobs: JobQueue, storage: Storage, doorbell: Bell) -> None:
+    def __init__(
+        self,
+        upkeep: Upkeep,
+        jobs: JobQueue,
+        storage: Storage,
+        doorbell: Bell,
+        *,
+        patience: float = 0.0,
+    ) -> None:
+        """`patience`: seconds that workers have to renew their leases when Redis has been away."""
         self._upkeep = upkeep
+        self._patience = patience
+        self._away = False
+        self._resume = 0.0
         self._jobs = jobs
         self._storage = storage
         self._records = Records(jobs, storage)
@@ -32,8 +44,20 @@ class Janitor:
         self._tidied = -_TIDY_EVERY
 
     def look(self) -> int:
-        """See to every overdue job; how many doorbells were rung."""
-        overdue = self._upkeep.overdue()
+        """See to every overdue job; how many doorbells were rung.
+
+        A lease that ran out while Redis was away is no death: its worker is given time to say so.
+        """
+        if self._away:
+            self._upkeep.ping()
+            self._away, self._resume = False, time.monotonic() + self._patience
+        if time.monotonic() < self._resume:
+            return 0
+        try:
+            overdue = self._upkeep.overdue()
+        except QueueUnavailable:
+            self._away = True
+            raise
         for job_id, lane in overdue.rings:
             self._doorbell.ring(job_id, lane)
         for job_id in overdue.poisoned:

@@ -64,6 +64,10 @@ class Upkeep:
         self._retention_ms = retention_ms
         self._record_ms = record_ms or retention_ms
 
+    def ping(self) -> None:
+        """Raise QueueUnavailable unless Redis answers."""
+        self._connection.ping()
+
     def overdue(self, limit: int = 200) -> Overdue:
         """Ring again for forgotten jobs, take back those of dead workers, fail the poisoned."""
         failure = Failure(code=Poisoned.code, message=Poisoned().message)

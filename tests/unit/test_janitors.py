@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import random
 import threading
+import time
 from collections import Counter
 from collections.abc import Sequence
 from typing import BinaryIO
 
 import pytest
 
+from shared.errors import QueueUnavailable
 from shared.job import Lane, Status
 from shared.queue.connection import PREFIX, Connection
 from shared.queue.jobs import JobQueue
@@ -136,3 +138,41 @@ def test_they_are_harmless_together(house: House) -> None:
         assert status is (Status.FAILED if upkeep.poisoned[job_id] else Status.SUCCEEDED)
         assert house.redis.hget(f"{PREFIX}input:{inputs[job_id]}", "refs") == "1"
         assert storage.objects[keys.input_key("shop", inputs[job_id])] == b"photo"
+
+
+class Outage(Upkeep):
+    """An upkeep whose Redis can be away."""
+
+    def __init__(self, upkeep: Upkeep) -> None:
+        vars(self).update(vars(upkeep))
+        self.away = False
+
+    def ping(self) -> None:
+        if self.away:
+            raise QueueUnavailable
+
+    def overdue(self, limit: int = 200) -> Overdue:
+        self.ping()
+        return super().overdue(limit)
+
+
+def test_a_lease_that_ran_out_while_redis_was_away_is_its_workers_to_renew(
+    connection: Connection,
+) -> None:
+    house = House(connection)
+    upkeep = Outage(house.upkeep)
+    janitor = Janitor(upkeep, house.jobs, MemoryStorage(), SilentDoorbell(), patience=0.5)
+    claim = house.claim(house.accept())
+    upkeep.away = True
+    for _ in range(2):
+        with pytest.raises(QueueUnavailable):
+            janitor.look()
+    house.make_due(claim.job.id)
+    upkeep.away = False
+    janitor.look()
+    assert not house.leases.renew([claim])  # it was not taken away
+    janitor.look()
+    house.make_due(claim.job.id)  # and its worker dies
+    time.sleep(0.6)
+    janitor.look()
+    assert house.leases.lost([claim])
