@@ -114,8 +114,8 @@ class Run:
         self.summary["vs_naive_our_codecs"] = found.vs_naive_our_codecs
         throughput = {
             "naive": found.naive,
-            "naive,\nevery core": found.naive_every_core,
-            "naive,\nour codecs": found.naive_our_codecs,
+            "naive,\nevery\ncore": found.naive_every_core,
+            "naive,\nour\ncodecs": found.naive_our_codecs,
             "engine,\nmatte": found.matte.images_per_s,
             "engine": found.engine.images_per_s,
             "bound": found.bound_images_per_s,

@@ -1,0 +1,126 @@
+"""That the checker sees what must not be: a check that finds nothing wrong must be able to."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.chaos.checker import Checker
+from tests.chaos.ledger import Entry, Ledger
+from tests.chaos.photos import Photo
+
+PHOTO, DEADLY = Photo("photo", b"jpeg"), Photo("deadly", b"jpeg", "poisoned")
+EXPECTED = b"the fault-free result"
+ENDED = ("succeeded", "1700", "token", "1", "worker")
+
+Answer = Callable[[httpx.Request], httpx.Response]
+
+
+class Record:
+    """Stands in for Redis: the fields of every job's record."""
+
+    def __init__(self, fields: tuple[str, ...]) -> None:
+        self.fields = fields
+
+    async def hmget(self, _key: str, *_names: str) -> list[str]:
+        return list(self.fields)
+
+
+def service(
+    status: str = "succeeded",
+    *,
+    code: str | None = None,
+    digest: bytes = EXPECTED,
+    content: bytes | None = EXPECTED,
+    known: bool = True,
+) -> Answer:
+    """An API that has this to say of every job."""
+    view = {
+        "status": status,
+        "error": {"code": code} if code else None,
+        "result": {"sha256": hashlib.sha256(digest).hexdigest()},
+    }
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.method == "DELETE":
+            return httpx.Response(204)
+        if not known or (request.url.path.endswith("/result") and content is None):
+            return httpx.Response(404)
+        if request.url.path.endswith("/result"):
+            return httpx.Response(200, content=content)
+        return httpx.Response(200, json=view)
+
+    return answer
+
+
+def looked_at(
+    answer: Answer, photo: Photo = PHOTO, then: Callable[[Ledger, Record], None] | None = None
+) -> set[str]:
+    """What is found wrong with one job, looked at once and again after `then`."""
+    ledger, record = Ledger(), Record(ENDED)
+    entry = ledger.open(photo, 1)
+    ledger.accept(entry, "job_1")
+
+    async def look() -> None:
+        transport = httpx.MockTransport(answer)
+        async with httpx.AsyncClient(base_url="http://nukki", transport=transport) as http:
+            redis: Any = record
+            checker = Checker(ledger, http, redis, {"photo": EXPECTED})
+            await checker.verify(entry)
+            if then is not None:
+                then(ledger, record)
+            if entry.seen is not None:
+                await checker.erase(entry)
+
+    asyncio.run(look())
+    assert entry.verified is not None
+    return set(ledger.wrongs)
+
+
+def test_a_job_that_ended_well_is_nothing_wrong() -> None:
+    assert looked_at(service()) == set()
+    assert looked_at(service("failed", code="poisoned"), DEADLY) == set()
+
+
+@pytest.mark.parametrize(
+    ("answer", "photo", "wrong"),
+    [
+        (service(known=False), PHOTO, "lost"),
+        (service("failed", code="segmenter_failed"), PHOTO, "lost"),
+        (service("processing"), PHOTO, "lost"),
+        (service(content=b"other bytes"), PHOTO, "corrupt"),
+        (service(content=None), PHOTO, "corrupt"),
+        (service(digest=b"other bytes"), PHOTO, "corrupt"),
+        (service("succeeded"), DEADLY, "not poisoned"),
+        (service("failed", code="segmenter_failed"), DEADLY, "not poisoned"),
+    ],
+)
+def test_what_must_not_be_is_seen(answer: Answer, photo: Photo, wrong: str) -> None:
+    assert looked_at(answer, photo) == {wrong}
+
+
+def test_an_end_that_changes_is_a_second_end() -> None:
+    def finished_again(_: Ledger, record: Record) -> None:
+        record.fields = ("succeeded", "1900", "another token", "2", "worker")
+
+    assert looked_at(service(), then=finished_again) == {"finished twice"}
+
+
+def test_an_end_announced_twice_is_a_second_end() -> None:
+    def announced_again(ledger: Ledger, _: Record) -> None:
+        ledger.announced["job_1"] += 2
+
+    assert looked_at(service(), then=announced_again) == {"finished twice"}
+
+
+def test_one_key_that_made_two_jobs_is_seen() -> None:
+    ledger = Ledger()
+    entry: Entry = ledger.open(PHOTO, 1)
+    ledger.accept(entry, "job_1")
+    ledger.accept(entry, "job_2")
+    assert set(ledger.wrongs) == {"two jobs for one key"}
