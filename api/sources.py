@@ -1,0 +1,176 @@
+"""Where a job's photo comes from."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from api.services import Services
+from shared.errors import (
+    ImageInvalid,
+    ImageTooLarge,
+    InvalidRequest,
+    NoResult,
+    NotFinished,
+    UrlForbidden,
+)
+from shared.images import ImageInfo, probe
+from shared.job import Input, Job, Status, new_id
+from shared.spec import JobRequest
+from shared.storage import keys
+
+#: Enough of a file for its header to be read, but for the odd one that has it at its end.
+_HEAD_BYTES = 256 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """An image that came along, and its SHA-256 where the request needs it: else the worker's."""
+
+    stream: BinaryIO
+    size: int
+    digest: str | None
+
+    @classmethod
+    def of(cls, stream: BinaryIO, *, hashed: bool) -> File:
+        """It is left at its start."""
+        size = stream.seek(0, io.SEEK_END)
+        stream.seek(0)
+        if not hashed:
+            return cls(stream, size, None)
+        digest = hashlib.sha256()
+        while chunk := stream.read(1 << 20):
+            digest.update(chunk)
+        stream.seek(0)
+        return cls(stream, size, digest.hexdigest())
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where the job's photo comes from; `file` where it came along and is still to be stored."""
+
+    photo: Input
+    file: BinaryIO | None = None
+    parent_alpha: str | None = None
+
+
+def find(services: Services, tenant: str, request: JobRequest, file: File | None) -> Source:
+    """The one photo that the request names, checked as far as its header shows.
+
+    Raises:
+        InvalidRequest, ImageError, NotFound, NotFinished, NoResult: the request must change.
+        QueueUnavailable, StorageUnavailable: try again later.
+    """
+    given = request.sources + (["image"] if file is not None else [])
+    if len(given) != 1:
+        named = f"{', '.join(given)} given" if given else "none given"
+        raise InvalidRequest.field("image", f"give one of image, url, upload, job, render; {named}")
+    if file is not None:
+        source = _from_file(services, tenant, file, request)
+    elif request.url is not None:
+        source = _from_url(services, tenant, request.url)
+    elif request.upload is not None:
+        source = from_upload(services, tenant, request.upload, request)
+    elif request.job is not None:
+        source = _from_job(services, tenant, request.job)
+    else:
+        source = _from_render(services, tenant, str(request.render))
+    return _with_mask(services, tenant, request, source)
+
+
+def _from_file(services: Services, tenant: str, file: File, request: JobRequest) -> Source:
+    _check_size(services, file.size)
+    info = probe(file.stream, max_pixels=services.settings.max_pixels)
+    _check_prompt(request, info)
+    photo = Input(
+        new_id("inp"), tenant, stored=True, digest=file.digest, bytes=file.size, pixels=info.pixels
+    )
+    return Source(photo, file.stream)
+
+
+def _from_url(services: Services, tenant: str, url: str) -> Source:
+    try:
+        services.guard.check_url(url)
+    except UrlForbidden as error:
+        raise InvalidRequest.field("url", error.message) from error
+    return Source(Input(new_id("inp"), tenant, url=url))
+
+
+def from_upload(
+    services: Services, tenant: str, upload_id: str, request: JobRequest | None
+) -> Source:
+    photo = services.jobs.input(upload_id, tenant)
+    key = keys.input_key(tenant, upload_id)
+    size = services.storage.size(key)
+    if size is None:
+        raise InvalidRequest.field("upload", "nothing has been put there yet")
+    _check_size(services, size)
+    head = services.storage.get(key, limit=_HEAD_BYTES)
+    info = probe(head, max_pixels=services.settings.max_pixels, partial=size > len(head))
+    if info is not None and request is not None:
+        _check_prompt(request, info)
+    pixels = None if info is None else info.pixels
+    return Source(
+        Input(upload_id, tenant, stored=True, digest=photo.digest, bytes=size, pixels=pixels)
+    )
+
+
+def _from_job(services: Services, tenant: str, parent_id: str) -> Source:
+    parent = services.records.get(parent_id, tenant)
+    if not parent.is_terminal:
+        raise NotFinished(f"{parent_id} is still {parent.status.value}")
+    photo = services.jobs.input(parent.input_id, tenant)
+    if photo.url is not None and not photo.stored:  # an upload was there before its first job
+        raise NoResult(f"{parent_id} never had its photo")
+    return Source(photo)
+
+
+def _from_render(services: Services, tenant: str, parent_id: str) -> Source:
+    parent = _finished_parent(services, tenant, parent_id)
+    return Source(services.jobs.input(parent.input_id, tenant), parent_alpha=_alpha_of(parent))
+
+
+def _with_mask(services: Services, tenant: str, request: JobRequest, source: Source) -> Source:
+    """The source, with the alpha that `prompt.mask` names; it must be of the same photo."""
+    mask = request.prompt.mask
+    if mask is None:
+        return source
+    parent = _finished_parent(services, tenant, mask)
+    same = parent.input_id == source.photo.id
+    if not same and source.photo.digest is not None:
+        theirs = services.jobs.input(parent.input_id, tenant)
+        same = theirs.digest == source.photo.digest
+    if not same:
+        raise InvalidRequest.field("prompt.mask", f"{mask} is a job on another photo")
+    return Source(source.photo, source.file, parent_alpha=_alpha_of(parent))
+
+
+def _finished_parent(services: Services, tenant: str, parent_id: str) -> Job:
+    parent = services.records.get(parent_id, tenant)
+    if not parent.is_terminal:
+        raise NotFinished(f"{parent_id} is still {parent.status.value}")
+    if parent.status is not Status.SUCCEEDED:
+        raise NoResult(f"{parent_id} is {parent.status.value}: it has no mask")
+    return parent
+
+
+def _alpha_of(parent: Job) -> str:
+    return keys.attempt_key(parent.tenant, parent.id, parent.claims, keys.ALPHA)
+
+
+def _check_size(services: Services, size: int) -> None:
+    limit = services.settings.max_bytes
+    if size == 0:
+        raise ImageInvalid("the image is empty")
+    if size > limit:
+        raise ImageTooLarge(f"the image is {size:,} bytes; at most {limit:,} are accepted")
+
+
+def _check_prompt(request: JobRequest, info: ImageInfo) -> None:
+    misfit = request.misfit(info.width, info.height)
+    if info.orientation is None and request.misfit(info.height, info.width) is None:
+        return  # the file's end may yet tell that it is turned
+    if misfit is not None:
+        raise InvalidRequest.field(*misfit)
