@@ -27,7 +27,7 @@ from shared.queue.workers import WorkerInfo, WorkerRoll
 from shared.settings import Settings
 from shared.spec import Prompt
 from shared.storage import open_storage
-from worker import pipeline, segmenters
+from worker import ending, pipeline, segmenters
 from worker.engine import Ask, Engine, Permits
 from worker.gate import BulkGate
 from worker.heartbeat import Heartbeat
@@ -120,7 +120,7 @@ def _leave_when(lost: threading.Event, runtime: Runtime) -> None:
     """Exit once the device is lost: nothing it is asked will be answered any more."""
     lost.wait()
     time.sleep(_LAST_WORDS)  # its callers are handing their jobs back themselves
-    pipeline.hand_back(runtime)
+    ending.hand_back(runtime)
     os._exit(DEVICE_LOST)
 
 
@@ -159,7 +159,7 @@ def _leave_in_time(runtime: Runtime) -> None:
     deadline = time.monotonic() + runtime.settings.shutdown_grace
     while runtime.heartbeat.held():
         if time.monotonic() > deadline:
-            pipeline.hand_back(runtime)
+            ending.hand_back(runtime)
             runtime.heartbeat.stop()
             os._exit(0)
         time.sleep(0.05)

@@ -11,7 +11,7 @@ from shared.errors import NukkiError, QueueFull, QueueUnavailable
 from shared.job import Input, Job, Outcome, Status, new_id
 from shared.queue.leases import Claim
 from shared.spec import JobRequest
-from worker import pipeline
+from worker import ending, pipeline
 from worker.course import Course
 from worker.heartbeat import Lease
 
@@ -41,11 +41,11 @@ def course(leases: Leases) -> Course:
 def test_a_redis_that_is_away_or_full_is_asked_again(
     error: NukkiError, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("worker.pipeline.time.sleep", lambda _seconds: None)
+    monkeypatch.setattr("worker.ending.time.sleep", lambda _seconds: None)
     leases = Leases(error, error)
     done = course(leases)
     done.stored.append("shop/jobs/job_1/1/result")
-    pipeline._finish(done, Status.SUCCEEDED, Outcome())
+    ending.finish(done, Status.SUCCEEDED, Outcome())
     assert leases.asked == 3
     assert not done.stored  # it is the job's now, and nothing to clean up
 
@@ -54,9 +54,9 @@ def test_a_redis_that_is_away_or_full_is_asked_again(
 def test_a_redis_that_stays_away_or_full_is_given_up(
     error: NukkiError, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("worker.pipeline._FINISH_PATIENCE", 0.0)
+    monkeypatch.setattr("worker.ending._FINISH_PATIENCE", 0.0)
     with pytest.raises(type(error)):
-        pipeline._finish(course(Leases(error)), Status.SUCCEEDED, Outcome())
+        ending.finish(course(Leases(error)), Status.SUCCEEDED, Outcome())
 
 
 @pytest.mark.parametrize("error", [QueueUnavailable(), QueueFull()])

@@ -1,0 +1,126 @@
+"""How a job leaves a worker: finished, failed, or handed back."""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+
+from shared.errors import LeaseLost, NukkiError, QueueFull, QueueUnavailable, StorageUnavailable
+from shared.job import Lane, Outcome, Status
+from shared.metrics.jobs import count_end
+from shared.metrics.worker import LEASE_LOSSES
+from shared.queue.leases import Released
+from worker.course import Course
+from worker.retry import Fail, Retry, WaitOut, decide
+from worker.runtime import Runtime
+
+log = logging.getLogger("nukki.worker")
+
+#: Redis is away, or refuses what takes memory: either way the record stays as it is.
+NO_QUEUE = (QueueUnavailable, QueueFull)
+#: How long a worker whose job is done tries to say so to a Redis that is away.
+_FINISH_PATIENCE = 60.0
+
+
+def settle(course: Course, error: Exception) -> None:
+    """Fail the job, or hand it back to be tried again."""
+    job, settings = course.claim.job, course.runtime.settings
+    jitter = random.random()  # noqa: S311
+    decision = decide(error, job.attempts, settings.max_attempts, jitter=jitter)
+    expected = isinstance(error, NukkiError)
+    log.log(
+        logging.INFO if expected else logging.ERROR,
+        "%s: %s: %s",
+        type(decision).__name__.lower(),
+        getattr(error, "code", "unexpected"),
+        error,
+        exc_info=None if expected else error,
+        extra={"job": job.id},
+    )
+    try:
+        match decision:
+            case Fail(failure):
+                finish(course, Status.FAILED, course.outcome(error=failure))
+            case Retry(delay_ms):
+                _require_ours(course.runtime.leases.release(course.claim, delay_ms=delay_ms))
+            case WaitOut(delay_ms, failure):
+                impatient = course.outcome(error=failure)
+                released = course.runtime.leases.release(
+                    course.claim,
+                    delay_ms=delay_ms,
+                    spend=False,
+                    patience_ms=int(settings.storage_patience * 1000),
+                    impatient=impatient,
+                )
+                _require_ours(released)
+                if released.failed:
+                    _count(course, Status.FAILED, impatient)
+    except NO_QUEUE:
+        log.warning("Redis is away; the lease runs out by itself", extra={"job": job.id})
+    except LeaseLost:
+        LEASE_LOSSES.inc()
+        log.info("no longer this worker's", extra={"job": job.id})
+    clean_up(course)
+
+
+def _require_ours(released: Released) -> None:
+    if released.lane is None and not released.failed:
+        raise LeaseLost
+
+
+def finish(course: Course, status: Status, outcome: Outcome) -> None:
+    """Make the job terminal; a Redis that is away or full for a moment costs no work.
+
+    Raises:
+        LeaseLost: too late.
+        QueueUnavailable, QueueFull: Redis stayed away, or full.
+    """
+    give_up = time.monotonic() + _FINISH_PATIENCE
+    while True:
+        try:
+            finished = course.runtime.leases.finish(course.claim, status, outcome)
+        except NO_QUEUE:
+            if time.monotonic() > give_up:
+                raise
+            time.sleep(0.5)
+        else:
+            break
+    if not finished:
+        raise LeaseLost
+    _count(course, status, outcome)
+    if status is Status.SUCCEEDED:
+        course.stored.clear()
+    log.info(
+        "%s in %.0f ms",
+        status.value,
+        outcome.timings_ms.get("total", 0.0),
+        extra={"job": course.claim.job.id},
+    )
+
+
+def _count(course: Course, status: Status, outcome: Outcome) -> None:
+    model = course.runtime.engine.model
+    count_end(course.claim.job, status, model=model, timings_ms=outcome.timings_ms)
+
+
+def clean_up(course: Course) -> None:
+    """Delete what this claim stored in vain. What cannot be deleted now is swept later."""
+    if course.stored:
+        try:
+            course.runtime.storage.delete(course.stored)
+        except StorageUnavailable:
+            log.info("left for the janitor", extra={"job": course.claim.job.id})
+
+
+def hand_back(runtime: Runtime) -> None:
+    """Give up every job in hand, no attempt spent, for another worker to take at once."""
+    for lease in runtime.heartbeat.held():
+        job = lease.claim.job
+        try:
+            released = runtime.leases.release(lease.claim, spend=False)
+        except NO_QUEUE:
+            return
+        if released.lane is Lane.RECLAIMED:
+            runtime.doorbell.ring(job.id, Lane.RECLAIMED)
+        log.info("handed back", extra={"job": job.id})
