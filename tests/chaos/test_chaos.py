@@ -27,6 +27,7 @@ def test_nothing_is_lost_whatever_dies(tmp_path: Path) -> None:
     print(tally.table())
     assert not tally.wrongs
     assert set(tally.faults) == {kind.kind for kind in KINDS}
-    assert tally.missed(jobs=SHORT.jobs, faults=len(KINDS), kinds=len(KINDS)) == []
+    assert tally.accepted >= SHORT.jobs  # how soon is for `make chaos`, on a machine of its own
+    assert not tally.unclaimed
     assert tally.poisoned == 2  # the deadly photo and the hanging one
     assert tally.succeeded == tally.accepted - 2
