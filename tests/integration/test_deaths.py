@@ -174,7 +174,12 @@ def test_a_folder_that_a_newer_redis_wrote_is_refused(tmp_path: Path) -> None:
 
 def _up(data: Path, *options: str) -> subprocess.Popen[str]:
     argv = [sys.executable, "-m", "nukki", "up", "--data", str(data), "--port", "0", *options]
-    return subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    # A shell's background jobs ignore Ctrl-C, and so would all that they start.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _lines_until_ready(process: subprocess.Popen[str]) -> list[str]:
