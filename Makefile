@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: help demo test install up check format docs clean
+.PHONY: chaos-short help demo test install up check format docs clean
 .PHONY: chaos
 .PHONY: bench bench-quick bench-codecs bench-quality bench-sam
 
@@ -56,6 +56,9 @@ check: $(VENV)/.dev
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+chaos-short: $(VENV)/.dev
+	NUKKI_TEST_CHAOS=1 $(BIN)/python -m pytest -s tests/chaos
 
 chaos: $(VENV)/.dev
 	mkdir -p bench-results
