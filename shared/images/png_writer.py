@@ -18,6 +18,11 @@ _COLOUR_TYPES = {1: 0, 3: 2, 4: 6}
 #: filters that one pass makes, and choosing a filter a row takes longer than deflating.
 _SUB = 1
 _LEVEL = 1
+#: Bytes deflated by themselves at the start. ISA-L's loop for long inputs looks up the third byte of a
+#: stream by a register it never set (`.write_first_byte`), so that one process in some thousands, by
+#: where its memory lies, gives another file for the same picture. Its loop for short inputs does not,
+#: and after a flush the other goes on from there: ten bytes more.
+_FIRST = 8
 #: Bytes filtered and deflated at a time, so that a large image has no second copy.
 _BAND = 4 << 20
 
@@ -25,7 +30,8 @@ _BAND = 4 << 20
 def write(image: UInt8Array, exif: bytes = b"") -> bytes:
     """The file of an (H, W) gray, (H, W, 3) RGB or (H, W, 4) RGBA image, of at least a pixel.
 
-    With an EXIF block, where one is given. Other threads run on meanwhile.
+    With an EXIF block, where one is given. Other threads run on meanwhile. The same picture is the
+    same file in every process.
     """
     height, width = image.shape[:2]
     channels = 1 if image.ndim == 2 else image.shape[2]
@@ -36,7 +42,12 @@ def write(image: UInt8Array, exif: bytes = b"") -> bytes:
     deflate = isal_zlib.compressobj(_LEVEL)
     rows = max(1, _BAND // (width * channels))
     for top in range(0, height, rows):
-        parts += _chunk(b"IDAT", deflate.compress(_filtered(image[top : top + rows], channels)))
+        filtered = _filtered(image[top : top + rows], channels).reshape(-1)
+        if top == 0:
+            begun = deflate.compress(filtered[:_FIRST]) + deflate.flush(isal_zlib.Z_SYNC_FLUSH)
+            parts += _chunk(b"IDAT", begun)
+            filtered = filtered[_FIRST:]
+        parts += _chunk(b"IDAT", deflate.compress(filtered))
     parts += _chunk(b"IDAT", deflate.flush())
     return b"".join([*parts, *_chunk(b"IEND", b"")])
 
