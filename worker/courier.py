@@ -1,4 +1,4 @@
-"""The courier process: the janitor's rounds and the postman's, until SIGTERM."""
+"""The courier process: the rounds of janitor, sweeper and postman, until SIGTERM."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import logging
 import signal
 import sys
 import threading
-import time
 from collections.abc import Callable
 
 from shared import logs, metrics
@@ -26,16 +25,17 @@ from worker.carriers import Carriers
 from worker.heartbeat import beat_interval
 from worker.janitor import Janitor
 from worker.postman import Postman
+from worker.sweeper import Sweeper
 
 log = logging.getLogger("nukki.courier")
 
 _LOOK_EVERY = 0.5
-_CLEAR_EVERY = 5.0
+_SWEEP_EVERY = 5.0
 _DELIVER_EVERY = 0.2
 
 
 class Courier:
-    """Two loops, each of which outlives any error."""
+    """Three loops, each of which outlives any error and waits for none of the others."""
 
     def __init__(self, settings: Settings) -> None:
         connection = Connection(settings.redis_url)
@@ -51,10 +51,10 @@ class Courier:
         self._janitor = Janitor(
             upkeep,
             jobs,
-            storage,
             Doorbell(make_celery(settings)),
             patience=beat_interval(settings.lease) + 1,
         )
+        self._sweeper = Sweeper(upkeep, jobs, storage)
         deliveries = DeliveryQueue(connection, retention_ms=retention_ms)
         postman = Postman(
             deliveries,
@@ -66,7 +66,6 @@ class Courier:
         )
         self._carriers = Carriers(deliveries, postman, per_receiver=settings.webhook_per_receiver)
         self._stopping = threading.Event()
-        self._cleared = 0.0
 
     def stop(self, *_: object) -> None:
         """Leave after the rounds under way; safe in a signal handler."""
@@ -74,18 +73,24 @@ class Courier:
 
     def run(self) -> None:
         """Make the rounds until `stop`."""
-        post = threading.Thread(
-            target=self._every,
-            args=[_DELIVER_EVERY, self._carriers.send, self._carriers.pause],
-            name="post",
-        )
-        post.start()
-        self._every(_LOOK_EVERY, self._tidy, self._stopping.wait)
-        post.join()
+        wait = self._stopping.wait
+        loops = {
+            "post": (_DELIVER_EVERY, self._carriers.send, self._carriers.pause),
+            "sweep": (_SWEEP_EVERY, self._sweep, wait),
+        }
+        threads = [
+            threading.Thread(target=self._every, args=loop, name=name)
+            for name, loop in loops.items()
+        ]
+        for thread in threads:
+            thread.start()
+        self._every(_LOOK_EVERY, self._janitor.look, wait)
+        for thread in threads:
+            thread.join()
         self._carriers.close()
 
     def _every(
-        self, seconds: float, round_: Callable[[], None], pause: Callable[[float], object]
+        self, seconds: float, round_: Callable[[], object], pause: Callable[[float], object]
     ) -> None:
         away = False
         while not self._stopping.is_set():
@@ -100,11 +105,10 @@ class Courier:
                 log.exception("a round failed")
             pause(seconds)
 
-    def _tidy(self) -> None:
-        self._janitor.look()
-        if time.monotonic() - self._cleared > _CLEAR_EVERY:
-            self._cleared = time.monotonic()
-            self._janitor.clear()
+    def _sweep(self) -> None:
+        """Batch after batch, while there is any."""
+        while self._sweeper.clear() and not self._stopping.is_set():
+            pass
 
 
 def main() -> int:

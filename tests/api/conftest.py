@@ -29,7 +29,7 @@ from shared.queue.workers import WorkerInfo, WorkerRoll
 from shared.settings import Settings
 from shared.storage import Storage, keys
 from shared.testing import MemoryStorage, RedisProcess, SilentDoorbell
-from worker.janitor import Janitor
+from worker.sweeper import Sweeper
 
 KEYS = "shop:shop-key-0123456789,other:other-key-0123456789"
 SHOP = {"X-Api-Key": "shop-key-0123456789"}
@@ -184,16 +184,14 @@ Clear = Callable[[], int]
 
 
 @pytest.fixture
-def clear(
-    connection: Connection, jobs: JobQueue, storage: MemoryStorage, doorbell: SilentDoorbell
-) -> Clear:
-    """Let every sweep note be due, and have the janitor clear them; how many files went."""
+def clear(connection: Connection, jobs: JobQueue, storage: MemoryStorage) -> Clear:
+    """Let every sweep note be due, and have the sweeper clear them; how many went."""
 
     def do() -> int:
         for name in noted(connection):
             connection.redis.zadd(f"{PREFIX}sweep", {name: 0})
         upkeep = Upkeep(connection, max_attempts=3, retention_ms=60_000)
-        return Janitor(upkeep, jobs, storage, doorbell).clear()
+        return Sweeper(upkeep, jobs, storage).clear()
 
     return do
 
@@ -210,7 +208,7 @@ def nothing_left(connection: Connection, storage: MemoryStorage) -> Iterator[Non
 def nothing_left_once_swept(
     connection: Connection, storage: MemoryStorage, clear: Clear
 ) -> Iterator[None]:
-    """Assert, at its end, that the janitor clears all that the test left."""
+    """Assert, at its end, that the sweeper clears all that the test left."""
     yield
     storage.down = False
     clear()

@@ -21,6 +21,7 @@ from shared.storage import keys
 from shared.testing import MemoryStorage, SilentDoorbell
 from tests.unit.test_queue import DONE, RETENTION_MS, House
 from worker.janitor import Janitor
+from worker.sweeper import Sweeper
 
 JOBS = 120
 JANITORS = 6
@@ -95,11 +96,11 @@ def test_they_are_harmless_together(house: House) -> None:
     over = threading.Event()
 
     def tidy() -> None:
-        janitor = Janitor(upkeep, jobs, storage, doorbell)
+        janitor, sweeper = Janitor(upkeep, jobs, doorbell), Sweeper(upkeep, jobs, storage)
         try:
             while not over.is_set():
                 janitor.look()
-                janitor.clear()
+                sweeper.clear()
                 for job_id in house.redis.zrange(f"{PREFIX}expiry", 0, 2):
                     if "/" not in job_id:  # its day has come
                         house.redis.zadd(f"{PREFIX}expiry", {job_id: 0}, xx=True)
@@ -119,7 +120,7 @@ def test_they_are_harmless_together(house: House) -> None:
         thread.join()
     assert failures == []
 
-    _end_all(house, ids, Janitor(upkeep, jobs, storage, doorbell), finished)
+    _end_all(house, ids, Janitor(upkeep, jobs, doorbell), finished)
 
     ends = finished + upkeep.poisoned
     assert set(ends) == set(ids)
@@ -161,7 +162,7 @@ def test_a_lease_that_ran_out_while_redis_was_away_is_its_workers_to_renew(
 ) -> None:
     house = House(connection)
     upkeep = Outage(house.upkeep)
-    janitor = Janitor(upkeep, house.jobs, MemoryStorage(), SilentDoorbell(), patience=0.5)
+    janitor = Janitor(upkeep, house.jobs, SilentDoorbell(), patience=0.5)
     claim = house.claim(house.accept())
     upkeep.away = True
     for _ in range(2):

@@ -95,7 +95,7 @@ def test_a_poisoned_job_is_counted_by_the_janitor(connection: Connection) -> Non
     dying = LeaseTable(connection, worker="dying", lease_ms=1, retention_ms=60_000)
     upkeep = Upkeep(connection, max_attempts=1, retention_ms=60_000)
     jobs = JobQueue(connection, retention_ms=60_000)
-    janitor = Janitor(upkeep, jobs, MemoryStorage(), SilentDoorbell())
+    janitor = Janitor(upkeep, jobs, SilentDoorbell())
     before = scrape()
     for _ in range(3):  # once among others, once alone, and once more for nothing
         dying.claim(job_id, alone=True)

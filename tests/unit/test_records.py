@@ -18,20 +18,19 @@ from shared.records import ArchivedJob, Records
 from shared.settings import Settings
 from shared.spec import JobRequest, Webhook
 from shared.storage import keys
-from shared.testing import MemoryStorage, SilentDoorbell
+from shared.testing import MemoryStorage
 from tests.unit.test_queue import DONE, FAILED, RETENTION_MS, House
-from worker.janitor import Janitor
+from worker.sweeper import Sweeper
 
 
 class Archive(House):
-    """The queue, a storage beside it, and a janitor."""
+    """The queue, a storage beside it, and a sweeper."""
 
     def __init__(self, connection: Connection) -> None:
         super().__init__(connection)
         self.storage = MemoryStorage()
         self.records = Records(self.jobs, self.storage)
-        self.doorbell = SilentDoorbell()
-        self.janitor = Janitor(self.upkeep, self.jobs, self.storage, self.doorbell)
+        self.sweeper = Sweeper(self.upkeep, self.jobs, self.storage)
 
     def done(self, **request: Any) -> Job:
         """A job that succeeded, its files stored."""
@@ -50,7 +49,7 @@ class Archive(House):
         """A job that succeeded, and whose record Redis has let go."""
         job = self.done(**request)
         self.make_past(job.id)
-        self.janitor.clear()
+        self.sweeper.clear()
         return job
 
     def dated(self) -> dict[str, float]:
@@ -71,7 +70,7 @@ class TestArchiving:
         job = house.done()
         assert 0 < house.dated()[job.id] - house.now() <= 1_000
         house.make_past(job.id)
-        house.janitor.clear()
+        house.sweeper.clear()
         with pytest.raises(NotFound):
             house.jobs.get(job.id)
         assert house.records.get(job.id, "shop") == job
@@ -88,7 +87,7 @@ class TestArchiving:
         house.jobs.cancel(job_id, "shop")
         job = house.jobs.get(job_id)
         house.make_past(job_id)
-        house.janitor.clear()
+        house.sweeper.clear()
         assert house.records.get(job_id, "shop") == job
 
     def test_what_is_left_in_redis_is_little_and_enough(self, house: Archive) -> None:
@@ -109,13 +108,13 @@ class TestArchiving:
         job = house.done()
         house.make_past(job.id)
         house.storage.down = True
-        house.janitor.clear()
+        house.sweeper.clear()
         assert house.jobs.get(job.id) == job
         house.storage.down = False
-        house.janitor.clear()
+        house.sweeper.clear()
         assert house.jobs.get(job.id) == job  # put off for a minute
         house.make_past(job.id)
-        house.janitor.clear()
+        house.sweeper.clear()
         assert house.records.get(job.id, "shop") == job
         with pytest.raises(NotFound):
             house.jobs.get(job.id)
@@ -142,7 +141,7 @@ class TestArchiving:
         house.storage.put = erased_meanwhile  # type: ignore[method-assign]
         assert not house.records.archive(job.id)
         assert list(house.storage.objects) == [keys.archive_key("shop", job.id)]
-        house.janitor.clear()
+        house.sweeper.clear()
         assert house.storage.objects == {}
         assert house.redis.keys("*") == []
 
@@ -208,7 +207,7 @@ class TestReading:
         with pytest.raises(IdempotencyMismatch):
             house.records.repeated("shop", Idempotency("k", "other"))
         house.records.erase(job.id, "shop")
-        house.janitor.clear()
+        house.sweeper.clear()
         assert house.records.repeated("shop", Idempotency("k", "f")) is None
 
     def test_the_archive_says_all_that_the_record_does(self) -> None:
@@ -243,8 +242,8 @@ class TestErasing:
             assert house.records.erase(job.id, "shop") is not None
         else:
             house.make_past(f"shop/jobs/{job.id}/1/{job.input_id}")
-            house.janitor.clear()
-        house.janitor.clear()
+            house.sweeper.clear()
+        house.sweeper.clear()
         assert house.storage.objects == {}
         assert house.redis.keys("*") == []
 
@@ -259,7 +258,7 @@ class TestErasing:
         refs = house.redis.hget(f"{PREFIX}input:{photo.id}", "refs")
         assert refs == "1"  # the other job's
         assert house.jobs.get(second.id)
-        house.janitor.clear()
+        house.sweeper.clear()
         assert list(house.storage.objects) == [keys.input_key("shop", photo.id)]
 
     def test_of_many_who_erase_it_at_once_one_counts(self, house: Archive) -> None:
@@ -276,14 +275,14 @@ class TestErasing:
         house.redis.flushall()
         assert house.records.get(job.id, "shop") == job
         house.records.erase(job.id, "shop")
-        house.janitor.clear()
+        house.sweeper.clear()
         assert house.storage.objects == {}
 
     def test_past_its_retention_a_record_is_not_archived_first(self, house: Archive) -> None:
         job = house.done()
         house.redis.hset(f"{PREFIX}job:{job.id}", "finished", 0)
         house.make_past(job.id)
-        house.janitor.clear()
+        house.sweeper.clear()
         assert house.storage.objects == {}
         assert house.redis.keys("*") == []
 
