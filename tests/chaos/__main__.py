@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import json
 import logging
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -29,13 +30,17 @@ def main() -> int:
     logging.getLogger("httpx").setLevel(logging.WARNING)
     plan = Plan(options.seed, options.jobs, options.minutes or None, options.stop)
     kinds = [kind for kind in KINDS if not options.only or options.only in kind.kind]
-    with tempfile.TemporaryDirectory(prefix="nukki-chaos-") as folder:
-        tally = asyncio.run(run(plan, options.logs or Path(folder), find_server(), kinds))
+    folder = options.logs or Path(tempfile.mkdtemp(prefix="nukki-chaos-"))
+    tally = asyncio.run(run(plan, folder, find_server(), kinds))
     print(tally.table())
     if options.json:
         options.json.write_text(json.dumps(tally.as_json(), indent=1))
     missed = tally.missed(jobs=options.jobs, faults=round(5 * options.minutes), kinds=12)
     print("\n".join(["NOT KEPT:", *missed]) if missed else "every promise was kept")
+    if missed:
+        print(f"the services' logs and the files that differ are in {folder}")
+    elif not options.logs:
+        shutil.rmtree(folder)
     return bool(missed)
 
 

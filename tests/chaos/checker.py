@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -30,11 +32,14 @@ class Checker:
         http: httpx.AsyncClient,
         redis: Any,
         expected: Mapping[str, bytes],
+        evidence: Path,
     ) -> None:
+        """`expected`: each photo's result without any fault; `evidence`: where others are kept."""
         self._ledger = ledger
         self._http = http
         self._redis = redis
         self._expected = expected
+        self._evidence = evidence
         self.verified = 0
 
     async def run(self) -> None:
@@ -93,6 +98,16 @@ class Checker:
         result.raise_for_status()
         if result.content != expected:
             self._wrong(entry, "corrupt", f"{len(result.content)} other bytes")
+            await self._keep(entry, result.content, expected)
+
+    async def _keep(self, entry: Entry, result: bytes, expected: bytes) -> None:
+        """Lay by what the job gave, what it was to give, and who made it."""
+        self._evidence.mkdir(exist_ok=True)
+        name = str(entry.job_id)
+        (self._evidence / f"{name}-result.png").write_bytes(result)
+        (self._evidence / f"{name}-expected.png").write_bytes(expected)
+        record = await self._redis.hgetall(f"{PREFIX}job:{name}")
+        (self._evidence / f"{name}-job.json").write_text(json.dumps(record, indent=1))
 
     async def _record(self, entry: Entry) -> tuple[str, ...]:
         found = await self._redis.hmget(f"{PREFIX}job:{entry.job_id}", *_FIELDS)

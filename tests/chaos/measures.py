@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from redis.exceptions import RedisError
 
 from shared.queue.connection import PREFIX
+from tests.chaos.plan import CLAIMED_WITHIN
 
-_PATIENCE = 60.0
+_PATIENCE = 120.0
 
 
 @dataclass
@@ -19,8 +23,10 @@ class Measures:
 
     redis: Any
     claims: list[float] = field(default_factory=list)
+    claims_in_outage: list[float] = field(default_factory=list)
     unclaimed: int = 0
     gaps: list[float] = field(default_factory=list)  # of Redis restarts
+    _outages: list[tuple[float, float]] = field(default_factory=list)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def now(self) -> int:
@@ -41,18 +47,29 @@ class Measures:
             if status == "processing" and worker in {None, owner}
         }
 
+    @contextmanager
+    def outage(self) -> Iterator[None]:
+        """Note that Redis or the storage is away while the block runs: nobody can claim."""
+        self._outages.append((time.monotonic(), float("inf")))
+        place = len(self._outages) - 1
+        try:
+            yield
+        finally:
+            self._outages[place] = (self._outages[place][0], time.monotonic())
+
     def follow(self, killed_at: int, jobs: dict[str, int]) -> None:
-        """Measure when each of these jobs of a worker killed then is claimed again."""
+        """Measure when each of these jobs of a worker killed then is claimed again.
+
+        Where Redis or the storage was away in the time that there is for it, it is told apart.
+        """
         task = asyncio.create_task(self._follow(killed_at, jobs))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     async def _follow(self, killed_at: int, jobs: dict[str, int]) -> None:
-        left = dict(jobs)
-        taken: list[float] = []
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + _PATIENCE
-        while left and loop.time() < deadline:
+        left, taken = dict(jobs), dict[str, float]()
+        began = time.monotonic()
+        while left and time.monotonic() < began + _PATIENCE:
             await asyncio.sleep(0.1)
             try:
                 pipeline = self.redis.pipeline(transaction=False)
@@ -63,14 +80,16 @@ class Measures:
                 continue
             for job_id, (claims, started, status) in found:
                 if claims is not None and int(claims) > left[job_id]:
-                    taken.append((int(started) - killed_at) / 1000)
+                    taken[job_id] = (int(started) - killed_at) / 1000
                     del left[job_id]
                 elif status not in {"queued", "processing"}:  # its finish came before the kill
                     del left[job_id]
         self.unclaimed += len(left)
-        self.claims += taken
+        away = any(start < began + CLAIMED_WITHIN and began < end for start, end in self._outages)
+        (self.claims_in_outage if away else self.claims).extend(taken.values())
         if taken:
-            print(f"          its {len(taken)} jobs claimed after {max(taken):.1f} s at most")
+            times = " ".join(f"{seconds:.1f}" for seconds in sorted(taken.values()))
+            print(f"          its jobs claimed after {times} s{', an outage' if away else ''}")
 
     async def resumed(self, back: int, workers: set[str], ids: list[str]) -> set[str]:
         """Those of these workers that have claimed one of these jobs since `back`."""

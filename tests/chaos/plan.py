@@ -39,6 +39,8 @@ class Plan:
 
 #: Seconds without a heartbeat after which a job moves on.
 LEASE = 4.0
+#: Seconds in which another worker is to have a killed one's job.
+CLAIMED_WITHIN = LEASE + 2
 #: Beyond the storage client's own 10 s of patience, so that a dead storage is no hung stage.
 STAGE_DEADLINE = 12.0
 WEBHOOK_TIMEOUT = 2.0

@@ -75,7 +75,7 @@ async def _among(
     for receiver in receivers:
         await receiver.start()
     load = Load(plan, ledger, http, [receiver.url for receiver in receivers], pictures)
-    checker = Checker(ledger, http, redis, expected)
+    checker = Checker(ledger, http, redis, expected, services.folder / "differing")
     ground = Ground(plan, rng, services, redis, ledger, load, Measures(redis), receivers)
     director = Director(ground, kinds)
     async with asyncio.TaskGroup() as group:  # where one of them breaks, the run does
@@ -158,6 +158,8 @@ def _reckoned(ground: Ground, director: Director) -> Tally:
     tally.claim_p50 = share(measures.claims, 0.5)
     tally.claim_p95 = share(measures.claims, 0.95)
     tally.claim_max = max(measures.claims, default=0.0)
+    tally.claims_in_outage = len(measures.claims_in_outage)
+    tally.claim_max_in_outage = max(measures.claims_in_outage, default=0.0)
     tally.unclaimed = measures.unclaimed
     tally.redis_restarts = len(measures.gaps)
     tally.redis_gap_max = max(measures.gaps, default=0.0)

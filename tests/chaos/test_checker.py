@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -26,6 +28,9 @@ class Record:
 
     def __init__(self, fields: tuple[str, ...]) -> None:
         self.fields = fields
+
+    async def hgetall(self, _key: str) -> dict[str, str]:
+        return {}
 
     async def hmget(self, _key: str, *_names: str) -> list[str]:
         return list(self.fields)
@@ -59,7 +64,10 @@ def service(
 
 
 def looked_at(
-    answer: Answer, photo: Photo = PHOTO, then: Callable[[Ledger, Record], None] | None = None
+    answer: Answer,
+    photo: Photo = PHOTO,
+    then: Callable[[Ledger, Record], None] | None = None,
+    evidence: Path | None = None,
 ) -> set[str]:
     """What is found wrong with one job, looked at once and again after `then`."""
     ledger, record = Ledger(), Record(ENDED)
@@ -70,14 +78,16 @@ def looked_at(
         transport = httpx.MockTransport(answer)
         async with httpx.AsyncClient(base_url="http://nukki", transport=transport) as http:
             redis: Any = record
-            checker = Checker(ledger, http, redis, {"photo": EXPECTED})
+            checker = Checker(ledger, http, redis, {"photo": EXPECTED}, evidence or tmp)
             await checker.verify(entry)
             if then is not None:
                 then(ledger, record)
             if entry.seen is not None:
                 await checker.erase(entry)
 
-    asyncio.run(look())
+    with tempfile.TemporaryDirectory() as folder:
+        tmp = Path(folder)
+        asyncio.run(look())
     assert entry.verified is not None
     return set(ledger.wrongs)
 
@@ -102,6 +112,12 @@ def test_a_job_that_ended_well_is_nothing_wrong() -> None:
 )
 def test_what_must_not_be_is_seen(answer: Answer, photo: Photo, wrong: str) -> None:
     assert looked_at(answer, photo) == {wrong}
+
+
+def test_other_bytes_are_kept_to_be_looked_at(tmp_path: Path) -> None:
+    looked_at(service(content=b"other bytes"), evidence=tmp_path / "differing")
+    assert (tmp_path / "differing" / "job_1-result.png").read_bytes() == b"other bytes"
+    assert (tmp_path / "differing" / "job_1-expected.png").read_bytes() == EXPECTED
 
 
 def test_an_end_that_changes_is_a_second_end() -> None:

@@ -21,9 +21,10 @@ class StorageFails:
     async def inject(self, ground: Ground) -> bool:
         wire = ground.services.storage_wire
         before = wire.refused
-        wire.refusing = True
-        await asyncio.sleep(2 + 3 * ground.rng.random())
-        wire.refusing = False
+        with ground.measures.outage():
+            wire.refusing = True
+            await asyncio.sleep(2 + 3 * ground.rng.random())
+            wire.refusing = False
         return wire.refused > before
 
 
@@ -36,9 +37,10 @@ class StorageHangs:
 
     async def inject(self, ground: Ground) -> bool:
         wire = ground.services.storage_wire
-        wire.black_hole()
-        await asyncio.sleep(min(12.0, ground.plan.stop))
-        wire.surface()
+        with ground.measures.outage():
+            wire.black_hole()
+            await asyncio.sleep(min(12.0, ground.plan.stop))
+            wire.surface()
         return True
 
 
@@ -50,11 +52,12 @@ class StorageStopped:
     rare: ClassVar[bool] = True
 
     async def inject(self, ground: Ground) -> bool:
-        ground.services.signal("storage", signal.SIGSTOP)
-        try:
-            await asyncio.sleep(ground.plan.stop)
-        finally:
-            ground.services.signal("storage", signal.SIGCONT)
+        with ground.measures.outage():
+            ground.services.signal("storage", signal.SIGSTOP)
+            try:
+                await asyncio.sleep(ground.plan.stop)
+            finally:
+                ground.services.signal("storage", signal.SIGCONT)
         return True
 
 

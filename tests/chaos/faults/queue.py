@@ -31,11 +31,12 @@ class RedisKilled:
         services = ground.services
         workers = {name_of(worker): worker for worker in await ground.warm_workers()}
         child = services.children["redis"]
-        child.kill()
-        await asyncio.to_thread(child.wait)
-        await asyncio.sleep(0.3 + 2 * ground.rng.random())
-        services.spawn("redis")
-        await _answers(ground)
+        with ground.measures.outage():
+            child.kill()
+            await asyncio.to_thread(child.wait)
+            await asyncio.sleep(0.3 + 2 * ground.rng.random())
+            services.spawn("redis")
+            await _answers(ground)
         ground.measures.gaps.append(await _gap(ground, workers))
         return True
 
@@ -78,11 +79,12 @@ class RedisStopped:
     rare: ClassVar[bool] = True
 
     async def inject(self, ground: Ground) -> bool:
-        ground.services.signal("redis", signal.SIGSTOP)
-        try:
-            await asyncio.sleep(ground.plan.stop)
-        finally:
-            ground.services.signal("redis", signal.SIGCONT)
+        with ground.measures.outage():
+            ground.services.signal("redis", signal.SIGSTOP)
+            try:
+                await asyncio.sleep(ground.plan.stop)
+            finally:
+                ground.services.signal("redis", signal.SIGCONT)
         return True
 
 
@@ -107,9 +109,10 @@ class BlackHole:
 
     async def inject(self, ground: Ground) -> bool:
         wire = ground.services.redis_wire
-        wire.black_hole()
-        await asyncio.sleep(2 + 4 * ground.rng.random())
-        wire.surface()
+        with ground.measures.outage():
+            wire.black_hole()
+            await asyncio.sleep(2 + 4 * ground.rng.random())
+            wire.surface()
         return True
 
 
@@ -121,7 +124,8 @@ class HalfOpen:
     rare: ClassVar[bool] = False
 
     async def inject(self, ground: Ground) -> bool:
-        return ground.services.redis_wire.halve() > 0
+        with ground.measures.outage():
+            return ground.services.redis_wire.halve() > 0
 
 
 class NearlyFull:
@@ -160,11 +164,12 @@ class Full:
     rare: ClassVar[bool] = False
 
     async def inject(self, ground: Ground) -> bool:
-        await ground.redis.config_set("maxmemory", "1mb")
-        try:
-            await asyncio.sleep(1.5)
-        finally:
-            await ground.redis.config_set("maxmemory", 0)
+        with ground.measures.outage():
+            await ground.redis.config_set("maxmemory", "1mb")
+            try:
+                await asyncio.sleep(1.5)
+            finally:
+                await ground.redis.config_set("maxmemory", 0)
         return True
 
 
