@@ -18,10 +18,10 @@ _COLOUR_TYPES = {1: 0, 3: 2, 4: 6}
 #: filters that one pass makes, and choosing a filter a row takes longer than deflating.
 _SUB = 1
 _LEVEL = 1
-#: Bytes deflated by themselves at the start. ISA-L's loop for long inputs looks up the third byte of a
-#: stream by a register it never set (`.write_first_byte`), so that one process in some thousands, by
-#: where its memory lies, gives another file for the same picture. Its loop for short inputs does not,
-#: and after a flush the other goes on from there: ten bytes more.
+#: Bytes deflated by themselves at the start. ISA-L's loop for long inputs hashes the third position
+#: of a stream by a register it never set (`.write_first_byte`): where its memory lies makes one
+#: process in thousands give another file for the same picture. The loop for short inputs does not,
+#: and after a flush the other goes on from there, at the cost of ten bytes.
 _FIRST = 8
 #: Bytes filtered and deflated at a time, so that a large image has no second copy.
 _BAND = 4 << 20
