@@ -1,6 +1,6 @@
 """Nukki: a self-hosted cutout service. This package is its client and its command."""
 
-from nukki.client import Client, Job, JobError
+from nukki.client import Client
 from nukki.errors import (
     ApiError,
     Conflict,
@@ -15,6 +15,7 @@ from nukki.errors import (
     Unavailable,
     WaitTimeout,
 )
+from nukki.job import Job, JobError
 
 __all__ = [
     "ApiError",

@@ -7,47 +7,21 @@ import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Self
+from typing import Any, BinaryIO
 
 import httpx
 
 from nukki.errors import BY_STATUS, ApiError, ConnectionFailed, JobFailed, ServerError, WaitTimeout
+from nukki.job import Job
 
 Image = str | Path | bytes | BinaryIO
 Point = tuple[float, float]
 
 #: One long poll; longer waits are several.
 _POLL = 30.0
-
-
-@dataclass(frozen=True, slots=True)
-class JobError:
-    """Why a job failed."""
-
-    code: str
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """A job as the server last told it; `data` is all that it said."""
-
-    id: str
-    status: str
-    error: JobError | None
-    data: Mapping[str, Any]
-
-    @property
-    def done(self) -> bool:
-        return self.status in {"succeeded", "failed", "canceled"}
-
-    @classmethod
-    def of(cls, data: Mapping[str, Any]) -> Self:
-        """From the server's JSON."""
-        error = data.get("error")
-        return cls(data["id"], data["status"], JobError(**error) if error else None, data)
+#: Seconds before a call is made again, where the server names none, and at most.
+_PAUSE, _LONGEST_PAUSE = 0.5, 5.0
 
 
 class Client(AbstractContextManager["Client"]):
@@ -59,6 +33,8 @@ class Client(AbstractContextManager["Client"]):
         timeout: seconds without an answer after which a call fails; waiting is counted apart.
         retries: how often a call that got no answer, or 503, is made again. Submitting is safe
             to repeat: each submit carries an idempotency key.
+        patience: seconds for which a call is made again that is answered 429, the queue being
+            full. That is no failure, and spends no retry: a catalog is to be submitted slower.
         transport: an httpx transport, for tests and for proxies.
 
     Every call raises `ConnectionFailed` or an `ApiError`; see `nukki.errors`.
@@ -71,12 +47,14 @@ class Client(AbstractContextManager["Client"]):
         *,
         timeout: float = 30.0,
         retries: int = 2,
+        patience: float = 60.0,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         # As a bearer token: httpx drops that one on a redirect to the object storage.
         headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
         self._timeout = timeout
         self._retries = retries
+        self._patience = patience
         try:
             self._http = httpx.Client(
                 base_url=base_url,
@@ -241,21 +219,26 @@ class Client(AbstractContextManager["Client"]):
 
     def _send(self, request: httpx.Request) -> httpx.Response:
         request.read()
-        for tries_left in range(self._retries, -1, -1):
+        tries_left, deadline = self._retries, time.monotonic() + self._patience
+        while True:
             try:
                 response = self._http.send(request)
             except httpx.RequestError as error:  # no answer, or redirects without end
-                if tries_left:
-                    time.sleep(0.5)
+                if not tries_left:
+                    raise ConnectionFailed(f"no answer from {request.url.host}: {error}") from error
+                pause = _PAUSE
+            else:
+                if response.is_success:
+                    return response
+                problem = _problem(response)
+                pause = min(problem.retry_after or _PAUSE, _LONGEST_PAUSE)
+                if response.status_code == 429 and time.monotonic() + pause < deadline:
+                    time.sleep(pause)
                     continue
-                raise ConnectionFailed(f"no answer from {request.url.host}: {error}") from error
-            if response.is_success:
-                return response
-            problem = _problem(response)
-            if response.status_code != 503 or not tries_left:
-                raise problem
-            time.sleep(min(problem.retry_after or 0.5, 5.0))
-        raise AssertionError("unreachable")
+                if response.status_code != 503 or not tries_left:
+                    raise problem
+            tries_left -= 1
+            time.sleep(pause)
 
 
 def _object(response: httpx.Response) -> dict[str, Any]:

@@ -14,7 +14,8 @@ from typing import Any
 
 import click
 
-from nukki.client import Client, Job
+from nukki.client import Client
+from nukki.job import Job
 from nukki.stack import Stack
 from shared import webhooks
 from shared.settings import DEFAULT_TENANT

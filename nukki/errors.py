@@ -19,7 +19,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from nukki.client import Job
+    from nukki.job import Job
 
 
 class NukkiError(Exception):

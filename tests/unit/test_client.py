@@ -95,6 +95,11 @@ class Line(httpx.BaseTransport):
         return httpx.Response(503, json=problem, headers={"Retry-After": "2"})
 
     @staticmethod
+    def full(_: httpx.Request) -> httpx.Response:
+        problem = {"status": 429, "code": "queue_full", "detail": "the queue is full"}
+        return httpx.Response(429, json=problem, headers={"Retry-After": "2"})
+
+    @staticmethod
     def refused(request: httpx.Request) -> httpx.Response:
         raise httpx.ConnectError("refused", request=request)
 
@@ -437,6 +442,26 @@ def test_a_server_that_stays_busy_is_unavailable(place: Place, sample: bytes) ->
         place.client.submit(sample)
     assert (failure.value.status, failure.value.retry_after) == (503, 2.0)
     assert len(place.line.sent) == 3
+
+
+def test_a_full_queue_is_waited_for_and_spends_no_retry(
+    place: Place, sample: bytes, naps: list[float]
+) -> None:
+    place.line.faults = [*[place.line.full] * 10, place.line.busy, place.line.busy]
+    place.client.submit(sample)
+    assert naps == [2.0] * 12
+    assert len({request.headers["Idempotency-Key"] for request in place.line.sent}) == 1
+
+
+def test_a_queue_that_stays_full_is_unavailable(place: Place, naps: list[float]) -> None:
+    place.line.faults = [place.line.full] * 2
+    with (
+        Client("http://nukki.test", patience=1.0, transport=place.line) as hasty,
+        pytest.raises(nukki.Unavailable) as failure,
+    ):
+        hasty.models()
+    assert failure.value.status == 429
+    assert naps == []
 
 
 @pytest.mark.parametrize(
