@@ -11,6 +11,7 @@ from worker.compositing import outline
 from worker.compositing.alignment import aligned, haze_of, known
 from worker.compositing.guided import guide_of
 from worker.compositing.matte import matte
+from worker.compositing.planes import smaller
 
 #: The longer side that masks are worked on at, SAM's own: all constants are in such pixels.
 _MASK_SIDE = 256
@@ -54,6 +55,4 @@ def _reduced(mask: FloatArray) -> FloatArray:
     scale = _MASK_SIDE / max(height, width)
     if scale >= 1:
         return mask
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    small = cv2.resize(mask, size, interpolation=cv2.INTER_AREA)
-    return np.asarray(small, np.float32).reshape(size[1], size[0])
+    return smaller(mask, max(1, round(height * scale)), max(1, round(width * scale)))

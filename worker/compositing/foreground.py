@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.images.photo import FloatArray, UInt8Array
+from worker.compositing.planes import larger, smaller
 
 #: How often alpha is squared to say how much a pixel's colour counts, pass by pass: the first must
 #: not take in what is half background; the later ones have had most of it taken out.
@@ -105,21 +106,15 @@ def _spread(colour: FloatArray, weight: FloatArray) -> FloatArray:
         total, weight = levels[-1]
         height, width = weight.shape
         half = ((height + 1) // 2, (width + 1) // 2)
-        smaller = np.stack([_resized(channel, half, cv2.INTER_AREA) for channel in total])
-        levels.append((smaller, _resized(weight, half, cv2.INTER_AREA)))
+        halved = np.stack([smaller(channel, *half) for channel in total])
+        levels.append((halved, smaller(weight, *half)))
     total, weight = levels.pop()
     found = total / weight
     for total, weight in reversed(levels):
-        coarse = [_resized(channel, weight.shape, cv2.INTER_LINEAR) for channel in found]
+        coarse = [larger(channel, *weight.shape) for channel in found]
         found = total + _ENOUGH * np.stack(coarse)
         found *= 1 / (weight + _ENOUGH)
     return found
-
-
-def _resized(plane: FloatArray, shape: tuple[int, ...], how: int) -> FloatArray:
-    height, width = shape
-    resized = cv2.resize(plane, (width, height), interpolation=how)
-    return np.asarray(resized, np.float32).reshape(height, width)
 
 
 def _correct(

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 from shared.images.photo import FloatArray, UInt8Array
+from worker.compositing.planes import larger
 
 # Pixels worked on at a time. Temporaries of a whole photo cost twice to seven times the time.
 _TILE = 1 << 18
@@ -52,7 +53,7 @@ class LocalLinear:
 
     def resized(self, width: int, height: int) -> LocalLinear:
         """The same on another grid over the same photo."""
-        return _planes([_resized(plane, width, height) for plane in self.planes])
+        return _planes([larger(plane, height, width) for plane in self.planes])
 
     def applied(self, rgb: UInt8Array, haze: float = 0.0) -> UInt8Array:
         """The (H, W) uint8 alpha of a photo; memory is that and one tile.
@@ -187,20 +188,8 @@ def _curve(haze: float) -> UInt8Array:
     return curve
 
 
-def _resized(plane: FloatArray, width: int, height: int) -> FloatArray:
-    wide = cv2.resize(plane, (width, height), interpolation=cv2.INTER_LINEAR)
-    return np.asarray(wide, dtype=np.float32).reshape(height, width)
-
-
-def enlarged_rows(plane: FloatArray, top: int, count: int, size: tuple[int, int]) -> FloatArray:
-    """Rows `top` to `top + count` of `plane` brought to `size`, (height, width), bilinearly.
-
-    Args:
-        plane: (h, w) or (h, w, c) float32.
-        top: the first row.
-        count: how many.
-        size: of the whole.
-    """
+def _enlarged_rows(plane: FloatArray, top: int, count: int, size: tuple[int, int]) -> FloatArray:
+    """Rows `top` to `top + count` of an (h, w) plane brought to `size`, (H, W), bilinearly."""
     height, width = size
     rows = plane.shape[0]
     # Centres of pixels correspond, as in cv2.resize; between rows by hand, since this is a part.
@@ -208,19 +197,18 @@ def enlarged_rows(plane: FloatArray, top: int, count: int, size: tuple[int, int]
     place = np.clip(place, 0.0, rows - 1.0)
     above = np.minimum(place.astype(np.intp), max(0, rows - 2))
     below = np.minimum(above + 1, rows - 1)
-    share = (place - above).astype(np.float32).reshape(-1, *[1] * (plane.ndim - 1))
+    share = (place - above).astype(np.float32).reshape(-1, 1)
     narrow = plane[above] * (1.0 - share) + plane[below] * share
-    wide = cv2.resize(narrow, (width, count), interpolation=cv2.INTER_LINEAR)
-    return np.asarray(wide, dtype=np.float32).reshape(count, width, *plane.shape[2:])
+    return larger(narrow, count, width)
 
 
 def _apply(planes: tuple[FloatArray, ...], rgb: UInt8Array, top: int, height: int) -> UInt8Array:
     """Alpha of the rows of `rgb`, which begin at `top` of `height`."""
     count, width = rgb.shape[:2]
     # Plane by plane: a tile of four interleaved channels is ten times slower.
-    total = enlarged_rows(planes[3], top, count, (height, width))
+    total = _enlarged_rows(planes[3], top, count, (height, width))
     for plane, channel in zip(planes[:3], cv2.split(rgb), strict=True):
-        total += enlarged_rows(plane, top, count, (height, width)) * channel.reshape(count, width)
+        total += _enlarged_rows(plane, top, count, (height, width)) * channel.reshape(count, width)
     total += 0.5
     np.clip(total, 0.0, 255.0, out=total)
     alpha: UInt8Array = total.astype(np.uint8)
