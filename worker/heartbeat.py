@@ -100,7 +100,7 @@ class Heartbeat:
             return list(self._leases.values())
 
     def _beat_on(self) -> None:
-        next_beat = 0.0
+        next_beat, away = 0.0, False
         while not self._stopped.is_set():
             try:
                 if time.monotonic() < next_beat:
@@ -108,8 +108,11 @@ class Heartbeat:
                 else:
                     next_beat = time.monotonic() + self._interval
                     self.beat()
+                away = False
             except QueueUnavailable as error:
-                log.warning("no heartbeat: %s", error)
+                if not away:  # once an outage, not twice a second
+                    log.warning("no heartbeat: %s", error)
+                away = True
             except Exception:
                 log.exception("no heartbeat")
             self._stopped.wait(min(_LOOK_EVERY, self._interval))
