@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 import psutil
 
@@ -59,7 +60,7 @@ class Ground:
         return self.rng.choice(await self.warm_workers())
 
 
-class Fault(Protocol):
+class Fault(ABC):
     """A kind of fault.
 
     Attributes:
@@ -69,8 +70,9 @@ class Fault(Protocol):
     """
 
     kind: ClassVar[str]
-    aside: ClassVar[bool]
-    rare: ClassVar[bool]
+    aside: ClassVar[bool] = False
+    rare: ClassVar[bool] = False
 
+    @abstractmethod
     async def inject(self, ground: Ground) -> bool:
         """Let it happen, and be over; False where there was no occasion."""

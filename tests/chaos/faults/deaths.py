@@ -9,7 +9,7 @@ from typing import ClassVar
 
 import psutil
 
-from tests.chaos.ground import Ground
+from tests.chaos.ground import Fault, Ground
 from tests.chaos.plan import LEASE
 from tests.chaos.services import name_of
 from tests.chaos.wire import Sight, Trap, rings, runs
@@ -30,12 +30,10 @@ async def kill(ground: Ground, worker: psutil.Process) -> None:
     ground.measures.follow(at, jobs)
 
 
-class WorkerKilled:
+class WorkerKilled(Fault):
     """SIGKILL of a worker at a random moment."""
 
-    kind: ClassVar[str] = "worker killed"
-    aside: ClassVar[bool] = False
-    rare: ClassVar[bool] = False
+    kind = "worker killed"
 
     async def inject(self, ground: Ground) -> bool:
         worker = await ground.a_worker()
@@ -61,66 +59,60 @@ async def caught(
     return None
 
 
-class WorkerKilledAfterClaim:
-    """SIGKILL of a worker between a job's claim and its finish."""
+class _KilledAt(Fault):
+    """SIGKILL of a worker at the moment when it sends one script.
 
-    kind: ClassVar[str] = "worker killed after claim"
-    aside: ClassVar[bool] = False
-    rare: ClassVar[bool] = False
+    Attributes:
+        script: which one.
+        passes: whether it still reaches Redis.
+        within: seconds of which a random part goes by before the end.
+    """
+
+    script: ClassVar[str]
+    passes: ClassVar[bool]
+    within: ClassVar[float] = 0.0
 
     async def inject(self, ground: Ground) -> bool:
-        moment = await caught(ground, runs("claim"), await ground.warm_workers())
+        moment = await caught(ground, runs(self.script), await ground.warm_workers())
         if moment is None:
             return False
         trap, worker = moment
-        trap.let_go(passes=True)
-        await asyncio.sleep(0.002 + 0.02 * ground.rng.random())
-        await kill(ground, worker)
-        return True
-
-
-class WorkerKilledBeforeFinish:
-    """SIGKILL of a worker that has stored a result, as it is about to finish the job."""
-
-    kind: ClassVar[str] = "worker killed before finish"
-    aside: ClassVar[bool] = False
-    rare: ClassVar[bool] = False
-
-    async def inject(self, ground: Ground) -> bool:
-        moment = await caught(ground, runs("finish"), await ground.warm_workers())
-        if moment is None:
-            return False
-        trap, worker = moment
+        if self.passes:
+            trap.let_go(passes=True)
+            await asyncio.sleep(self.within * ground.rng.random())
         try:
             await kill(ground, worker)
         finally:
-            trap.let_go(passes=False)
+            if not self.passes:
+                trap.let_go(passes=False)
         return True
 
 
-class WorkerKilledAfterFinish:
+class WorkerKilledAfterClaim(_KilledAt):
+    """SIGKILL of a worker between a job's claim and its finish."""
+
+    kind = "worker killed after claim"
+    script, passes, within = "claim", True, 0.02
+
+
+class WorkerKilledBeforeFinish(_KilledAt):
+    """SIGKILL of a worker that has stored a result, as it is about to finish the job."""
+
+    kind = "worker killed before finish"
+    script, passes = "finish", False
+
+
+class WorkerKilledAfterFinish(_KilledAt):
     """SIGKILL of a worker whose job Redis has finished, before it hears so."""
 
-    kind: ClassVar[str] = "worker killed after finish"
-    aside: ClassVar[bool] = False
-    rare: ClassVar[bool] = False
-
-    async def inject(self, ground: Ground) -> bool:
-        moment = await caught(ground, runs("finish"), await ground.warm_workers())
-        if moment is None:
-            return False
-        trap, worker = moment
-        trap.let_go(passes=True)
-        await kill(ground, worker)
-        return True
+    kind = "worker killed after finish"
+    script, passes = "finish", True
 
 
-class ApiKilledBeforeDoorbell:
+class ApiKilledBeforeDoorbell(Fault):
     """SIGKILL of the API that has recorded a job, as it is about to ring for it."""
 
-    kind: ClassVar[str] = "API killed before doorbell"
-    aside: ClassVar[bool] = False
-    rare: ClassVar[bool] = False
+    kind = "API killed before doorbell"
 
     async def inject(self, ground: Ground) -> bool:
         api = psutil.Process(ground.services.children["api"].pid)
@@ -132,36 +124,30 @@ class ApiKilledBeforeDoorbell:
         return True
 
 
-class CourierKilled:
-    """SIGKILL of the courier: the janitor and the postman."""
+class CourierKilled(Fault):
+    """SIGKILL of the courier: the janitor, the sweeper and the postman."""
 
-    kind: ClassVar[str] = "courier killed"
-    aside: ClassVar[bool] = False
-    rare: ClassVar[bool] = False
+    kind = "courier killed"
 
     async def inject(self, ground: Ground) -> bool:
         ground.services.signal("courier", signal.SIGKILL)
         return True
 
 
-class LauncherKilled:
+class LauncherKilled(Fault):
     """SIGKILL of the launcher: its workers are told to leave, and another starts its own."""
 
-    kind: ClassVar[str] = "launcher killed"
-    aside: ClassVar[bool] = False
-    rare: ClassVar[bool] = False
+    kind = "launcher killed"
 
     async def inject(self, ground: Ground) -> bool:
         ground.services.signal("launcher", signal.SIGKILL)
         return True
 
 
-class WorkerStopped:
+class WorkerStopped(Fault):
     """SIGSTOP of a worker past its leases; then it goes on, and finds its jobs another's."""
 
-    kind: ClassVar[str] = "worker stopped past its lease"
-    aside: ClassVar[bool] = False
-    rare: ClassVar[bool] = False
+    kind = "worker stopped past its lease"
 
     async def inject(self, ground: Ground) -> bool:
         worker = await ground.a_worker()
@@ -171,12 +157,10 @@ class WorkerStopped:
         return True
 
 
-class ToldToLeave:
+class ToldToLeave(Fault):
     """SIGTERM under load, of a worker, the courier or the API."""
 
-    kind: ClassVar[str] = "SIGTERM"
-    aside: ClassVar[bool] = False
-    rare: ClassVar[bool] = False
+    kind = "SIGTERM"
 
     async def inject(self, ground: Ground) -> bool:
         match ground.rng.choice(["worker", "worker", "courier", "api", "launcher"]):

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from typing import ClassVar
 
-from tests.chaos.ground import Ground
+from tests.chaos.ground import Fault, Ground
 from tests.chaos.plan import STAGE_DEADLINE
 from tests.chaos.wire import puts
 
 
-class StorageFails:
+class StorageFails(Fault):
     """The storage answers every request with a 503."""
 
-    kind: ClassVar[str] = "storage 503"
-    aside: ClassVar[bool] = False
-    rare: ClassVar[bool] = False
+    kind = "storage 503"
 
     async def inject(self, ground: Ground) -> bool:
         wire = ground.services.storage_wire
@@ -28,12 +25,10 @@ class StorageFails:
         return wire.refused > before
 
 
-class StorageHangs:
+class StorageHangs(Fault):
     """The storage takes connections and requests, and answers none."""
 
-    kind: ClassVar[str] = "storage hanging"
-    aside: ClassVar[bool] = False
-    rare: ClassVar[bool] = False
+    kind = "storage hanging"
 
     async def inject(self, ground: Ground) -> bool:
         wire = ground.services.storage_wire
@@ -44,12 +39,11 @@ class StorageHangs:
         return True
 
 
-class StorageStopped:
+class StorageStopped(Fault):
     """SIGSTOP of the storage for a while."""
 
-    kind: ClassVar[str] = "storage stopped"
-    aside: ClassVar[bool] = False
-    rare: ClassVar[bool] = True
+    kind = "storage stopped"
+    rare = True
 
     async def inject(self, ground: Ground) -> bool:
         with ground.measures.outage():
@@ -61,12 +55,11 @@ class StorageStopped:
         return True
 
 
-class PutHangs:
+class PutHangs(Fault):
     """A PUT of a result that is answered a byte at a time, past the stage's deadline."""
 
-    kind: ClassVar[str] = "PUT hanging"
-    aside: ClassVar[bool] = True
-    rare: ClassVar[bool] = False
+    kind = "PUT hanging"
+    aside = True
 
     async def inject(self, ground: Ground) -> bool:
         wire = ground.services.storage_wire
@@ -79,12 +72,10 @@ class PutHangs:
         return False
 
 
-class UploadBroken:
+class UploadBroken(Fault):
     """Connections to the storage are reset in the middle of whatever they carry."""
 
-    kind: ClassVar[str] = "storage connections reset"
-    aside: ClassVar[bool] = False
-    rare: ClassVar[bool] = False
+    kind = "storage connections reset"
 
     async def inject(self, ground: Ground) -> bool:
         wire = ground.services.storage_wire

@@ -5,71 +5,55 @@ from __future__ import annotations
 import asyncio
 from typing import ClassVar
 
-from tests.chaos.ground import Ground
+from tests.chaos.ground import Fault, Ground
 from tests.chaos.plan import WEBHOOK_TIMEOUT
 from tests.chaos.receivers import Manner
 
 
-async def misbehave(ground: Ground, manner: Manner) -> bool:
-    """One receiver, in this manner for a while."""
-    receiver = ground.rng.choice(ground.receivers)
-    before = receiver.misanswered
-    receiver.manner = manner
-    await asyncio.sleep(1.5 * WEBHOOK_TIMEOUT)
-    receiver.manner = Manner.WELL
-    return receiver.misanswered > before
+class _Misbehaves(Fault):
+    """One receiver, for a while, in this manner."""
+
+    manner: ClassVar[Manner]
+
+    async def inject(self, ground: Ground) -> bool:
+        receiver = ground.rng.choice(ground.receivers)
+        before = receiver.misanswered
+        receiver.manner = self.manner
+        await asyncio.sleep(1.5 * WEBHOOK_TIMEOUT)
+        receiver.manner = Manner.WELL
+        return receiver.misanswered > before
 
 
-class ReceiverFails:
+class ReceiverFails(_Misbehaves):
     """A receiver answers 500."""
 
-    kind: ClassVar[str] = "webhook receiver failing"
-    aside: ClassVar[bool] = False
-    rare: ClassVar[bool] = False
-
-    async def inject(self, ground: Ground) -> bool:
-        return await misbehave(ground, Manner.FAILING)
+    kind = "webhook receiver failing"
+    manner = Manner.FAILING
 
 
-class ReceiverHangs:
+class ReceiverHangs(_Misbehaves):
     """A receiver never answers."""
 
-    kind: ClassVar[str] = "webhook receiver hanging"
-    aside: ClassVar[bool] = False
-    rare: ClassVar[bool] = False
-
-    async def inject(self, ground: Ground) -> bool:
-        return await misbehave(ground, Manner.HANGING)
+    kind = "webhook receiver hanging"
+    manner = Manner.HANGING
 
 
-class ReceiverLate:
+class ReceiverLate(_Misbehaves):
     """A receiver answers when nobody waits any more."""
 
-    kind: ClassVar[str] = "webhook receiver late"
-    aside: ClassVar[bool] = False
-    rare: ClassVar[bool] = False
-
-    async def inject(self, ground: Ground) -> bool:
-        return await misbehave(ground, Manner.LATE)
+    kind = "webhook receiver late"
+    manner = Manner.LATE
 
 
-class ReceiverAnswersTwice:
+class ReceiverAnswersTwice(_Misbehaves):
     """A receiver gives two answers to one request."""
 
-    kind: ClassVar[str] = "webhook receiver answering twice"
-    aside: ClassVar[bool] = False
-    rare: ClassVar[bool] = False
-
-    async def inject(self, ground: Ground) -> bool:
-        return await misbehave(ground, Manner.TWICE)
+    kind = "webhook receiver answering twice"
+    manner = Manner.TWICE
 
 
-class ReceiverBreaksOff:
+class ReceiverBreaksOff(_Misbehaves):
     """A receiver takes the message, and breaks the connection instead of answering."""
 
-    kind: ClassVar[str] = "webhook receiver breaking off"
-    aside: ClassVar[bool] = False
-    rare: ClassVar[bool] = False
-
-    async def inject(self, ground: Ground) -> bool:
-        return await misbehave(ground, Manner.BREAKING)
+    kind = "webhook receiver breaking off"
+    manner = Manner.BREAKING

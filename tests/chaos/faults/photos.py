@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from random import Random
-from typing import ClassVar
 
-from tests.chaos.ground import Ground
+from tests.chaos.ground import Fault, Ground
 from tests.chaos.photos import Photo, deadly, hanging
 
 _PATIENCE = 240.0
@@ -23,23 +22,22 @@ async def _poisoned(ground: Ground, draw: Callable[[Random], Photo]) -> bool:
     return True
 
 
-class DeadlyPhoto:
+class DeadlyPhoto(Fault):
     """A photo that kills the process every time; nobody else kills one meanwhile."""
 
-    kind: ClassVar[str] = "deadly photo"
-    aside: ClassVar[bool] = False
-    rare: ClassVar[bool] = True
+    kind = "deadly photo"
+    rare = True
 
     async def inject(self, ground: Ground) -> bool:
         return await _poisoned(ground, deadly)
 
 
-class DeviceHangs:
+class DeviceHangs(Fault):
     """A photo that the device never comes back from: the stage's deadline ends each try."""
 
-    kind: ClassVar[str] = "device call hanging"
-    aside: ClassVar[bool] = True
-    rare: ClassVar[bool] = True
+    kind = "device call hanging"
+    aside = True
+    rare = True
 
     async def inject(self, ground: Ground) -> bool:
         return await _poisoned(ground, hanging)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
-from typing import ClassVar
 
 import psutil
 from redis.exceptions import RedisError
@@ -13,19 +12,17 @@ from redis.exceptions import RedisError
 from shared.job import Lane
 from shared.queue.doorbell import Doorbell, make_celery
 from shared.settings import Settings
-from tests.chaos.ground import Ground
+from tests.chaos.ground import Fault, Ground
 from tests.chaos.services import name_of
 
 #: Seconds after which a service that has not resumed counts as gone.
 _PATIENCE = 30.0
 
 
-class RedisKilled:
+class RedisKilled(Fault):
     """SIGKILL of Redis, and its restart on the same append-only file."""
 
-    kind: ClassVar[str] = "Redis killed"
-    aside: ClassVar[bool] = False
-    rare: ClassVar[bool] = False
+    kind = "Redis killed"
 
     async def inject(self, ground: Ground) -> bool:
         services = ground.services
@@ -71,12 +68,11 @@ async def _answers(ground: Ground) -> None:
     raise TimeoutError("Redis did not come back")
 
 
-class RedisStopped:
+class RedisStopped(Fault):
     """SIGSTOP of Redis for a while: it takes connections and answers nothing."""
 
-    kind: ClassVar[str] = "Redis stopped"
-    aside: ClassVar[bool] = False
-    rare: ClassVar[bool] = True
+    kind = "Redis stopped"
+    rare = True
 
     async def inject(self, ground: Ground) -> bool:
         with ground.measures.outage():
@@ -88,24 +84,20 @@ class RedisStopped:
         return True
 
 
-class ClientsKilled:
+class ClientsKilled(Fault):
     """CLIENT KILL of every connection."""
 
-    kind: ClassVar[str] = "CLIENT KILL"
-    aside: ClassVar[bool] = False
-    rare: ClassVar[bool] = False
+    kind = "CLIENT KILL"
 
     async def inject(self, ground: Ground) -> bool:
         kill = ("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
         return int(await ground.redis.execute_command(*kill)) > 0
 
 
-class BlackHole:
+class BlackHole(Fault):
     """The network to Redis swallows everything for a while."""
 
-    kind: ClassVar[str] = "Redis black-holed"
-    aside: ClassVar[bool] = False
-    rare: ClassVar[bool] = False
+    kind = "Redis black-holed"
 
     async def inject(self, ground: Ground) -> bool:
         wire = ground.services.redis_wire
@@ -116,24 +108,20 @@ class BlackHole:
         return True
 
 
-class HalfOpen:
+class HalfOpen(Fault):
     """Every connection to Redis is gone at Redis's end alone; new ones work."""
 
-    kind: ClassVar[str] = "Redis half-open"
-    aside: ClassVar[bool] = False
-    rare: ClassVar[bool] = False
+    kind = "Redis half-open"
 
     async def inject(self, ground: Ground) -> bool:
         with ground.measures.outage():
             return ground.services.redis_wire.halve() > 0
 
 
-class NearlyFull:
+class NearlyFull(Fault):
     """Redis is filled above the share at which nothing more is accepted: jobs still finish."""
 
-    kind: ClassVar[str] = "Redis nearly full"
-    aside: ClassVar[bool] = False
-    rare: ClassVar[bool] = False
+    kind = "Redis nearly full"
 
     async def inject(self, ground: Ground) -> bool:
         used = int((await ground.redis.info("memory"))["used_memory"])
@@ -156,12 +144,10 @@ class NearlyFull:
         return True
 
 
-class Full:
+class Full(Fault):
     """Redis is at its maxmemory: it refuses whatever takes memory."""
 
-    kind: ClassVar[str] = "Redis full"
-    aside: ClassVar[bool] = False
-    rare: ClassVar[bool] = False
+    kind = "Redis full"
 
     async def inject(self, ground: Ground) -> bool:
         with ground.measures.outage():
@@ -173,12 +159,10 @@ class Full:
         return True
 
 
-class DoorbellsDoubled:
+class DoorbellsDoubled(Fault):
     """Ten doorbells more for each of some jobs, whatever their state."""
 
-    kind: ClassVar[str] = "doorbells ×10"
-    aside: ClassVar[bool] = False
-    rare: ClassVar[bool] = False
+    kind = "doorbells ×10"
 
     async def inject(self, ground: Ground) -> bool:
         known = [entry.job_id for entry in ground.ledger.entries[-400:] if entry.job_id]
