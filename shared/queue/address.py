@@ -62,6 +62,21 @@ class SentinelAddress:
         return ";".join(urls)
 
 
+def broker_url(redis_url: str) -> str:
+    """The same Redis as Celery is to have it.
+
+    It would take any TLS server's word; redis-py asks for a certificate, and so does this.
+    """
+    address = SentinelAddress.parse(redis_url)
+    if address is not None:
+        return address.broker_url
+    parts = urlsplit(redis_url)
+    if parts.scheme != "rediss" or "ssl_cert_reqs=" in parts.query:
+        return redis_url
+    query = f"{parts.query}&" if parts.query else ""
+    return parts._replace(query=f"{query}ssl_cert_reqs=required").geturl()
+
+
 def _host(given: str) -> tuple[str, int]:
     """`name`, `name:port`, `[v6]` or `[v6]:port`."""
     parts = urlsplit(f"//{given}")

@@ -17,7 +17,7 @@ from kombu.exceptions import KombuError
 from kombu.utils.scheduling import round_robin_cycle
 
 from shared.job import Lane
-from shared.queue.address import SentinelAddress
+from shared.queue.address import SentinelAddress, broker_url
 from shared.queue.connection import SENTINEL_OPTIONS
 from shared.settings import Settings
 
@@ -53,8 +53,7 @@ def make_celery(settings: Settings, cycle: Callable[[], LaneCycle] = LaneCycle) 
     `cycle` makes what chooses the queue to take from next.
     """
     address = SentinelAddress.parse(settings.redis_url)
-    broker = settings.redis_url if address is None else address.broker_url
-    app = Celery("nukki", broker=broker, set_as_current=False)
+    app = Celery("nukki", broker=broker_url(settings.redis_url), set_as_current=False)
     app.conf.update(
         task_queues=[Queue(name) for name in QUEUES.values()],
         task_default_queue=QUEUES[Lane.INTERACTIVE],
