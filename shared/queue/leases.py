@@ -144,8 +144,9 @@ class LeaseTable:
             claim: what is handed back.
             delay_ms: not to be claimed again before this long.
             spend: whether the attempt counts.
-            patience_ms: how long the job may wait since its first release with patience; after
-                that it fails with the outcome `impatient`.
+            patience_ms: how long one outage may last for the job, from its first release with
+                patience; after that it fails with the outcome `impatient`. An outage is over when
+                any job has succeeded since.
             impatient: see `patience_ms`.
         """
         verdict, lane = self._connection.run(

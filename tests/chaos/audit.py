@@ -13,7 +13,7 @@ from tests.chaos.services import BUCKET, Services
 
 _TENANT = "default"
 #: What may stay: these run out by themselves, or are Celery's own and of fixed number.
-_MAY_STAY = (f"{PREFIX}idempotency:", f"{PREFIX}worker", "_kombu.binding")
+_MAY_STAY = (f"{PREFIX}idempotency:", f"{PREFIX}worker", f"{PREFIX}stored", "_kombu.binding")
 #: Seconds for the janitor to sweep, a hundred names in five seconds.
 _SWEEPING = 180.0
 

@@ -6,4 +6,6 @@ if not owns(args.id, args.token) then return 0 end
 local job = load_job(args.id)
 conclude(args.id, job, args.status, args.outcome)
 redis.call('HSET', key('job', args.id), 'ended_by', args.token)
+-- The storage is well: for the patience of those that it failed, where there are any.
+if args.status == 'succeeded' then redis.call('SET', key('stored'), turn, 'XX', 'KEEPTTL') end
 return 1

@@ -5,7 +5,14 @@ local job = load_job(args.id)
 
 if args.patience_ms then
   local since = tonumber(job.outage_since or now)
-  redis.call('HSET', key('job', args.id), 'outage_since', since)
+  redis.call('SETNX', key('stored'), 0)
+  redis.call('PEXPIRE', key('stored'), args.retention_ms)
+  if tonumber(redis.call('GET', key('stored'))) > tonumber(job.outage_seen or turn) then
+    -- Some result has been stored since this job's last try: this is another outage. Each such one
+    -- costs the delay already, so that a job whose own files alone fail has an end as well.
+    since = now - args.delay_ms * redis.call('HINCRBY', key('job', args.id), 'outages', 1)
+  end
+  redis.call('HSET', key('job', args.id), 'outage_since', since, 'outage_seen', turn)
   if now - since >= args.patience_ms then
     conclude(args.id, job, 'failed', args.outcome)
     return {'failed', ''}

@@ -1,0 +1,111 @@
+"""Patience with a dead storage: it is for one outage, not for all that a job ever meets."""
+
+from __future__ import annotations
+
+import pytest
+
+from shared.job import Status
+from shared.queue.connection import PREFIX, Connection
+from shared.queue.leases import Claim, Released
+from tests.unit.test_queue import DONE, FAILED, House
+
+PATIENCE_MS = 60_000
+
+
+class Outages(House):
+    """The queue, and jobs that their storage fails."""
+
+    def fail(self, claim: Claim, delay_ms: int = 1) -> Released:
+        """Its storage was away: hand the job back, with patience."""
+        return self.leases.release(
+            claim, delay_ms=delay_ms, spend=False, patience_ms=PATIENCE_MS, impatient=FAILED
+        )
+
+    def claim_again(self, job_id: str) -> Claim:
+        self.redis.hdel(f"{PREFIX}job:{job_id}", "not_before")
+        return self.claim(job_id)
+
+    def let_pass(self, job_id: str, ms: int) -> None:
+        """Let the job's outage have begun that much earlier."""
+        assert self.redis.hexists(f"{PREFIX}job:{job_id}", "outage_since")
+        self.redis.hincrby(f"{PREFIX}job:{job_id}", "outage_since", -ms)
+
+    def succeed(self) -> None:
+        """Let another job store its result."""
+        self.leases.finish(self.claim(self.accept()), Status.SUCCEEDED, DONE)
+
+
+@pytest.fixture
+def house(each_connection: Connection) -> Outages:
+    return Outages(each_connection)
+
+
+def test_an_outage_that_lasts_ends_it(house: Outages) -> None:
+    job_id = house.accept()
+    assert not house.fail(house.claim(job_id)).failed
+    for _ in range(2):
+        house.let_pass(job_id, PATIENCE_MS // 2 - 1_000)
+        assert not house.fail(house.claim_again(job_id)).failed
+    house.let_pass(job_id, 2_000)
+    assert house.fail(house.claim_again(job_id)).failed
+    assert house.jobs.get(job_id).outcome == FAILED
+
+
+def test_what_was_stored_before_it_says_nothing(house: Outages) -> None:
+    other = house.accept()
+    house.fail(house.claim(other))
+    house.succeed()
+    job_id = house.accept()
+    house.fail(house.claim(job_id))
+    house.let_pass(job_id, PATIENCE_MS)
+    assert house.fail(house.claim_again(job_id)).failed
+
+
+def test_a_hiccup_hours_after_another_is_no_outage(house: Outages) -> None:
+    job_id = house.accept()
+    house.fail(house.claim(job_id))
+    house.let_pass(job_id, 2 * PATIENCE_MS)  # in a long lane, behind jobs that succeed
+    house.succeed()
+    assert not house.fail(house.claim_again(job_id)).failed
+    assert house.status(job_id) is Status.QUEUED
+
+
+def test_after_it_the_next_outage_is_given_its_own_time(house: Outages) -> None:
+    job_id = house.accept()
+    house.fail(house.claim(job_id))
+    house.let_pass(job_id, PATIENCE_MS - 1_000)
+    house.succeed()
+    house.fail(house.claim_again(job_id))
+    house.let_pass(job_id, PATIENCE_MS - 1_000)
+    assert not house.fail(house.claim_again(job_id)).failed
+    house.let_pass(job_id, 1_000)
+    assert house.fail(house.claim_again(job_id)).failed
+
+
+@pytest.mark.parametrize("end", ["failed", "canceled"])
+def test_a_job_that_ended_otherwise_says_nothing_of_the_storage(house: Outages, end: str) -> None:
+    job_id, other = house.accept(), house.accept()
+    house.fail(house.claim(job_id))
+    house.let_pass(job_id, PATIENCE_MS)
+    if end == "failed":
+        house.leases.finish(house.claim(other), Status.FAILED, FAILED)
+    else:
+        house.jobs.cancel(other, "shop")
+    assert house.fail(house.claim_again(job_id)).failed
+
+
+def test_a_job_whose_own_files_alone_fail_has_an_end(house: Outages) -> None:
+    job_id, failed = house.accept(), []
+    for _ in range(5):
+        house.succeed()
+        released = house.fail(house.claim_again(job_id), delay_ms=PATIENCE_MS // 4)
+        failed.append(released.failed)
+    assert failed == [False, False, False, False, True]
+
+
+def test_a_well_storage_leaves_no_key(house: Outages) -> None:
+    house.succeed()
+    assert not house.redis.exists(f"{PREFIX}stored")
+    house.fail(house.claim(house.accept()))
+    house.succeed()
+    assert 0 < house.redis.pttl(f"{PREFIX}stored") <= 60_000
