@@ -7,10 +7,7 @@ import hashlib
 import logging
 import time
 
-from shared.errors import (
-    LeaseLost,
-    NotFound,
-)
+from shared.errors import LeaseLost, NotFound
 from shared.images import Photo, decode, encode, probe
 from shared.images.photo import UInt8Array
 from shared.job import Lane, Outcome, Result, Status
@@ -110,7 +107,11 @@ def _work(course: Course) -> Outcome:
 
 
 def _fetch(course: Course) -> tuple[bytes, str]:
-    """The photo's bytes and their SHA-256; from its URL the first time, and then kept."""
+    """The photo's bytes and their SHA-256; from its URL the first time, and then kept.
+
+    Raises:
+        LeaseLost: the job was taken away, or erased with its photo, meanwhile.
+    """
     runtime, photo = course.runtime, course.claim.photo
     key = keys.input_key(photo.tenant, photo.id)
     if photo.stored or photo.url is None:
@@ -121,6 +122,7 @@ def _fetch(course: Course) -> tuple[bytes, str]:
             max_bytes=runtime.settings.max_bytes,
             timeout=runtime.settings.fetch_timeout,
         )
+        course.lease.require()  # which may have been lost while the photo came
         runtime.storage.put(key, data, "application/octet-stream")
     digest = photo.digest or hashlib.sha256(data).hexdigest()
     pixels = photo.pixels or probe(data, max_pixels=runtime.settings.max_pixels).pixels
@@ -128,7 +130,12 @@ def _fetch(course: Course) -> tuple[bytes, str]:
         course.permit.shrink(pixels + course.claim.job.extra_pixels)
     if photo.digest is None or photo.pixels is None:
         with contextlib.suppress(*NO_QUEUE):  # the next who reads it records it
-            runtime.leases.record_input(course.claim, digest=digest, size=len(data), pixels=pixels)
+            known = runtime.leases.record_input(
+                course.claim, digest=digest, size=len(data), pixels=pixels
+            )
+            if not known:  # erased, with all of its jobs: nobody else needs it
+                course.stored.append(key)
+                raise LeaseLost
     return data, digest
 
 

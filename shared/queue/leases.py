@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from shared.job import Input, Job, Lane, Outcome, Status
-from shared.queue.connection import PREFIX, Connection, pairs, translated
+from shared.queue.connection import Connection, pairs
 from shared.queue.jobs import LINGER_MS, RING_MS
 
 
@@ -105,14 +105,13 @@ class LeaseTable:
         leases = [[claim.job.id, claim.token] for claim in claims]
         return frozenset(self._connection.run("renew", leases=leases, lease_ms=lease_ms))
 
-    def record_input(self, claim: Claim, *, digest: str, size: int, pixels: int) -> None:
-        """Remember that the job's photo is stored, its digest and its size."""
-        key = f"{PREFIX}input:{claim.photo.id}"
-        with translated():
-            # A photo erased meanwhile must not come back as a record of its digest.
-            if self._connection.redis.exists(key):
-                known = {"stored": 1, "digest": digest, "bytes": size, "pixels": pixels}
-                self._connection.redis.hset(key, mapping=known)
+    def record_input(self, claim: Claim, *, digest: str, size: int, pixels: int) -> bool:
+        """Remember that the photo is stored, its digest and its size; False: it was erased."""
+        return bool(
+            self._connection.run(
+                "record_input", id=claim.photo.id, digest=digest, bytes=size, pixels=pixels
+            )
+        )
 
     def finish(self, claim: Claim, status: Status, outcome: Outcome) -> bool:
         """Make the job terminal; False: too late, the lease was lost."""

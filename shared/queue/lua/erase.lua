@@ -9,27 +9,36 @@ if not job and args.archived then
 end
 if not job or (args.tenant and job.tenant ~= args.tenant) then return nil end
 
--- Its worker may be storing right now: swept again once that is surely over.
-local settled = job.status ~= 'processing'
-local sweep_at = settled and now or now + args.linger_ms
-local files = {}
-local function doom(name)
-  redis.call('ZADD', key('sweep'), sweep_at, name)
-  table.insert(files, name)
+-- What is noted for a date to come may still be stored: a claim's folder by its worker, which may be
+-- fetching the photo too, and the archive by a sweeper. All is swept again once that is over.
+local files, busy = {}, job.status == 'processing'
+local function doom(name, surely)
+  local date = tonumber(redis.call('ZSCORE', key('sweep'), name) or 0)
+  busy = busy or date > now
+  if surely or date > 0 then table.insert(files, name) end
 end
 
-if job.claims then doom(attempt_folder(job, args.id)) end
-if args.archived or redis.call('ZSCORE', key('sweep'), archive_name(job, args.id)) then
-  doom(archive_name(job, args.id))
+for claim = 1, tonumber(job.claims or 0) do
+  doom(attempt_folder({tenant = job.tenant, claims = claim}, args.id), claim == tonumber(job.claims))
 end
+doom(archive_name(job, args.id), args.archived)
 for _, input in ipairs({job.input, job.backdrop}) do
-  local used = counted and redis.call('HINCRBY', key('input', input), 'refs', -1)
-    or redis.call('HGET', key('input', input), 'refs')
+  local photo = key('input', input)
+  local used = counted and redis.call('HINCRBY', photo, 'refs', -1)
+    or redis.call('HGET', photo, 'refs')
   if tonumber(used or 0) <= 0 then
-    redis.call('DEL', key('input', input))
-    doom(job.tenant .. '/inputs/' .. input)
+    busy = busy or tonumber(redis.call('HGET', photo, 'lingers') or 0) > now
+    redis.call('DEL', photo)
+    doom(job.tenant .. '/inputs/' .. input, true)
+  elseif busy then
+    -- For the last of its jobs to be erased, which knows nothing of this one's worker.
+    redis.call('HSET', photo, 'lingers', now + args.linger_ms)
   end
 end
+for _, name in ipairs(files) do
+  redis.call('ZADD', key('sweep'), busy and now + args.linger_ms or now, name)
+end
+
 redis.call('DEL', key('job', args.id))
 for _, kind in ipairs({'', '_review'}) do
   local delivery = 'msg_' .. string.sub(args.id, 5) .. kind
@@ -45,4 +54,4 @@ redis.call('ZREM', key('expiry'), args.id)
 if job.lane then leave_lane(args.id, job) end
 redis.call('ZREM', key('jobs', job.tenant), args.id)
 redis.call('PUBLISH', key('finished'), args.id)
-return {files, settled and 1 or 0}
+return {files, busy and 0 or 1}
