@@ -14,6 +14,7 @@ help:
 	@echo "make test     set up everything and run every test"
 	@echo "make check    ruff, mypy --strict, the schemas of workflows and compose files, hadolint"
 	@echo "make chaos    kill, stop, cut and fill everything for 20 minutes: nothing may be lost"
+	@echo "make chaos-short     each of its faults once: two minutes, and a part of make test"
 	@echo "make bench    measure the service on this machine, beside its bounds: ten minutes"
 	@echo "make bench-quick     the same with smaller counts: two minutes"
 	@echo "make bench-codecs, bench-quality, bench-sam     measure a part by itself"
@@ -58,7 +59,7 @@ format: $(VENV)/.dev
 	$(BIN)/ruff format
 
 chaos-short: $(VENV)/.dev
-	NUKKI_TEST_CHAOS=1 $(BIN)/python -m pytest -s tests/chaos
+	$(BIN)/python -m pytest -s tests/chaos
 
 chaos: $(VENV)/.dev
 	mkdir -p bench-results

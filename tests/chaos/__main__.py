@@ -35,7 +35,10 @@ def main() -> int:
     print(tally.table())
     if options.json:
         options.json.write_text(json.dumps(tally.as_json(), indent=1))
-    missed = tally.missed(jobs=options.jobs, faults=round(5 * options.minutes), kinds=12)
+    minutes = options.minutes
+    missed = tally.missed(
+        jobs=options.jobs, faults=round(5 * minutes), kinds=12, claims=round(2 * minutes)
+    )
     print("\n".join(["NOT KEPT:", *missed]) if missed else "every promise was kept")
     if missed:
         print(f"the services' logs and the files that differ are in {folder}")

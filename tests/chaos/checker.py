@@ -14,7 +14,7 @@ import httpx
 from redis.exceptions import RedisError
 
 from shared.queue.connection import PREFIX
-from tests.chaos.ledger import Entry, Ledger
+from tests.chaos.ledger import Entry, Fate, Ledger
 
 #: Seconds between the two looks: time enough for a late finisher to do harm.
 _SETTLE = 12.0
@@ -76,11 +76,13 @@ class Checker:
         if fails is not None:
             if job["status"] != "failed" or job["error"]["code"] != fails:
                 self._wrong(entry, "not poisoned", f"{job['status']} {job['error']}")
+        elif job["status"] == "canceled" and Fate.CANCELED in entry.fate:
+            pass
         elif job["status"] != "succeeded":
             self._wrong(entry, "lost", f"{job['status']} {job['error']}")
         else:
             await self._compare(entry, job["result"]["sha256"])
-        entry.seen = seen
+        entry.seen, entry.view = seen, _view_of(job)
         entry.kept = entry.number % _KEPT == 0
         entry.verified = time.monotonic()
         self.verified += 1
@@ -141,7 +143,7 @@ class Checker:
         while not entry.erased:
             try:
                 if not entry.erasing and entry.seen is not None:
-                    self._look_again(entry, await self._record(entry))
+                    await self._look_again(entry)
                     entry.erasing = True
                 answer = await self._http.delete(f"/v1/jobs/{entry.job_id}", timeout=10)
                 # A 404: an answer got lost, and the call was made again.
@@ -151,14 +153,23 @@ class Checker:
             if not entry.erased:
                 await asyncio.sleep(0.5)
 
-    def _look_again(self, entry: Entry, seen: tuple[str, ...]) -> None:
-        if seen != entry.seen:
+    async def _look_again(self, entry: Entry) -> None:
+        answer = await self._http.get(f"/v1/jobs/{entry.job_id}", timeout=10)
+        answer.raise_for_status()
+        view, seen = _view_of(answer.json()), await self._record(entry)
+        if view != entry.view:
+            self._wrong(entry, "finished twice", f"{entry.view}, then {view}")
+        if any(seen) and seen != entry.seen:  # nothing: Redis has let it go, it is archived
             self._wrong(entry, "finished twice", f"{entry.seen}, then {seen}")
         if self._ledger.announced[entry.job_id or ""] > 1:
             self._wrong(entry, "finished twice", "its end was announced more than once")
 
     def _wrong(self, entry: Entry, kind: str, what: str) -> None:
         self._ledger.wrong(kind, f"{entry.job_id} ({entry.photo.name}): {what}")
+
+
+def _view_of(job: Mapping[str, Any]) -> tuple[str, str]:
+    return str(job["status"]), str(job.get("finished_at"))
 
 
 async def listen(ledger: Ledger, redis: Any) -> None:

@@ -6,8 +6,17 @@ import asyncio
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from enum import Flag, auto
 
 from tests.chaos.photos import Photo
+
+
+class Fate(Flag):
+    """What its submitter does to a job, at any moment after it was accepted."""
+
+    KEPT = 0
+    CANCELED = auto()
+    DELETED = auto()
 
 
 @dataclass(slots=True)
@@ -17,16 +26,24 @@ class Entry:
     number: int
     photo: Photo
     key: str
+    fate: Fate = Fate.KEPT
+    by_url: bool = False
     posts: int = 0
     job_id: str | None = None  # from a 202 or 200
     accepted: float = 0.0
     messages: list[tuple[str, str]] = field(default_factory=list)  # webhook id, type
     named: set[str] = field(default_factory=set)  # ids of jobs that webhooks told of
     seen: tuple[str, ...] | None = None  # how the record ended, when it was looked at first
+    view: tuple[str, str] | None = None  # the same as the API tells it: status, end
     verified: float | None = None  # when its bytes were
     kept: bool = False  # to the end, for the audit of the storage
     erasing: bool = False
     erased: bool = False
+
+    @property
+    def is_deleted(self) -> bool:
+        """Whether its submitter deletes it: then nothing is promised but that nothing stays."""
+        return Fate.DELETED in self.fate
 
 
 @dataclass
@@ -40,10 +57,12 @@ class Ledger:
     announced: Counter[str] = field(default_factory=Counter)
     refused: Counter[str] = field(default_factory=Counter)
 
-    def open(self, photo: Photo, seed: int) -> Entry:
+    def open(
+        self, photo: Photo, seed: int, fate: Fate = Fate.KEPT, *, by_url: bool = False
+    ) -> Entry:
         """A new job, not yet submitted."""
         number = len(self.entries)
-        entry = Entry(number, photo, f"chaos-{seed}-{number}")
+        entry = Entry(number, photo, f"chaos-{seed}-{number}", fate, by_url)
         self.entries.append(entry)
         return entry
 
@@ -53,7 +72,7 @@ class Ledger:
             self.wrong("two jobs for one key", f"{entry.key}: {entry.job_id}, {job_id}")
         entry.job_id, entry.accepted = job_id, time.monotonic()
         self.by_id[job_id] = entry
-        if entry.messages:
+        if entry.messages and not entry.is_deleted:
             self.to_verify.put_nowait(entry)
 
     def tell(self, number: int, job_id: str, webhook_id: str, event: str) -> None:
@@ -65,7 +84,7 @@ class Ledger:
         first = not entry.messages
         entry.messages.append((webhook_id, event))
         entry.named.add(job_id)
-        if first and entry.job_id is not None:
+        if first and entry.job_id is not None and not entry.is_deleted:
             self.to_verify.put_nowait(entry)
 
     def wrong(self, kind: str, what: str) -> None:

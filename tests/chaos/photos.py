@@ -1,7 +1,8 @@
-"""The photos that are sent, and what a run without faults makes of each."""
+"""The photos that are sent, and where those that are given by URL are."""
 
 from __future__ import annotations
 
+import asyncio
 import io
 import random
 from dataclasses import dataclass
@@ -10,6 +11,9 @@ import numpy as np
 from PIL import Image
 
 from tests.chaos.plan import DEADLY, HANGING
+
+#: Seconds that a photo takes to be fetched, at most: time enough to be deleted meanwhile.
+_SLOWEST = 0.8
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,3 +46,43 @@ def deadly(rng: random.Random) -> Photo:
 def hanging(rng: random.Random) -> Photo:
     """A photo that the device never comes back from."""
     return draw("hanging", HANGING, 40, rng, "poisoned")
+
+
+class PhotoServer:
+    """Serves photos on loopback, some of them slowly."""
+
+    def __init__(self, photos: list[Photo], rng: random.Random) -> None:
+        self._photos = {photo.name.replace(" ", "-"): photo.data for photo in photos}
+        self._rng = rng
+        self._server: asyncio.Server | None = None
+
+    async def start(self) -> None:
+        """Listen."""
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+
+    def stop(self) -> None:
+        """Stop listening."""
+        if self._server is not None:
+            self._server.close()
+
+    def url_of(self, photo: Photo) -> str:
+        """Where that photo is."""
+        if self._server is None:
+            raise RuntimeError("not started")
+        port = self._server.sockets[0].getsockname()[1]
+        return f"http://127.0.0.1:{port}/{photo.name.replace(' ', '-')}"
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            head = await reader.readuntil(b"\r\n\r\n")
+            data = self._photos[head.split(b" ")[1].decode().strip("/")]
+            await asyncio.sleep(_SLOWEST * self._rng.random())
+            writer.write(
+                b"HTTP/1.1 200 OK\r\nContent-Type: image/jpeg\r\nConnection: close\r\n"
+                b"Content-Length: %d\r\n\r\n%s" % (len(data), data)
+            )
+            await writer.drain()
+        except (asyncio.IncompleteReadError, OSError):  # its worker was killed
+            pass
+        finally:
+            writer.close()

@@ -53,6 +53,7 @@ SETTINGS = {
     "NUKKI_LEASE": f"{LEASE:g}",
     "NUKKI_STAGE_DEADLINE": f"{STAGE_DEADLINE:g}",
     "NUKKI_SHUTDOWN_GRACE": "1",
+    "NUKKI_RECORD_RETENTION": "20",  # so that records are archived, and erased from there
     "NUKKI_WORKER_THREADS": "6",
     "NUKKI_API_THREADS": "16",
     "NUKKI_WEBHOOK_TIMEOUT": f"{WEBHOOK_TIMEOUT:g}",

@@ -74,7 +74,10 @@ async def _among(
     receivers = [Receiver(ledger) for _ in range(3)]
     for receiver in receivers:
         await receiver.start()
-    load = Load(plan, ledger, http, [receiver.url for receiver in receivers], pictures)
+    server = photos.PhotoServer(pictures, rng)
+    await server.start()
+    hooks = [receiver.url for receiver in receivers]
+    load = Load(plan, ledger, http, hooks, pictures, server=server)
     checker = Checker(ledger, http, redis, expected, services.folder / "differing")
     ground = Ground(plan, rng, services, redis, ledger, load, Measures(redis), receivers)
     director = Director(ground, kinds)
@@ -92,6 +95,7 @@ async def _among(
             task.cancel()
     for receiver in receivers:
         receiver.stop()
+    server.stop()
     return _reckoned(ground, director)
 
 
@@ -146,6 +150,9 @@ def _reckoned(ground: Ground, director: Director) -> Tally:
     tally.repeated = sum(entry.posts - 1 for entry in ledger.entries)
     ended = [entry for entry in ledger.entries if entry.seen is not None]
     tally.succeeded = sum(entry.seen[0] == "succeeded" for entry in ended if entry.seen)
+    tally.canceled = sum(entry.seen[0] == "canceled" for entry in ended if entry.seen)
+    tally.deleted = sum(entry.is_deleted and entry.erased for entry in ledger.entries)
+    tally.by_url = sum(entry.by_url for entry in ledger.entries)
     tally.poisoned = sum(
         entry.photo.fails == "poisoned" and entry.seen[0] == "failed"
         for entry in ended

@@ -17,7 +17,10 @@ class Tally:
     submitted: int = 0
     accepted: int = 0
     repeated: int = 0
+    by_url: int = 0
     succeeded: int = 0
+    canceled: int = 0
+    deleted: int = 0
     poisoned: int = 0
     webhooks: int = 0
     webhooks_repeated: int = 0
@@ -45,12 +48,15 @@ class Tally:
         """How often it happened."""
         return len(self.wrongs.get(kind, ()))
 
-    def missed(self, *, jobs: int, faults: int, kinds: int) -> list[str]:
+    def missed(self, *, jobs: int, faults: int, kinds: int, claims: int) -> list[str]:
         """The promises that were not kept."""
         checks = {f"{name}: {len(what)}": not what for name, what in self.wrongs.items()} | {
             f"{self.accepted} jobs of {jobs}": self.accepted >= jobs,
             f"{self.fault_count} faults of {faults}": self.fault_count >= faults,
             f"{len(self.faults)} kinds of {kinds}": len(self.faults) >= kinds,
+            f"{self.claims_after_kill} claims of {claims} after kills": (
+                self.claims_after_kill >= claims
+            ),
             f"claim p95 {self.claim_p95:.1f} s": self.claim_p95 <= CLAIMED_WITHIN,
             f"{self.unclaimed} not claimed again": not self.unclaimed,
             f"gap after a Redis restart {self.redis_gap_max:.1f} s": self.redis_gap_max <= 10,
@@ -70,7 +76,9 @@ class Tally:
             ("seconds", f"{self.seconds:.0f}"),
             ("jobs accepted", self.accepted),
             ("submits repeated", self.repeated),
+            ("photos by URL", self.by_url),
             ("succeeded", self.succeeded),
+            ("canceled, or deleted, while running", f"{self.canceled}, {self.deleted}"),
             ("poisoned as expected", self.poisoned),
             ("lost", self.wrong("lost")),
             ("finished twice", self.wrong("finished twice")),

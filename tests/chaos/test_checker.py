@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from tests.chaos.checker import Checker
-from tests.chaos.ledger import Entry, Ledger
+from tests.chaos.ledger import Entry, Fate, Ledger
 from tests.chaos.photos import Photo
 
 PHOTO, DEADLY = Photo("photo", b"jpeg"), Photo("deadly", b"jpeg", "poisoned")
@@ -47,6 +47,7 @@ def service(
     """An API that has this to say of every job."""
     view = {
         "status": status,
+        "finished_at": "then",
         "error": {"code": code} if code else None,
         "result": {"sha256": hashlib.sha256(digest).hexdigest()},
     }
@@ -68,10 +69,11 @@ def looked_at(
     photo: Photo = PHOTO,
     then: Callable[[Ledger, Record], None] | None = None,
     evidence: Path | None = None,
+    fate: Fate = Fate.KEPT,
 ) -> set[str]:
     """What is found wrong with one job, looked at once and again after `then`."""
     ledger, record = Ledger(), Record(ENDED)
-    entry = ledger.open(photo, 1)
+    entry = ledger.open(photo, 1, fate)
     ledger.accept(entry, "job_1")
 
     async def look() -> None:
@@ -103,6 +105,7 @@ def test_a_job_that_ended_well_is_nothing_wrong() -> None:
         (service(known=False), PHOTO, "lost"),
         (service("failed", code="segmenter_failed"), PHOTO, "lost"),
         (service("processing"), PHOTO, "lost"),
+        (service("canceled"), PHOTO, "lost"),
         (service(content=b"other bytes"), PHOTO, "corrupt"),
         (service(content=None), PHOTO, "corrupt"),
         (service(digest=b"other bytes"), PHOTO, "corrupt"),
@@ -112,6 +115,12 @@ def test_a_job_that_ended_well_is_nothing_wrong() -> None:
 )
 def test_what_must_not_be_is_seen(answer: Answer, photo: Photo, wrong: str) -> None:
     assert looked_at(answer, photo) == {wrong}
+
+
+def test_only_who_cancels_may_find_a_job_canceled() -> None:
+    assert looked_at(service("canceled"), fate=Fate.CANCELED) == set()
+    assert looked_at(service(), fate=Fate.CANCELED) == set()  # it came too late
+    assert looked_at(service(content=None), fate=Fate.CANCELED) == {"corrupt"}
 
 
 def test_other_bytes_are_kept_to_be_looked_at(tmp_path: Path) -> None:
@@ -125,6 +134,13 @@ def test_an_end_that_changes_is_a_second_end() -> None:
         record.fields = ("succeeded", "1900", "another token", "2", "worker")
 
     assert looked_at(service(), then=finished_again) == {"finished twice"}
+
+
+def test_a_record_that_was_archived_is_no_second_end() -> None:
+    def archived(_: Ledger, record: Record) -> None:
+        record.fields = ("", "", "", "", "")
+
+    assert looked_at(service(), then=archived) == set()
 
 
 def test_an_end_announced_twice_is_a_second_end() -> None:
