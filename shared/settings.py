@@ -212,7 +212,9 @@ class Settings(BaseSettings):
         "once); after the last it is dead.",
     )
     webhook_per_receiver: int = Field(
-        default=4, ge=1, description="Webhooks in flight at once to one host and port."
+        default=4,
+        ge=1,
+        description="Webhooks in flight at once from one tenant to one host and port.",
     )
     metrics_port: int | None = Field(
         default=None, gt=0, le=65535, description="Port of the worker's own Prometheus metrics."

@@ -1,12 +1,14 @@
-"""The carriers: threads that carry webhooks, as many to one receiver as it may have in flight."""
+"""The carriers: threads that carry webhooks; no receiver, and no tenant, may have them all."""
 
 from __future__ import annotations
 
 import logging
 import threading
+from collections import Counter
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 
-from shared.errors import QueueUnavailable, StorageUnavailable
+from shared.errors import Unavailable
 from shared.queue.deliveries import Delivery, DeliveryQueue
 from worker.postman import Postman
 
@@ -32,14 +34,21 @@ class Carriers:
         self._per_receiver = per_receiver
         self._threads = ThreadPoolExecutor(count, thread_name_prefix="carrier")
         self._lock = threading.Lock()
-        self._free = count
+        self._count = count
+        self._in_flight: Counter[str] = Counter()  # by share
         self._back = threading.Event()
 
     def send(self) -> None:
         """Take no more than can be carried at once: a lease must not wait in our own queue."""
-        if self._free:
+        with self._lock:
+            in_flight = dict(self._in_flight)
+        free = self._count - sum(in_flight.values())
+        if free:
             for delivery in self._deliveries.take(
-                limit=self._free, per_receiver=self._per_receiver, lease_ms=self._postman.lease_ms
+                limit=free,
+                per_receiver=self._per_receiver,
+                lease_ms=self._postman.lease_ms,
+                in_flight=in_flight,
             ):
                 self._carry(delivery)
 
@@ -54,15 +63,18 @@ class Carriers:
 
     def _carry(self, delivery: Delivery) -> None:
         with self._lock:
-            self._free -= 1
-        self._threads.submit(self._postman.deliver, delivery).add_done_callback(self._carried)
+            self._in_flight[delivery.share] += 1
+        carried = self._threads.submit(self._postman.deliver, delivery)
+        carried.add_done_callback(partial(self._carried, delivery.share))
 
-    def _carried(self, carried: Future[None]) -> None:
+    def _carried(self, share: str, carried: Future[None]) -> None:
         with self._lock:
-            self._free += 1
+            self._in_flight[share] -= 1
+            if not self._in_flight[share]:
+                del self._in_flight[share]
         self._back.set()
         error = None if carried.cancelled() else carried.exception()
-        if isinstance(error, QueueUnavailable | StorageUnavailable):
+        if isinstance(error, Unavailable):
             log.info("a delivery's record is late: %s", error)
         elif error is not None:
             log.error("a delivery failed", exc_info=error)

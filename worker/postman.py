@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 
 from shared import webhooks
-from shared.errors import ConfigError, NotFound, NukkiError, UrlForbidden, UrlUnavailable
+from shared.errors import ConfigError, NukkiError
 from shared.metrics.courier import count_attempt
 from shared.outbound import Answer, Outbound
 from shared.queue.deliveries import Delivery, DeliveryQueue
@@ -45,7 +45,14 @@ class Postman:
         return int((self._timeout + 15) * 1000)
 
     def deliver(self, delivery: Delivery) -> None:
-        """Make one try, and record what came of it."""
+        """Make one try, and record what came of it.
+
+        Where the job cannot be read, the storage or Redis being away, the receiver is not asked:
+        that is recorded as no try, and the delivery put off.
+
+        Raises:
+            QueueUnavailable, QueueFull: nothing could be recorded; the lease runs out.
+        """
         began = time.monotonic()
         answer = self._try(delivery)
         took_ms = round((time.monotonic() - began) * 1000)
@@ -53,10 +60,11 @@ class Postman:
         verdict = decide(answer, delivery.attempt, self._schedule, chance=chance, now=time.time())
         status = answer.status if isinstance(answer, Answer) else 0
         error = answer.message if isinstance(answer, NukkiError) else ""
-        count_attempt(verdict.state)
+        if verdict.spends:
+            count_attempt(verdict.state)
         self._deliveries.settle(delivery, verdict, took_ms=took_ms, status=status, error=error)
         log.info(
-            "%s on try %d in %d ms: %s",
+            "%s on try %d in %d ms: %s" if verdict.spends else "%s before try %d, %d ms: %s",
             verdict.state.value,
             delivery.attempt,
             took_ms,
@@ -65,26 +73,19 @@ class Postman:
         )
 
     def _try(self, delivery: Delivery) -> Answer | NukkiError:
-        """What was answered, or why nothing was.
-
-        Raises:
-            QueueUnavailable, StorageUnavailable: the job cannot be read.
-        """
+        """What was answered, or why nothing was."""
         try:
             job = self._records.get(delivery.job_id, delivery.tenant)
-        except NotFound as error:
-            return error
-        signing = self._secrets.of(delivery.tenant)
-        if not signing:
-            return ConfigError("no signing secret is configured")
-        body = webhooks.body(delivery.event, job)
-        headers = webhooks.headers(delivery.id, int(time.time()), body, signing)
-        try:
+            signing = self._secrets.of(delivery.tenant)
+            if not signing:
+                return ConfigError("no signing secret is configured")
+            body = webhooks.body(delivery.event, job)
+            headers = webhooks.headers(delivery.id, int(time.time()), body, signing)
             return self._outbound.post(
                 delivery.url, headers=headers, body=body, timeout=self._timeout
             )
-        except (UrlForbidden, UrlUnavailable) as error:
+        except NukkiError as error:
             return error
-        except Exception:  # a try that is not settled would be made again for ever
+        except Exception:  # one that is not settled would count as lost with its courier
             log.exception("unexpected", extra={"delivery": delivery.id})
             return NukkiError("the try failed inside the service; see its log")

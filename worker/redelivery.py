@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from email.utils import parsedate_to_datetime
 
-from shared.errors import NotFound, NukkiError, UrlForbidden
+from shared.errors import (
+    NotFound,
+    NukkiError,
+    QueueUnavailable,
+    StorageUnavailable,
+    UrlForbidden,
+)
 from shared.outbound import Answer
 from shared.queue.deliveries import DeliveryState, Verdict
 
@@ -13,6 +19,8 @@ from shared.queue.deliveries import DeliveryState, Verdict
 JITTER = 0.1
 #: The longest that a receiver may put us off.
 LONGEST_RETRY_AFTER = 24 * 3600
+#: Seconds until a delivery that an outage of our own has stopped is looked at again.
+OUTAGE_DELAY = 30.0
 _PUTS_OFF = frozenset({429, 502, 503, 504})
 
 
@@ -25,6 +33,10 @@ def decide(
     now: float = 0.0,
 ) -> Verdict:
     """What becomes of a delivery whose `attempt`-th try (from 1) was met by `answer`.
+
+    An outage of our own queue or storage is no try: the delivery is looked at again after
+    `OUTAGE_DELAY`, its schedule as long as before. All else spends a try, what is wrong on our side
+    too (a tenant without a secret), so that it ends.
 
     Args:
         answer: what was answered, or why nothing was.
@@ -40,9 +52,12 @@ def decide(
             return Verdict(DeliveryState.SUSPENDED)
     elif isinstance(answer, UrlForbidden | NotFound):
         return Verdict(DeliveryState.DEAD)
+    jitter = 1 + JITTER * (2 * chance - 1)
+    if isinstance(answer, QueueUnavailable | StorageUnavailable):
+        return Verdict(DeliveryState.PENDING, round(OUTAGE_DELAY * jitter * 1000), spends=False)
     if attempt >= len(schedule):
         return Verdict(DeliveryState.DEAD)
-    delay = schedule[attempt] * (1 + JITTER * (2 * chance - 1))
+    delay = schedule[attempt] * jitter
     if isinstance(answer, Answer) and answer.status in _PUTS_OFF:
         delay = max(delay, min(retry_after(answer.retry_after, now), LONGEST_RETRY_AFTER))
     return Verdict(DeliveryState.PENDING, round(delay * 1000))

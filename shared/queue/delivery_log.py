@@ -40,7 +40,7 @@ class DeliveryRecord:
     state: DeliveryState
     created_ms: int
     due_ms: int | None  #: None while it is on its way, and once it is settled
-    attempts: int
+    attempts: int  #: how often it was taken, whatever came of that
     tries: tuple[Try, ...]
 
     @classmethod

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.server
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,10 +16,12 @@ import pytest
 
 from shared import webhooks
 from shared.queue.connection import PREFIX, Connection
+from shared.queue.deliveries import DeliveryState, Verdict
 from shared.settings import Settings
 from shared.testing import RedisProcess
 from tests.integration.conftest import until
 from tests.unit.test_deliveries import Post
+from worker.carriers import CARRIERS
 from worker.courier import Courier
 
 SECRET = webhooks.new_secret()
@@ -83,6 +86,17 @@ def receiving(receiver: Receiver) -> Iterator[Receiver]:
             receiver.leaving.set()
             server.shutdown()
             thread.join()
+
+
+@contextmanager
+def hanging(count: int) -> Iterator[list[str]]:
+    """The URLs of so many receivers that let one connect, and never say a word."""
+    with ExitStack() as stack:
+        servers = [
+            stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=16))
+            for _ in range(count)
+        ]
+        yield [f"http://127.0.0.1:{server.getsockname()[1]}/hook" for server in servers]
 
 
 Run = Callable[..., None]
@@ -160,10 +174,50 @@ def test_many_receivers_that_hang_delay_no_other(post: Post, run: Run) -> None:
             for _ in range(10):
                 post.queue(receiver.url)
         run()
-        until(lambda: all(receiver.most_at_once == 4 for receiver in dead))
+        until(lambda: all(receiver.ids for receiver in dead))
         began = time.monotonic()
         post.queue(alive.url)
         until(lambda: alive.ids)
+        assert time.monotonic() - began < 2.0
+
+
+def carried(post: Post, tenant: str) -> int:
+    """How many of the tenant's are on their way."""
+    return sum(map(post.redis.zcard, post.names(f"carried:{tenant}/*")))
+
+
+def test_one_tenants_receivers_that_hang_delay_no_others(post: Post, run: Run) -> None:
+    with hanging(40) as dead, receiving(Receiver()) as alive:
+        for url in dead * 4:
+            post.queue(url, tenant="other")
+        run(webhook_secrets=f"shop:{SECRET},other:{SECRET}")
+        until(lambda: carried(post, "other") == CARRIERS // 2)
+        waited = []
+        for _ in range(20):
+            began, seen = time.monotonic(), len(alive.ids)
+            post.queue(alive.url)
+            until(partial(alive.saw, seen + 1))
+            waited.append(time.monotonic() - began)
+        assert max(waited) < 2.0
+        assert carried(post, "other") == CARRIERS // 2
+
+
+def test_a_tenants_own_receivers_that_hang_do_not_delay_its_others(post: Post, run: Run) -> None:
+    """Forty that no try has been answered by, and all of their messages are due again."""
+    with hanging(40) as dead, receiving(Receiver()) as alive:
+        for url in dead * 4:
+            post.queue(url)
+        left = set(dead)
+        while left:
+            for delivery in post.take(per_receiver=1):
+                post.settle(delivery, Verdict(DeliveryState.PENDING, 0), 0)
+                left.discard(delivery.url)
+        run()
+        until(lambda: carried(post, "shop") == CARRIERS // 2)
+        began = time.monotonic()
+        for _ in range(20):
+            post.queue(alive.url)
+        until(partial(alive.saw, 20))
         assert time.monotonic() - began < 2.0
 
 

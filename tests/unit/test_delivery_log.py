@@ -8,7 +8,7 @@ from shared.errors import NotFound
 from shared.queue.connection import PREFIX, Connection
 from shared.queue.deliveries import DeliveryState, Verdict
 from shared.queue.delivery_log import Try
-from tests.unit.test_deliveries import DEAD, DELIVERED, DOUBTFUL, SUSPENDED, URL, Post
+from tests.unit.test_deliveries import DEAD, DELIVERED, DOUBTFUL, QUEUED, SUSPENDED, URL, Post
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ class TestSuspension:
                 (),
                 None,
             )
-        assert post.names("receivers", "waiting:*", "carried:*") == []
+        assert post.names(*QUEUED) == []
 
     def test_other_urls_and_other_tenants_are_sent_theirs(self, post: Post) -> None:
         post.queue()

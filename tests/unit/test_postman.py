@@ -13,7 +13,7 @@ import pytest
 from standardwebhooks import Webhook as Verifier
 
 from shared import webhooks
-from shared.errors import ConfigError, QueueUnavailable
+from shared.errors import ConfigError
 from shared.job import Outcome
 from shared.outbound import Outbound
 from shared.queue.connection import Connection
@@ -194,24 +194,6 @@ def test_an_error_nobody_foresaw_is_a_failed_try_and_not_an_endless_one(
     states = [deliver().state for _ in range(3)]
     assert states == ["pending", "pending", "dead"]
     assert "ZeroDivisionError" in caplog.text
-
-
-def test_a_redis_that_is_away_leaves_the_lease_to_run_out(
-    post: Post, server: Server, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    post.queue(server.url("/hook"))
-    (delivery,) = post.take(lease_ms=1)
-
-    def away(*_: Any) -> None:
-        raise QueueUnavailable
-
-    monkeypatch.setattr(post.jobs, "get", away)
-    with pytest.raises(QueueUnavailable):
-        postman(post).deliver(delivery)
-    monkeypatch.undo()
-    assert server.connections == 0
-    time.sleep(0.01)
-    assert [again.id for again in post.take()] == [delivery.id]
 
 
 def test_a_secret_is_never_logged(

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from email.utils import format_datetime
 
 import pytest
 
-from shared.errors import ConfigError, NotFound, NukkiError, UrlForbidden, UrlUnavailable
+from shared.errors import (
+    ConfigError,
+    NotFound,
+    NukkiError,
+    QueueUnavailable,
+    StorageUnavailable,
+    UrlForbidden,
+    UrlUnavailable,
+)
 from shared.outbound import Answer
 from shared.queue.deliveries import DeliveryState, Verdict
 from shared.settings import Settings
@@ -22,6 +31,10 @@ DEAD = Verdict(DeliveryState.DEAD)
 
 def again(seconds: float) -> Verdict:
     return Verdict(DeliveryState.PENDING, round(seconds * 1000))
+
+
+def later(seconds: float) -> Verdict:
+    return replace(again(seconds), spends=False)
 
 
 def date(seconds: float) -> str:
@@ -48,12 +61,17 @@ def date(seconds: float) -> str:
         (Answer(500), 1, again(5)),
         (Answer(500), 2, again(300)),
         (Answer(500), 3, DEAD),
-        (Answer(500), 4, DEAD),  # tries of couriers that died count too
+        (Answer(500), 4, DEAD),  # the schedule was made shorter
         (Answer(410), 1, SUSPENDED),
         (Answer(410), 3, SUSPENDED),
         (Answer(410), 99, SUSPENDED),
         (UrlUnavailable("no answer"), 1, again(5)),
         (UrlUnavailable("no answer"), 3, DEAD),
+        # Our own outage: no try, however many of the schedule are left.
+        (StorageUnavailable(), 1, later(30)),
+        (QueueUnavailable(), 2, later(30)),
+        (StorageUnavailable(), 3, later(30)),
+        (StorageUnavailable(), 99, later(30)),
         (ConfigError("no secret"), 1, again(5)),
         (ConfigError("no secret"), 3, DEAD),
         (NukkiError("a bug"), 2, again(300)),

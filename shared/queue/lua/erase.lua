@@ -44,7 +44,7 @@ for _, kind in ipairs({'', '_review'}) do
   local delivery = 'msg_' .. string.sub(args.id, 5) .. kind
   local url = redis.call('HGET', key('delivery', delivery), 'url')
   if url then
-    unqueue_delivery(delivery, url)
+    unqueue_delivery(delivery, job.tenant, url)
     redis.call('DEL', key('delivery', delivery), key('tries', delivery))
     redis.call('ZREM', key('deliveries', job.tenant), delivery)
   end

@@ -77,30 +77,66 @@ local function owns(id, token)
   return held[1] == 'processing' and held[2] == token
 end
 
--- Deliveries wait by receiver (host and port), and `receivers` says when each is to be looked at: one
--- that hangs, with thousands waiting for it, costs the others nothing.
-local function receiver_of(url)
-  return string.lower(string.match(url, '^%a+://([^/?#]*)') or '')
+-- Deliveries wait by receiver: one tenant's, by host and port; one that hangs, with thousands waiting
+-- for it, costs the others nothing. A tenant's receivers are in two shares: `TENANT/silent` those that
+-- left their last try unanswered, `TENANT` the others. receivers:SHARE says when each is to be looked
+-- at, and `shares` when each share was last served.
+local function receiver_of(tenant, url)
+  return tenant .. '/' .. string.lower(string.match(url, '^%a+://([^/?#]*)') or '')
 end
 
-local function queue_delivery(id, url, due)
+local function shares_of(receiver)
+  local tenant = string.match(receiver, '^[^/]*')
+  return tenant, tenant .. '/silent'
+end
+
+-- The share that a receiver is in, for as long as anything waits for it or is on its way.
+local function share_of(receiver)
+  local others, silent = shares_of(receiver)
+  return redis.call('ZSCORE', key('receivers', silent), receiver) and silent or others
+end
+
+local function look_at(receiver, share, at)
+  redis.call('ZADD', key('receivers', share), 'LT', at, receiver)
+  redis.call('ZADD', key('shares'), 'NX', 0, share)
+end
+
+local function leave_share(receiver, share)
+  redis.call('ZREM', key('receivers', share), receiver)
+  if redis.call('EXISTS', key('receivers', share)) == 0 then redis.call('ZREM', key('shares'), share) end
+end
+
+-- Put a receiver into the share that its last try earned it.
+local function place(receiver, is_silent)
+  local others, silent = shares_of(receiver)
+  local from, to = silent, others
+  if is_silent then from, to = others, silent end
+  local look = redis.call('ZSCORE', key('receivers', from), receiver)
+  if look then
+    leave_share(receiver, from)
+    look_at(receiver, to, look)
+  end
+end
+
+local function queue_delivery(id, tenant, url, due)
+  local receiver = receiver_of(tenant, url)
   redis.call('HSET', key('delivery', id), 'state', 'pending', 'due', due)
   redis.call('SADD', key('pending'), id)
-  redis.call('ZADD', key('waiting', receiver_of(url)), due, id)
-  redis.call('ZADD', key('receivers'), 'LT', due, receiver_of(url))
+  redis.call('ZADD', key('waiting', receiver), due, id)
+  look_at(receiver, share_of(receiver), due)
 end
 
 -- Take a delivery off its receiver, which then has room for another.
-local function unqueue_delivery(id, url)
-  local receiver = receiver_of(url)
+local function unqueue_delivery(id, tenant, url)
+  local receiver = receiver_of(tenant, url)
   local waiting, carried = key('waiting', receiver), key('carried', receiver)
   redis.call('SREM', key('pending'), id)
   redis.call('ZREM', waiting, id)
   redis.call('ZREM', carried, id)
   if redis.call('EXISTS', waiting, carried) == 0 then
-    redis.call('ZREM', key('receivers'), receiver)
+    leave_share(receiver, share_of(receiver))
   else
-    redis.call('ZADD', key('receivers'), 'LT', now, receiver)
+    look_at(receiver, share_of(receiver), now)
   end
 end
 
@@ -131,7 +167,7 @@ local function announce(id, job, url, event)
   if is_suspended(job.tenant, url) then
     suspend(id, job.tenant, url)
   else
-    queue_delivery(id, url, now)
+    queue_delivery(id, job.tenant, url, now)
   end
 end
 

@@ -1,11 +1,11 @@
 -- Send a delivery again, at once and by the schedule from its start; its URL is suspended no more.
 -- One that is on its way is left to arrive. Answers 1, or 0 where the tenant has none such.
 local delivery = key('delivery', args.id)
-local held = redis.call('HMGET', delivery, 'tenant', 'url', 'attempts')
+local held = redis.call('HMGET', delivery, 'tenant', 'url')
 if held[1] ~= args.tenant then return 0 end
 redis.call('ZREM', key('suspended', args.tenant), held[2])
-if not redis.call('ZSCORE', key('carried', receiver_of(held[2])), args.id) then
-  redis.call('HSET', delivery, 'base', held[3])
-  queue_delivery(args.id, held[2], now)
+if not redis.call('ZSCORE', key('carried', receiver_of(held[1], held[2])), args.id) then
+  redis.call('HDEL', delivery, 'spent', 'lost')
+  queue_delivery(args.id, held[1], held[2], now)
 end
 return 1

@@ -1,15 +1,25 @@
--- Record what came of a delivery's try. The number of tries is the token. Answers 1, or 0 where the
--- delivery was taken again, or erased, meanwhile.
-local held = redis.call('HMGET', key('delivery', args.id), 'attempts', 'tenant', 'url', 'state')
+-- Record what came of a delivery's try. The number of times it was taken is the token. One that
+-- spends nothing was never made: the receiver was not asked, so nothing is logged or learnt of it.
+-- Answers 1, or 0 where the delivery was taken again, or erased, meanwhile.
+local delivery = key('delivery', args.id)
+local held = redis.call('HMGET', delivery, 'attempts', 'tenant', 'url', 'state')
 if held[1] ~= tostring(args.token) or held[4] ~= 'pending' then return 0 end
-unqueue_delivery(args.id, held[3])
-log_try(args.id, args.took_ms, args.status, args.error)
-redis.call('HDEL', key('delivery', args.id), 'due')
+local receiver = receiver_of(held[2], held[3])
+local silent = share_of(receiver) ~= held[2] -- forgotten where this was its only delivery
+unqueue_delivery(args.id, held[2], held[3])
+redis.call('HDEL', delivery, 'due')
+if args.spends then
+  log_try(args.id, args.took_ms, args.status, args.error)
+  redis.call('HINCRBY', delivery, 'spent', 1)
+  redis.call('HDEL', delivery, 'lost')
+  silent = args.status == 0
+end
 if args.state == 'pending' then
-  queue_delivery(args.id, held[3], now + args.delay_ms)
+  queue_delivery(args.id, held[2], held[3], now + args.delay_ms)
 elseif args.state == 'suspended' then
   suspend(args.id, held[2], held[3])
 else
-  redis.call('HSET', key('delivery', args.id), 'state', args.state)
+  redis.call('HSET', delivery, 'state', args.state)
 end
+place(receiver, silent)
 return 1

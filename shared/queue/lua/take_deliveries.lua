@@ -1,5 +1,8 @@
--- Lease webhook deliveries that are due, receivers in turn, and of each no more than `per_receiver`
--- at once over all couriers. Answers {{id, delivery fields}, ...}.
+-- Lease webhook deliveries that are due: shares in turn, within each its receivers in turn, and of a
+-- receiver no more than `per_receiver` at once over all couriers. A share may have no more in flight
+-- at this courier (`in_flight`) than carriers are then still free: alone it gets half of them, and
+-- however many hang, some are left for the next. One that has half as many as are free gives the rest
+-- to receivers that have none. Answers {{id, share, delivery fields}, ...}.
 local taken, looks = {}, 0
 local instant = turn / 1000 -- finer than `now`: receivers served in one millisecond keep their order
 
@@ -7,7 +10,25 @@ local function first(set)
   return tonumber(redis.call('ZRANGE', set, 0, 0, 'WITHSCORES')[2])
 end
 
-local function take(id, carried)
+-- A lease that ran out: nobody knows what became of it, so it spends no try of the schedule. One that
+-- takes its courier down each time is left alone for longer and longer, and then given up.
+local function lose(id, receiver)
+  local delivery = key('delivery', id)
+  redis.call('ZREM', key('carried', receiver), id)
+  if redis.call('EXISTS', delivery) == 0 then return redis.call('SREM', key('pending'), id) end
+  log_try(id, args.lease_ms, 0, 'the courier was lost')
+  local lost = redis.call('HINCRBY', delivery, 'lost', 1)
+  if lost >= args.most_lost then
+    redis.call('HSET', delivery, 'state', 'dead')
+    return redis.call('SREM', key('pending'), id)
+  end
+  local due = now
+  if lost > 1 then due = now + math.min(args.lease_ms * 2 ^ (lost - 2), args.longest_wait_ms) end
+  redis.call('ZADD', key('waiting', receiver), due, id)
+  if lost > 1 then redis.call('HSET', delivery, 'due', due) end
+end
+
+local function take(id, share, receiver)
   local delivery = key('delivery', id)
   local held = redis.call('HMGET', delivery, 'tenant', 'url')
   redis.call('HDEL', delivery, 'due')
@@ -15,37 +36,53 @@ local function take(id, carried)
   if suspended then suspend(id, held[1], held[2]) end
   if suspended or not held[2] then return redis.call('SREM', key('pending'), id) end
   redis.call('HINCRBY', delivery, 'attempts', 1)
-  redis.call('ZADD', carried, now + args.lease_ms, id)
-  table.insert(taken, {id, redis.call('HGETALL', delivery)})
+  redis.call('ZADD', key('carried', receiver), now + args.lease_ms, id)
+  table.insert(taken, {id, share, redis.call('HGETALL', delivery)})
+  redis.call('ZADD', key('shares'), 'XX', turn + #taken, share)
+  args.in_flight[share] = (args.in_flight[share] or 0) + 1
 end
 
-while #taken < args.limit and looks < 1000 do
-  looks = looks + 1
-  local receiver = redis.call('ZRANGEBYSCORE', key('receivers'), '-inf', instant, 'LIMIT', 0, 1)[1]
-  if not receiver then break end
-  local waiting, carried = key('waiting', receiver), key('carried', receiver)
+-- Would the share, with `factor` times as many in flight, still have fewer than are free?
+local function is_below(share, factor)
+  return factor * (args.in_flight[share] or 0) < args.limit - #taken
+end
 
-  -- A lease that ran out: that courier died, and nobody knows what it was answered.
-  for _, id in ipairs(redis.call('ZRANGEBYSCORE', carried, '-inf', now)) do
-    log_try(id, args.lease_ms, 0, 'the courier was lost')
-    redis.call('ZREM', carried, id)
-    redis.call('ZADD', waiting, now, id)
-  end
-  local function room() return redis.call('ZCARD', carried) < args.per_receiver end
-  local id = room() and redis.call('ZRANGEBYSCORE', waiting, '-inf', now, 'LIMIT', 0, 1)[1]
+-- Look at the receiver of a share whose turn it is. Answers false where there is none.
+local function serve(share)
+  local receivers = key('receivers', share)
+  local receiver = redis.call('ZRANGEBYSCORE', receivers, '-inf', instant, 'LIMIT', 0, 1)[1]
+  if not receiver then return false end
+  looks = looks + 1
+  local waiting, carried = key('waiting', receiver), key('carried', receiver)
+  for _, id in ipairs(redis.call('ZRANGEBYSCORE', carried, '-inf', now)) do lose(id, receiver) end
+  local function room(most) return redis.call('ZCARD', carried) < most end
+  local function allowed() return is_below(share, 2) and args.per_receiver or 1 end
+  local id = room(allowed()) and redis.call('ZRANGEBYSCORE', waiting, '-inf', now, 'LIMIT', 0, 1)[1]
   if id then
     redis.call('ZREM', waiting, id)
-    take(id, carried)
+    take(id, share, receiver)
   end
 
-  -- Behind the others, while more is due; not before a lease ends, where there is no room.
+  -- Behind the others, while more is due; not before a lease ends, where there is no room; and in a
+  -- second, where only the share has none for it, as there are no more such than are in flight.
   local look = first(carried)
-  local due = room() and first(waiting)
-  if due then look = math.min(look or math.huge, math.max(instant, due)) end
+  local due = room(args.per_receiver) and first(waiting)
+  local soonest = room(allowed()) and instant or now + 1000
+  if due then look = math.min(look or math.huge, math.max(soonest, due)) end
   if look then
-    redis.call('ZADD', key('receivers'), look, receiver)
+    redis.call('ZADD', receivers, look, receiver)
   else
-    redis.call('ZREM', key('receivers'), receiver)
+    leave_share(receiver, share)
   end
+  return true
+end
+
+local shares = redis.call('ZRANGE', key('shares'), 0, -1) -- the longest unserved first
+while #shares > 0 do
+  local more = {}
+  for _, share in ipairs(shares) do
+    if looks < 1000 and is_below(share, 1) and serve(share) then table.insert(more, share) end
+  end
+  shares = more
 end
 return taken
