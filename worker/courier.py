@@ -84,7 +84,7 @@ class Courier:
         ]
         for thread in threads:
             thread.start()
-        self._every(_LOOK_EVERY, self._janitor.look, wait)
+        self._every(_LOOK_EVERY, self._look, wait)
         for thread in threads:
             thread.join()
         self._carriers.close()
@@ -104,6 +104,11 @@ class Courier:
             except Exception:
                 log.exception("a round failed")
             pause(seconds)
+
+    def _look(self) -> None:
+        """Batch after batch, while there is any: half a second each would never catch up."""
+        while self._janitor.look() and not self._stopping.is_set():
+            pass
 
     def _sweep(self) -> None:
         """Batch after batch, while there is any."""

@@ -37,8 +37,8 @@ class Janitor:
         self._jobs = jobs
         self._doorbell = doorbell
 
-    def look(self) -> int:
-        """See to every overdue job; how many doorbells were rung.
+    def look(self) -> bool:
+        """See to a batch of overdue jobs; whether there are more.
 
         A lease that ran out while Redis was away is no death: its worker is given time to say so.
         """
@@ -46,7 +46,7 @@ class Janitor:
             self._upkeep.ping()
             self._away, self._resume = False, time.monotonic() + self._patience
         if time.monotonic() < self._resume:
-            return 0
+            return False
         try:
             overdue = self._upkeep.overdue()
         except QueueUnavailable:
@@ -57,7 +57,7 @@ class Janitor:
         for job_id in overdue.poisoned:
             log.warning("poisoned", extra={"job": job_id})
             self._count(job_id)
-        return len(overdue.rings)
+        return overdue.more
 
     def _count(self, job_id: str) -> None:
         with contextlib.suppress(NotFound, QueueUnavailable):  # a round is worth more than a count

@@ -11,20 +11,24 @@ from shared.queue.doorbell import QUEUES
 from shared.queue.jobs import LINGER_MS, RING_MS
 from shared.queue.verdicts import Remains
 
-#: A lane with fewer messages than this is rung again for a job that nobody came for.
+#: A lane with fewer messages than this, or than two a job, is rung again for a job that nobody came
+#: for. In a deeper one a job's message is still there, unless later ones were served before it.
 SHALLOW = 64
-#: The most a doorbell is spaced out, and the wait in a deep lane.
+#: The most a doorbell is spaced out in a shallow lane, and the least in a deep one.
 SPACING_MS = 30_000
-#: After this long a job is rung for however deep its lane is.
-LONG_MS = 10 * 60 * 1000
+#: In a deep lane a job is looked at again after this long for each job before it, up to the
+#: longest: about when its turn may come, and of a million queued a thousand a second at most.
+PLACE_MS = 10
+LONGEST_MS = 30 * 60 * 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Overdue:
-    """What the janitor's look asks for."""
+    """What the janitor's look asks for; `more` where the next look should come at once."""
 
     rings: tuple[tuple[str, Lane], ...]
     poisoned: tuple[str, ...]
+    more: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,16 +73,21 @@ class Upkeep:
         self._connection.ping()
 
     def overdue(self, limit: int = 200) -> Overdue:
-        """Ring again for forgotten jobs, take back those of dead workers, fail the poisoned."""
+        """Take back the jobs of dead workers, fail the poisoned, ring again for forgotten ones.
+
+        Args:
+            limit: of jobs looked at, which bounds how long Redis serves nobody else.
+        """
         failure = Failure(code=Poisoned.code, message=Poisoned().message)
-        rings, poisoned = self._connection.run(
+        rings, poisoned, more = self._connection.run(
             "overdue",
             limit=limit,
             queues={lane.value: queue for lane, queue in QUEUES.items()},
             shallow=SHALLOW,
             ring_ms=RING_MS,
             spacing_ms=SPACING_MS,
-            long_ms=LONG_MS,
+            place_ms=PLACE_MS,
+            longest_ms=LONGEST_MS,
             linger_ms=LINGER_MS,
             retention_ms=self._retention_ms,
             record_ms=self._record_ms,
@@ -86,7 +95,11 @@ class Upkeep:
             quarantine_at=quarantine_at(self._max_attempts),
             poisoned=Outcome(error=failure).model_dump_json(exclude_none=True),
         )
-        return Overdue(tuple((job_id, Lane(lane)) for job_id, lane in rings), tuple(poisoned))
+        return Overdue(
+            rings=tuple((job_id, Lane(lane)) for job_id, lane in rings),
+            poisoned=tuple(poisoned),
+            more=bool(more),
+        )
 
     def past(self, limit: int = 100) -> list[Past]:
         """Finished jobs to archive or to erase; what is not done is named again in a minute."""

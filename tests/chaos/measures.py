@@ -36,7 +36,7 @@ class Measures:
 
     async def in_hand(self, worker: str | None = None) -> dict[str, int]:
         """The jobs being processed, by one worker or any, and how often each was claimed."""
-        ids = await self.redis.zrange(f"{PREFIX}due", 0, -1)
+        ids = await self.redis.zrange(f"{PREFIX}leased", 0, -1)
         pipeline = self.redis.pipeline(transaction=False)
         for job_id in ids:
             pipeline.hmget(f"{PREFIX}job:{job_id}", "status", "worker", "claims")

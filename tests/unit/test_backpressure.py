@@ -163,7 +163,8 @@ def random_step(house: House, chance: random.Random, ids: list[str]) -> None:
         case 6:
             house.jobs.erase(job_id, tenant)
         case 7:
-            house.redis.zadd(f"{PREFIX}due", {job_id: 0}, xx=True)
+            for name in ("due", "leased"):
+                house.redis.zadd(f"{PREFIX}{name}", {job_id: 0}, xx=True)
             house.upkeep.overdue()
         case 8:
             impatient = house.leases.claim(job_id, alone=True)

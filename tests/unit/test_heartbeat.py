@@ -47,7 +47,7 @@ class Ward:
 
     def due(self, claim: Claim) -> float:
         """When the janitor would take the job back, in ms."""
-        return float(self.redis.zscore(f"{PREFIX}due", claim.job.id))
+        return float(self.redis.zscore(f"{PREFIX}leased", claim.job.id))
 
 
 @pytest.fixture

@@ -65,7 +65,7 @@ def _work(house: House, ids: Sequence[str], seed: int, finished: Counter[str]) -
         if claim is None:
             continue
         if chance.random() < 0.4:
-            house.redis.zadd(f"{PREFIX}due", {job_id: 0}, xx=True)  # killed
+            house.redis.zadd(f"{PREFIX}leased", {job_id: 0}, xx=True)  # killed
         elif house.leases.finish(claim, Status.SUCCEEDED, DONE):
             finished[job_id] += 1
 

@@ -6,5 +6,9 @@ for _, lane in ipairs(args.lanes) do
   local age = first[2] and math.max(0, turn - tonumber(first[2])) or 0
   table.insert(lanes, {redis.call('ZCARD', key('lane', lane)), age})
 end
-return {lanes, redis.call('ZCARD', key('due')), redis.call('ZCOUNT', key('due'), '-inf', now),
-  redis.call('SCARD', key('pending'))}
+local unfinished, overdue = 0, 0
+for _, set in ipairs({'due', 'leased'}) do
+  unfinished = unfinished + redis.call('ZCARD', key(set))
+  overdue = overdue + redis.call('ZCOUNT', key(set), '-inf', now)
+end
+return {lanes, unfinished, overdue, redis.call('SCARD', key('pending'))}

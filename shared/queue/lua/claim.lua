@@ -10,9 +10,15 @@ redis.call('HINCRBY', key('job', args.id), 'attempts', 1)
 job.claims = redis.call('HINCRBY', key('job', args.id), 'claims', 1)
 redis.call('HSET', key('job', args.id), 'status', 'processing', 'token', args.token,
   'worker', args.worker, 'started', now)
+-- How far the lane's messages have been served, told by a job of which there was but one.
+if not job.rings and not job.not_before then
+  redis.call('HSET', key('served'), job.lane, job.rung)
+end
 redis.call('HDEL', key('job', args.id), 'rings', 'not_before')
 leave_lane(args.id, job)
-redis.call('ZADD', key('due'), now + args.lease_ms, args.id)
+-- Apart from the queued jobs, so that a dead worker is noticed however many of those there are.
+redis.call('ZREM', key('due'), args.id)
+redis.call('ZADD', key('leased'), now + args.lease_ms, args.id)
 -- Noted before anything is stored. The janitor moves the date nearer when the lease is lost.
 redis.call('ZADD', key('sweep'), now + args.retention_ms, attempt_folder(job, args.id))
 return {redis.call('HGETALL', key('job', args.id)), redis.call('HGETALL', key('input', job.input))}

@@ -50,6 +50,7 @@ for _, kind in ipairs({'', '_review'}) do
   end
 end
 redis.call('ZREM', key('due'), args.id)
+redis.call('ZREM', key('leased'), args.id)
 redis.call('ZREM', key('expiry'), args.id)
 if job.lane then leave_lane(args.id, job) end
 redis.call('ZREM', key('jobs', job.tenant), args.id)

@@ -43,6 +43,7 @@ local function enqueue(id, tenant, lane, due)
   if redis.call('ZADD', key('lane', lane), turn, id) == 1 then
     redis.call('HINCRBY', key('queued'), tenant, 1)
   end
+  redis.call('ZREM', key('leased'), id)
   redis.call('ZADD', key('due'), due, id)
 end
 
@@ -50,6 +51,9 @@ local function leave_lane(id, job)
   if redis.call('ZREM', key('lane', job.lane), id) == 1 then
     if redis.call('HINCRBY', key('queued'), job.tenant, -1) <= 0 then
       redis.call('HDEL', key('queued'), job.tenant)
+    end
+    if redis.call('EXISTS', key('lane', job.lane)) == 0 then
+      redis.call('HDEL', key('served'), job.lane)
     end
   end
 end
@@ -187,12 +191,13 @@ local function tell(id, job, status, outcome)
   end
 end
 
--- The one way into a terminal state: off the due set, dated, announced, its webhook queued.
+-- The one way into a terminal state: looked at no more, dated, announced, its webhook queued.
 local function conclude(id, job, status, outcome)
   redis.call('HSET', key('job', id), 'status', status, 'finished', now)
   redis.call('HDEL', key('job', id), 'token')
   if outcome then redis.call('HSET', key('job', id), 'outcome', outcome) end
   redis.call('ZREM', key('due'), id)
+  redis.call('ZREM', key('leased'), id)
   leave_lane(id, job)
   -- The first date: from then on the archive has the record.
   redis.call('ZADD', key('expiry'), now + args.record_ms, id)

@@ -5,7 +5,7 @@ for _, pair in ipairs(args.leases) do
   if not owns(pair[1], pair[2]) then
     table.insert(lost, pair[1])
   elseif args.lease_ms then
-    redis.call('ZADD', key('due'), now + args.lease_ms, pair[1])
+    redis.call('ZADD', key('leased'), now + args.lease_ms, pair[1])
   end
 end
 return lost
