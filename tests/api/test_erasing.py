@@ -26,7 +26,7 @@ def lose(request: pytest.FixtureRequest, client: Client, connection: Connection)
         assert client.post(f"/v1/jobs/{job_id}/cancel").status_code == 200
 
     def reclaim(job_id: str) -> None:
-        connection.redis.zadd(f"{PREFIX}due", {job_id: 0})
+        connection.redis.zadd(f"{PREFIX}leased", {job_id: 0})
         assert Upkeep(connection, max_attempts=3, retention_ms=60_000).overdue().rings
 
     return cancel if request.param == "canceled" else reclaim
