@@ -97,18 +97,26 @@ def build(settings: Settings, celery: Celery, segmenter: Segmenter, me: WorkerIn
         record_ms=settings.record_ms,
     )
     lost = threading.Event()
+    engine = Engine(
+        segmenter,
+        cache_bytes=int(settings.embedding_cache_mb * 1e6),
+        on_device_lost=lost.set,
+    )
+    heartbeat = Heartbeat(
+        leases,
+        WorkerRoll(connection),
+        me,
+        lease_seconds=settings.lease,
+        device_deadline=lambda: engine.busy_since + settings.stage_deadline,
+    )
     runtime = Runtime(
         settings=settings,
         storage=open_storage(settings),
         leases=leases,
         doorbell=Doorbell(celery),
         outbound=Outbound(Guard(settings.allow_networks)),
-        engine=Engine(
-            segmenter,
-            cache_bytes=int(settings.embedding_cache_mb * 1e6),
-            on_device_lost=lost.set,
-        ),
-        heartbeat=Heartbeat(leases, WorkerRoll(connection), me, lease_seconds=settings.lease),
+        engine=engine,
+        heartbeat=heartbeat,
         photos=Permits(settings.pixels_in_hand),
         processors=Permits(_cores(settings) + 1),
     )

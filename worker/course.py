@@ -50,11 +50,15 @@ class Course:
             yield
 
     @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """Time a stage, bound it, and begin it only while the job is still this worker's."""
+    def stage(self, name: str, *, bounded: bool = True) -> Iterator[None]:
+        """Time a stage, bound it, and begin it only while the job is still this worker's.
+
+        One that only waits for others is not `bounded`: theirs are.
+        """
         self.lease.require()
         self.lease.stage = name
-        self.lease.deadline = time.monotonic() + self.runtime.settings.stage_deadline
+        if bounded:
+            self.lease.deadline = time.monotonic() + self.runtime.settings.stage_deadline
         began, cpu = time.perf_counter(), time.thread_time()
         try:
             yield

@@ -1,8 +1,9 @@
-"""The thread that keeps a worker's leases, and gives up on a stage that hangs."""
+"""The thread that keeps a worker's leases, and gives up on a stage or a device that hangs."""
 
 from __future__ import annotations
 
 import logging
+import math
 import os
 import threading
 import time
@@ -16,7 +17,8 @@ from shared.queue.workers import WorkerInfo, WorkerRoll
 
 log = logging.getLogger("nukki.worker")
 
-#: The process's exit status when a stage hung: its jobs go elsewhere, the launcher restarts it.
+#: The process's exit status when a stage or the device hung: its jobs go elsewhere, the launcher
+#: restarts it.
 HUNG = 75
 _LONGEST_BEAT = 5.0
 #: How often the jobs in hand are looked at, all in one call: one that was canceled stops at its
@@ -57,12 +59,25 @@ class Heartbeat:
         me: WorkerInfo,
         *,
         lease_seconds: float,
+        device_deadline: Callable[[], float] = lambda: math.inf,
         on_hung: Callable[[], None] = lambda: os._exit(HUNG),
     ) -> None:
+        """Beat for one process.
+
+        Args:
+            table: where the leases are kept.
+            roll: of the ready workers.
+            me: this worker, as it is on the roll.
+            lease_seconds: a lease's length.
+            device_deadline: by when the device must be done with what it is at, whichever jobs wait
+                for it, by `time.monotonic`; infinity while it is idle.
+            on_hung: leaves the process.
+        """
         self._table = table
         self._roll = roll
         self._me = me
         self._interval = beat_interval(lease_seconds)
+        self._device_deadline = device_deadline
         self._on_hung = on_hung
         self._leases: dict[str, Lease] = {}
         self._lock = threading.Lock()
@@ -125,15 +140,23 @@ class Heartbeat:
     def beat(self) -> None:
         """Renew once."""
         leases = self.held()
+        if self._hangs(leases):
+            self._on_hung()
+            return
+        self._note(leases, self._table.renew([lease.claim for lease in leases]))
+        self._roll.sign_in(self._me)
+
+    def _hangs(self, leases: list[Lease]) -> bool:
+        if self._device_deadline() < time.monotonic():
+            log.critical("the device hangs: leaving")
+            return True
         for lease in leases:
             if lease.deadline < time.monotonic():
                 log.critical(
                     "stage %s hangs: leaving", lease.stage, extra={"job": lease.claim.job.id}
                 )
-                self._on_hung()
-                return
-        self._note(leases, self._table.renew([lease.claim for lease in leases]))
-        self._roll.sign_in(self._me)
+                return True
+        return False
 
     @staticmethod
     def _note(leases: list[Lease], lost: frozenset[str]) -> None:

@@ -44,7 +44,7 @@ class Call:
         image: (H, W, 3) uint8 RGB.
         digest: of the photo's file: the key of its embedding.
         asks: one prompt or several, each answered on its own.
-        urgent: before all that are not.
+        urgent: before all that are not; so is, in the end, who was passed over too often.
         departed: whether the caller no longer wants its answer.
         prepared: what the segmenter made of the photo before it came to the device; None where
             its embedding was kept, and once it is encoded.

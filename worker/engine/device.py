@@ -19,6 +19,7 @@ from shared.metrics.worker import device_at_work
 from worker.engine.backlog import Backlog, Step
 from worker.engine.calls import Answer, Ask, Call
 from worker.engine.embeddings import EmbeddingCache
+from worker.engine.progress import Progress
 from worker.segmenters.protocol import Embedding, Prepared, Segmenter
 
 log = logging.getLogger("nukki.worker")
@@ -42,11 +43,20 @@ class Engine:
         self.cache = EmbeddingCache(cache_bytes)
         self._on_device_lost = on_device_lost
         self._backlog = Backlog()
+        self._progress = Progress()
         threading.Thread(target=self._serve, name="device", daemon=True).start()
 
     @property
     def model(self) -> str:
         return self._segmenter.name
+
+    @property
+    def busy_since(self) -> float:
+        """When the device was given the batch it is at, by `time.monotonic`; infinity while idle.
+
+        However long the queue, this is recent, unless one batch takes long: that is a hung device.
+        """
+        return self._progress.since
 
     def prepare(
         self,
@@ -75,8 +85,9 @@ class Engine:
             LeaseLost: the caller had departed when its turn came.
         """
         step = Step.DECODE if call.prepared is None else Step.ENCODE
-        self._backlog.add(step, call)
-        return call.future.result()
+        with self._progress.awaited():
+            self._backlog.add(step, call)
+            return call.future.result()
 
     def _prepared(self, call: Call) -> Prepared:
         return self._segmenter.prepare(call.image, auto=call.has_auto)
@@ -84,6 +95,7 @@ class Engine:
     def _serve(self) -> None:
         while True:
             step, batch = self._backlog.take(self._segmenter.max_batch)
+            self._progress.move()
             try:
                 if step is Step.ENCODE:
                     self._encode(batch)
@@ -96,6 +108,7 @@ class Engine:
                 failure = SegmenterFailed(f"{type(error).__name__}: {error}")
                 failure.__cause__ = error
                 self._fail(batch, failure)
+            self._progress.move()
 
     def _fail(self, batch: Sequence[Call], error: NukkiError) -> None:
         """Every caller of the batch hears of its error; the thread lives on."""
