@@ -66,16 +66,16 @@ def create(body: UploadRequest) -> Response:
     if body.bytes > limit:
         raise ImageTooLarge(f"{body.bytes:,} bytes; at most {limit:,} are accepted")
     upload_id, expiry = new_id("inp"), parts.settings.upload_expiry
-    # Kept past its URL's end for as long again: an upload that ends in time can still be used.
-    swept_ms = parts.jobs.note_input(
-        upload_id, tenant(), expiry_ms=int(2 * expiry * 1000), size=body.bytes
-    )
     signed = parts.storage.presign_put(
         keys.input_key(tenant(), upload_id),
         expires=expiry,
         size=body.bytes,
         content_type=body.content_type,
         base_url=base_url(parts.settings),
+    )
+    # Kept past its URL's end for as long again: an upload that ends in time can still be used.
+    swept_ms = parts.jobs.note_input(
+        upload_id, tenant(), expiry_ms=int(2 * expiry * 1000), size=body.bytes
     )
     view = UploadView(
         id=upload_id,

@@ -13,6 +13,7 @@ from shared.queue.verdicts import Accepted, CancelVerdict, Erased, Idempotency, 
 RING_MS = 2_000
 #: Above this share of maxmemory nothing is accepted, so that running jobs can still finish.
 MEMORY_SHARE = 0.85
+_NO_MEMORY = "the queue's memory is nearly full; try again later"
 IDEMPOTENCY_MS = 24 * 3600 * 1000
 #: How long a worker that lost its lease might still be storing. Longer than a stage may take.
 LINGER_MS = 10 * 60 * 1000
@@ -47,10 +48,21 @@ class JobQueue:
     def note_input(
         self, input_id: str, tenant: str, *, expiry_ms: int, size: int | None = None
     ) -> int:
-        """Note an input before it is stored; returns when it is swept if no job takes it, in ms."""
+        """Note an input before it is stored; returns when it is swept if no job takes it, in ms.
+
+        Raises:
+            QueueFull: Redis's memory is nearly used up; nothing is noted.
+        """
         expires = self._connection.run(
-            "note_input", id=input_id, tenant=tenant, expiry_ms=expiry_ms, bytes=size
+            "note_input",
+            id=input_id,
+            tenant=tenant,
+            expiry_ms=expiry_ms,
+            bytes=size,
+            memory_share=MEMORY_SHARE,
         )
+        if expires is None:
+            raise QueueFull(_NO_MEMORY)
         return int(expires)
 
     def input(self, input_id: str, tenant: str) -> Input:
@@ -93,7 +105,7 @@ class JobQueue:
             expiry_ms=expiry_ms,
         )
         if verdict == "memory":
-            raise QueueFull("the queue's memory is nearly full; try again later")
+            raise QueueFull(_NO_MEMORY)
         _refuse(verdict)
 
     def _limits(self) -> dict[str, object] | None:

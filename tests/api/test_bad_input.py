@@ -790,6 +790,21 @@ class TestRedisNearlyFull:
         connection.close()
         assert client.get(f"/v1/jobs/{job_id}").json["status"] == "succeeded"
 
+    def test_an_upload_is_refused_alike_and_nothing_is_noted(
+        self, make_client: MakeClient, sample: bytes, own_redis: RedisProcess
+    ) -> None:
+        client = make_client(redis_url=own_redis.url)
+        _fill(own_redis, 0.9)
+        response, of_a_job = client.post("/v1/uploads", json={"bytes": 1}), submit(client, sample)
+        assert_problem(response, 503, "queue_full")
+        assert response.json["detail"] == of_a_job.json["detail"]
+        assert response.headers["Retry-After"] == of_a_job.headers["Retry-After"]
+        connection = Connection(own_redis.url)
+        assert records(connection) == []
+        connection.close()
+        _fill(own_redis, 0.5)
+        assert client.post("/v1/uploads", json={"bytes": 1}).status_code == 201
+
     def test_a_redis_that_is_quite_full_refuses_too(
         self, make_client: MakeClient, own_redis: RedisProcess
     ) -> None:
@@ -869,6 +884,9 @@ class TestStorageDown:
         assert client.get("/v1/jobs").status_code == 200
         assert client.post(f"/v1/jobs/{job_id}/cancel").status_code == 200
 
-    def test_a_url_needs_no_storage_yet(self, client: Client, storage: MemoryStorage) -> None:
+    @pytest.mark.usefixtures("nothing_left")
+    def test_a_url_is_refused_though_it_needs_no_storage_yet(
+        self, client: Client, storage: MemoryStorage
+    ) -> None:
         storage.down = True
-        accepted(post(client, {"url": URL}))
+        assert_problem(post(client, {"url": URL}), 503, "storage_unavailable")

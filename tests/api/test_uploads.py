@@ -135,6 +135,14 @@ class TestCreate:
         response = client.post("/v1/uploads", json={"bytes": 1001})
         assert_problem(response, 413, "image_too_large")
 
+    @pytest.mark.usefixtures("nothing_left")
+    def test_with_no_address_to_give_nothing_is_noted(
+        self, client: Client, storage: MemoryStorage
+    ) -> None:
+        storage.down = True
+        response = client.post("/v1/uploads", json={"bytes": 1})
+        assert_problem(response, 503, "storage_unavailable")
+
 
 class TestPut:
     def test_exactly_the_signed_bytes_are_taken(self, place: Place, sample: bytes) -> None:

@@ -1,9 +1,6 @@
 -- Is there room for one more job, in Redis's memory and in the queue? If so, note the photo that is
 -- about to be stored for it. Answers nil, or what is full: memory | queue | tenant.
-local info = redis.call('INFO', 'memory')
-local limit = tonumber(string.match(info, 'maxmemory:(%d+)'))
-local used = tonumber(string.match(info, 'used_memory:(%d+)'))
-if limit > 0 and used > limit * args.memory_share then return 'memory' end
+if short_of_memory(args.memory_share) then return 'memory' end
 local full = args.limits and crowded(args.limits, args.tenant)
 if full then return full end
 if args.input then note_input(args.input, args.expiry_ms) end

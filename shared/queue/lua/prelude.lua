@@ -67,6 +67,14 @@ local function crowded(limits, tenant)
   return nil
 end
 
+-- Is more than this share of Redis's memory used?
+local function short_of_memory(share)
+  local info = redis.call('INFO', 'memory')
+  local limit = tonumber(string.match(info, 'maxmemory:(%d+)'))
+  local used = tonumber(string.match(info, 'used_memory:(%d+)'))
+  return limit > 0 and used > limit * share
+end
+
 -- Note an input of the tenant before its bytes are stored; answers when it is swept if unused.
 local function note_input(id, expiry_ms)
   redis.call('HSET', key('input', id), 'tenant', args.tenant, 'refs', 0)
