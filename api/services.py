@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import cast
 
 from flask import current_app
 
 from api.keyring import Keyring
+from api.pulse import Pulse
 from api.waiting import WaitingRoom
 from shared.guard import Guard
 from shared.queue.bellhop import Bellhop
@@ -42,6 +43,11 @@ class Services:
     keyring: Keyring
     secrets: SecretBook
     waiting: WaitingRoom
+    #: Of `storage`, always.
+    pulse: Pulse = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "pulse", Pulse(self.storage.ping))
 
     @property
     def records(self) -> Records:

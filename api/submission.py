@@ -67,6 +67,7 @@ def submit(services: Services, submission: Submission) -> Accepted:
     extra_pixels = _check_canvas(services, submission)
     source = sources.find(services, submission.tenant, request, file)
     if source.file is None:
+        services.pulse.require()  # a job that nobody could do now is better off with its caller
         services.jobs.admit(submission.tenant)
     else:
         services.jobs.admit(submission.tenant, source.photo, expiry_ms=_UNCLAIMED_MS)

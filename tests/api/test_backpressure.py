@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import pytest
@@ -26,6 +27,7 @@ from tests.api.conftest import (
     Clear,
     MakeClient,
     accepted,
+    another_client,
     assert_problem,
     claimed,
     noted,
@@ -34,6 +36,7 @@ from tests.api.conftest import (
 )
 
 KEY = {"Idempotency-Key": "order-17"}
+URL = "https://example.com/photo.jpg"
 
 
 class Late(JobQueue):
@@ -180,6 +183,21 @@ class TestSilentStorage:
         taken = time.monotonic() - began
         assert_problem(response, 503, "storage_unavailable")
         assert taken < 2
+
+    def test_a_submit_without_a_file_is_told_so_too_however_many_ask(
+        self, make_client: MakeClient, server: S3Server
+    ) -> None:
+        client = make_client(stored_in=_storage(server.url))
+        server.silent.set()
+
+        def ask(_: int) -> float:
+            began = time.monotonic()
+            response = another_client(client.application).post("/v1/jobs", json={"url": URL})
+            assert_problem(response, 503, "storage_unavailable")
+            return time.monotonic() - began
+
+        with ThreadPoolExecutor(12) as callers:
+            assert max(callers.map(ask, range(36))) < 2
 
     def test_a_storage_that_takes_its_time_to_write_is_waited_for(
         self, make_client: MakeClient, sample: bytes, server: S3Server
