@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from worker.engine import Permits
+from worker.engine.backlog import PATIENCE
 
 
 class Holders:
@@ -39,6 +40,10 @@ class Holders:
         """A holder leaves, and these have come in by then."""
         self._let_go[name].set()
         until(lambda: self.entered[-len(then) :] == then if then else True)
+
+    def await_last(self, *names: str) -> None:
+        """Until the last to come in is one of these."""
+        until(lambda: self.entered[-1] in names)
 
     def all_go(self) -> None:
         for event in self._let_go.values():
@@ -85,6 +90,23 @@ def test_the_urgent_go_first_and_then_the_older(holders: Holders) -> None:
     for name, following in zip("adeb", "debc", strict=True):
         holders.go(name, then=[following])
     assert holders.entered == list("adebc")
+
+
+@pytest.mark.parametrize("amount", [50, 100])
+def test_a_steady_stream_of_urgent_ones_keeps_nobody_out_for_ever(
+    holders: Holders, amount: int
+) -> None:
+    holders.come("urgent 0", amount, urgent=True)
+    holders.come("bulk", 100)
+    for number in range(1, PATIENCE + 3):
+        name = f"urgent {number}"
+        holders.come(name, amount, urgent=True)
+        holders.go(f"urgent {number - 1}", then=[])
+        holders.await_last(name, "bulk")
+        if holders.entered[-1] == "bulk":
+            break
+        until(lambda: holders.permits.held == amount)
+    assert holders.entered == [*(f"urgent {number}" for number in range(PATIENCE + 1)), "bulk"]
 
 
 def test_a_large_one_is_not_overtaken_by_small_ones(holders: Holders) -> None:

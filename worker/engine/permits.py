@@ -8,6 +8,9 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from operator import attrgetter
+
+from worker.engine.backlog import PATIENCE
 
 
 @dataclass(eq=False, slots=True)
@@ -36,7 +39,8 @@ class Permits:
     """So many units in all, handed out in order: the urgent first, then the older.
 
     Nobody is overtaken by one that asks for less and comes later: a large photo would wait for
-    ever. One that asks for more than there is gets all there is, and is alone.
+    ever; and whoever the urgent have passed over too often becomes one of them. One that asks for
+    more than there is gets all there is, and is alone.
     """
 
     def __init__(self, limit: int) -> None:
@@ -44,6 +48,7 @@ class Permits:
         self.held = 0
         self._waiting: list[_Waiter] = []
         self._order = itertools.count()
+        self._passed = 0  # admissions in a row that left the oldest waiting
         self._lock = threading.Lock()
 
     @contextmanager
@@ -71,7 +76,14 @@ class Permits:
 
     def _admit(self) -> None:
         """Let in those in front, for as long as the first of them fits."""
-        while self._waiting and self.held + self._waiting[0].amount <= self.limit:
+        while self._waiting:
+            oldest = min(self._waiting, key=attrgetter("order"))
+            if self._passed >= PATIENCE and oldest.patience:
+                oldest.patience = False
+                heapq.heapify(self._waiting)
+            if self.held + self._waiting[0].amount > self.limit:
+                return
             waiter = heapq.heappop(self._waiting)
+            self._passed = 0 if waiter is oldest else self._passed + 1
             self.held += waiter.amount
             waiter.admitted.set()
