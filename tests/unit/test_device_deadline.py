@@ -24,6 +24,7 @@ from worker.__main__ import build
 from worker.course import Course
 from worker.cut import Earlier
 from worker.engine import Ask
+from worker.engine.progress import Progress
 from worker.segmentation import Finding, segment
 from worker.segmenters import Prediction, Question
 from worker.segmenters.simulated import SimulatedSegmenter, Size
@@ -182,3 +183,17 @@ def test_it_is_busy_since_the_batch_that_it_is_at(ward: Ward) -> None:
     came = ward.come(4)
     time.sleep(0.7)  # the third photo's turn
     assert 0.5 < ward.runtime.engine.busy_since - came < 0.75
+
+
+def test_its_clock_runs_from_the_first_who_waits() -> None:
+    """Whether or not a thread is there to take what is queued."""
+    progress = Progress()
+    progress.move()
+    time.sleep(0.1)
+    with progress.awaited():
+        first = progress.since
+        assert time.monotonic() - first < 0.05
+        with progress.awaited():
+            assert progress.since == first
+        assert progress.since == first
+    assert progress.since == float("inf")
