@@ -178,10 +178,15 @@ class Settings(BaseSettings):
     )
     max_attempts: int = Field(default=3, ge=1, description="Times a job is tried.")
     stage_deadline: float = Field(
-        default=120.0, gt=0, description="Seconds one stage of a job may take; then it is hung."
+        default=120.0,
+        gt=0,
+        le=540.0,  # what a lost worker may still store is swept ten minutes later
+        description="Seconds a stage of a job, or a batch at the device, may take; then it is hung.",
     )
     storage_patience: float = Field(
-        default=3600.0, ge=0, description="Seconds a running job waits for a dead storage."
+        default=3600.0,
+        ge=0,
+        description="Seconds a running job waits for a storage that stays dead.",
     )
     shutdown_grace: float = Field(
         default=25.0, ge=0, description="Seconds a worker has to finish its jobs on SIGTERM."

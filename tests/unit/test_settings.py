@@ -153,6 +153,7 @@ def test_a_bad_pair_is_named_by_its_place_alone(
         ("NUKKI_LEASE", "inf"),
         ("NUKKI_MAX_ATTEMPTS", "0"),
         ("NUKKI_STAGE_DEADLINE", "0"),
+        ("NUKKI_STAGE_DEADLINE", "600"),
         ("NUKKI_RETENTION", "0"),
         ("NUKKI_RETENTION", "inf"),
         ("NUKKI_RETENTION", "a week"),
