@@ -181,7 +181,7 @@ class Settings(BaseSettings):
         default=120.0,
         gt=0,
         le=540.0,  # what a lost worker may still store is swept ten minutes later
-        description="Seconds a stage of a job, or a batch at the device, may take; then it is hung.",
+        description="Seconds a job's stage, or a batch at the device, may take; then it is hung.",
     )
     storage_patience: float = Field(
         default=3600.0,
