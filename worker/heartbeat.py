@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from shared.errors import LeaseLost, QueueUnavailable
+from shared.errors import LeaseLost, QueueFull, QueueUnavailable
 from shared.queue.leases import Claim, LeaseTable
 from shared.queue.workers import WorkerInfo, WorkerRoll
 
@@ -124,7 +124,7 @@ class Heartbeat:
                     next_beat = time.monotonic() + self._interval
                     self.beat()
                 away = False
-            except QueueUnavailable as error:
+            except (QueueUnavailable, QueueFull) as error:
                 if not away:  # once an outage, not twice a second
                     log.warning("no heartbeat: %s", error)
                 away = True

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import random
 import time
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -148,15 +149,13 @@ def _reckoned(ground: Ground, director: Director) -> Tally:
     tally.submitted = len(ledger.entries)
     tally.accepted = ledger.accepted
     tally.repeated = sum(entry.posts - 1 for entry in ledger.entries)
-    ended = [entry for entry in ledger.entries if entry.seen is not None]
-    tally.succeeded = sum(entry.seen[0] == "succeeded" for entry in ended if entry.seen)
-    tally.canceled = sum(entry.seen[0] == "canceled" for entry in ended if entry.seen)
+    ends = Counter(entry.view[0] for entry in ledger.entries if entry.view is not None)
+    tally.succeeded, tally.canceled = ends["succeeded"], ends["canceled"]
     tally.deleted = sum(entry.is_deleted and entry.erased for entry in ledger.entries)
     tally.by_url = sum(entry.by_url for entry in ledger.entries)
     tally.poisoned = sum(
-        entry.photo.fails == "poisoned" and entry.seen[0] == "failed"
-        for entry in ended
-        if entry.seen
+        entry.photo.fails == "poisoned" and entry.view is not None and entry.view[0] == "failed"
+        for entry in ledger.entries
     )
     tally.webhooks = ledger.told
     tally.webhooks_repeated = ledger.told - sum(bool(entry.messages) for entry in ledger.entries)

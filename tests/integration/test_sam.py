@@ -69,7 +69,7 @@ def test_every_kind_of_prompt_is_served_and_a_second_click_costs_a_decode(
         ]
         for job in later:
             done = client.wait(job)
-            assert done.data["timings_ms"]["encode"] == 0
+            assert done.data["timings_ms"]["encode"] < 10  # a look-up
             assert pixels(client.download(done)).shape == (400, 600, 4)
             segmented = done.data["timings_ms"]["segment"]
             if not done.data["prompt"]["points"] and not done.data["prompt"]["box"]:

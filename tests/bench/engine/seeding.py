@@ -168,8 +168,8 @@ def _for_job(template: dict[str, Any], job_id: str) -> str:
 
 
 def waiting(store: Store) -> int:
-    """How many jobs have not ended."""
-    return int(store.connection.redis.zcard(f"{PREFIX}due"))
+    """How many jobs have not ended: queued ones, and those that are leased."""
+    return sum(int(store.connection.redis.zcard(f"{PREFIX}{name}")) for name in ("due", "leased"))
 
 
 def records(store: Store, ids: Sequence[str]) -> list[Job]:
