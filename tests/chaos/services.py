@@ -150,7 +150,7 @@ class Services:
             found = psutil.Process(self.children["launcher"].pid).children()
         except psutil.NoSuchProcess:
             return []
-        return [child for child in found if child.status() != psutil.STATUS_ZOMBIE]
+        return [child for child in found if _is_named(child)]
 
     def owner(self, link: Link) -> psutil.Process | None:
         """The process at the service's end of a connection."""
@@ -178,6 +178,14 @@ class Services:
                 await asyncio.to_thread(processes.stop, child, 15.0)
         await self.redis_wire.stop()
         await self.storage_wire.stop()
+
+
+def _is_named(child: psutil.Process) -> bool:
+    """Whether it is a worker, and no corpse; one just forked is still the launcher's likeness."""
+    try:
+        return "--name" in child.cmdline()  # empty of a zombie
+    except psutil.Error:
+        return False
 
 
 def name_of(worker: psutil.Process) -> str:
