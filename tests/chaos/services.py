@@ -189,6 +189,12 @@ def _is_named(child: psutil.Process) -> bool:
 
 
 def name_of(worker: psutil.Process) -> str:
-    """The name that a worker signs its claims with."""
+    """The name that a worker signs its claims with.
+
+    Raises:
+        psutil.NoSuchProcess: it has ended.
+    """
     line = worker.cmdline()
+    if "--name" not in line:
+        raise psutil.NoSuchProcess(worker.pid)
     return str(line[line.index("--name") + 1])
