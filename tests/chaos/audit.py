@@ -61,6 +61,7 @@ class Audit:
         """Every object is a kept job's, or noted for sweeping; and every kept job has its files."""
         noted = set(await self._redis.zrange(f"{PREFIX}sweep", 0, -1))
         theirs: set[str] = set()
+        unfetched: set[str] = set()
         for entry in kept:
             record = await self._redis.hgetall(f"{PREFIX}job:{entry.job_id}")
             if not record:
@@ -70,13 +71,15 @@ class Audit:
                 self._ledger.wrong("lost", f"{entry.job_id}: its record is gone")
                 continue
             theirs.add(keys.input_key(_TENANT, record["input"]))
+            if entry.by_url and record["status"] == "canceled":  # before its photo came, perhaps
+                unfetched.add(keys.input_key(_TENANT, record["input"]))
             if record["status"] == "succeeded":
                 theirs |= {
                     keys.attempt_key(_TENANT, str(entry.job_id), int(record["claims"]), name)
                     for name in (keys.RESULT, keys.ALPHA)
                 }
         there = await asyncio.to_thread(self._objects)
-        for name in sorted(theirs - there):
+        for name in sorted(theirs - unfetched - there):
             self._ledger.wrong("file missing", name)
         for name in sorted(there - theirs):
             if name not in noted and name.rpartition("/")[0] + "/" not in noted:
