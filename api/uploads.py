@@ -74,8 +74,9 @@ def create(body: UploadRequest) -> Response:
         base_url=base_url(parts.settings),
     )
     # Kept past its URL's end for as long again: an upload that ends in time can still be used.
+    open_ms = int(1000 * expiry)
     swept_ms = parts.jobs.note_input(
-        upload_id, tenant(), expiry_ms=int(2 * expiry * 1000), size=body.bytes
+        upload_id, tenant(), expiry_ms=2 * open_ms, open_ms=open_ms, size=body.bytes
     )
     view = UploadView(
         id=upload_id,

@@ -46,9 +46,22 @@ class JobQueue:
         self._room = room
 
     def note_input(
-        self, input_id: str, tenant: str, *, expiry_ms: int, size: int | None = None
+        self,
+        input_id: str,
+        tenant: str,
+        *,
+        expiry_ms: int,
+        open_ms: int | None = None,
+        size: int | None = None,
     ) -> int:
         """Note an input before it is stored; returns when it is swept if no job takes it, in ms.
+
+        Args:
+            input_id: of the input.
+            tenant: whose it is.
+            expiry_ms: how long it waits for a job.
+            open_ms: how long its signed address can be put to.
+            size: in bytes, where it is known.
 
         Raises:
             QueueFull: Redis's memory is nearly used up; nothing is noted.
@@ -58,6 +71,7 @@ class JobQueue:
             id=input_id,
             tenant=tenant,
             expiry_ms=expiry_ms,
+            open_ms=open_ms,
             bytes=size,
             memory_share=MEMORY_SHARE,
         )

@@ -302,6 +302,18 @@ class TestSweep:
     def test_one_that_was_never_put_is_swept(self, client: Client) -> None:
         create(client, 10)
 
+    @pytest.mark.usefixtures("nothing_left_once_swept")
+    def test_one_that_is_put_again_after_its_jobs_end_is_swept(
+        self, client: Client, sample: bytes, storage: MemoryStorage
+    ) -> None:
+        made = create(client, len(sample))
+        client.put(made["url"], data=sample)
+        job_id = accepted(submit(client, made["id"]))
+        assert client.delete(f"/v1/jobs/{job_id}").status_code == 204
+        assert storage.objects == {}
+        assert client.put(made["url"], data=sample).status_code == 200
+        assert len(storage.objects) == 1
+
     def test_one_that_a_job_took_is_kept(
         self, client: Client, sample: bytes, storage: MemoryStorage, clear: Clear
     ) -> None:

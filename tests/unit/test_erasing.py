@@ -9,6 +9,7 @@ import pytest
 
 from shared.job import Input, Job, Status, new_id
 from shared.queue.connection import PREFIX, Connection
+from shared.queue.jobs import LINGER_MS
 from shared.queue.leases import Claim
 from shared.queue.verdicts import Erased
 from shared.spec import JobRequest
@@ -27,6 +28,16 @@ class Ground(Archive):
         photo = photo or Input(new_id("inp"), "shop", url=URL)
         job = Job(new_id("job"), "shop", JobRequest(), photo.id, "http://here")
         return self.jobs.accept(job, photo).job_id
+
+    def accept_upload(self, open_ms: int, photo: Input | None = None) -> Job:
+        """Accept a job on a photo that its caller has put to a signed address, good for so long."""
+        if photo is None:
+            photo = Input(new_id("inp"), "shop", stored=True, bytes=5)
+            self.jobs.note_input(photo.id, "shop", expiry_ms=2 * open_ms, open_ms=open_ms)
+            self.storage.put(keys.input_key("shop", photo.id), b"photo", "")
+        job = Job(new_id("job"), "shop", JobRequest(), photo.id, "http://here")
+        self.jobs.accept(job, photo)
+        return job
 
     def reclaim(self, claim: Claim) -> None:
         """Take a job from its worker, which may be only slow."""
@@ -176,6 +187,38 @@ def test_where_nobody_can_store_any_more_nothing_is_left_at_once(ground: Ground,
         ground.jobs.cancel(job_id, "shop")
     assert ground.erase(job_id).settled
     assert ground.storage.objects == {}
+    assert ground.redis.keys(f"{PREFIX}*") == []
+
+
+def test_a_photo_that_is_put_to_its_address_again(ground: Ground) -> None:
+    """It is swept when the address has ended, and whoever was still putting it has given up."""
+    job = ground.accept_upload(3_600_000)
+    assert not ground.erase(job.id).settled
+    assert ground.storage.objects == {}
+    photo = keys.input_key("shop", job.input_id)
+    ground.storage.put(photo, b"photo", "")
+    assert 3_600_000 < ground.noted()[photo] - ground.now() <= 3_600_000 + LINGER_MS
+    ground.require_nothing_left()
+
+
+@pytest.mark.parametrize(("open_ms", "swept_ms"), [(3_600_000, 3_600_000), (1_000, LINGER_MS)])
+def test_the_latest_of_a_shared_photos_dates_counts(
+    ground: Ground, open_ms: int, swept_ms: int
+) -> None:
+    job = ground.accept_upload(open_ms)
+    photo = ground.jobs.input(job.input_id, "shop")
+    late = ground.claim(ground.accept_upload(open_ms, photo).id)
+    ground.jobs.cancel(late.job.id, "shop")
+    ground.erase(late.job.id)
+    assert not ground.erase(job.id).settled
+    ground.store_late(late)
+    swept = ground.noted()[keys.input_key("shop", photo.id)]
+    assert swept_ms < swept - ground.now() <= swept_ms + LINGER_MS
+    ground.require_nothing_left()
+
+
+def test_an_address_that_has_ended_leaves_nothing_to_wait_for(ground: Ground) -> None:
+    assert ground.erase(ground.accept_upload(0).id).settled
     assert ground.redis.keys(f"{PREFIX}*") == []
 
 

@@ -10,8 +10,9 @@ end
 if not job or (args.tenant and job.tenant ~= args.tenant) then return nil end
 
 -- What is noted for a date to come may still be stored: a claim's folder by its worker, which may be
--- fetching the photo too, and the archive by a sweeper. All is swept again once that is over.
-local files, busy = {}, job.status == 'processing'
+-- fetching the photo too, and the archive by a sweeper; and a photo by whoever has its signed address.
+-- All is swept again once that is over.
+local files, busy, swept = {}, job.status == 'processing', now
 local function doom(name, surely)
   local date = tonumber(redis.call('ZSCORE', key('sweep'), name) or 0)
   busy = busy or date > now
@@ -27,16 +28,18 @@ for _, input in ipairs({job.input, job.backdrop}) do
   local used = counted and redis.call('HINCRBY', photo, 'refs', -1)
     or redis.call('HGET', photo, 'refs')
   if tonumber(used or 0) <= 0 then
-    busy = busy or tonumber(redis.call('HGET', photo, 'lingers') or 0) > now
+    swept = math.max(swept, tonumber(redis.call('HGET', photo, 'lingers') or 0))
+    busy = busy or swept > now
     redis.call('DEL', photo)
     doom(job.tenant .. '/inputs/' .. input, true)
   elseif busy then
     -- For the last of its jobs to be erased, which knows nothing of this one's worker.
-    redis.call('HSET', photo, 'lingers', now + args.linger_ms)
+    local lingers = tonumber(redis.call('HGET', photo, 'lingers') or 0)
+    redis.call('HSET', photo, 'lingers', math.max(lingers, now + args.linger_ms))
   end
 end
 for _, name in ipairs(files) do
-  redis.call('ZADD', key('sweep'), busy and now + args.linger_ms or now, name)
+  redis.call('ZADD', key('sweep'), busy and swept + args.linger_ms or now, name)
 end
 
 redis.call('DEL', key('job', args.id))
