@@ -11,6 +11,8 @@ from shared.queue.verdicts import Accepted, CancelVerdict, Erased, Idempotency, 
 
 #: An accepted job whose doorbell was lost is looked at again after this long.
 RING_MS = 2_000
+#: And one that was taken back from a worker after this long.
+RECLAIMED_RING_MS = 1_000
 #: Above this share of maxmemory nothing is accepted, so that running jobs can still finish.
 MEMORY_SHARE = 0.85
 _NO_MEMORY = "the queue's memory is nearly full; try again later"

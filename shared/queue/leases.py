@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from shared.job import Input, Job, Lane, Outcome, Status
 from shared.queue.connection import Connection, pairs
-from shared.queue.jobs import LINGER_MS, RING_MS
+from shared.queue.jobs import LINGER_MS, RECLAIMED_RING_MS
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +156,7 @@ class LeaseTable:
             spend=spend,
             patience_ms=patience_ms,
             outcome=impatient.model_dump_json(exclude_none=True) if impatient else None,
-            ring_ms=RING_MS,
+            reclaimed_ms=RECLAIMED_RING_MS,
             retention_ms=self._retention_ms,
             record_ms=self._record_ms,
             linger_ms=LINGER_MS,

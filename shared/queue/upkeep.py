@@ -8,7 +8,7 @@ from shared.errors import Poisoned
 from shared.job import Failure, Lane, Outcome
 from shared.queue.connection import Connection
 from shared.queue.doorbell import QUEUES
-from shared.queue.jobs import LINGER_MS, RING_MS
+from shared.queue.jobs import LINGER_MS, RECLAIMED_RING_MS, RING_MS
 from shared.queue.verdicts import Remains
 
 #: A lane with fewer messages than this, or than two a job, is rung again for a job that nobody came
@@ -85,6 +85,7 @@ class Upkeep:
             queues={lane.value: queue for lane, queue in QUEUES.items()},
             shallow=SHALLOW,
             ring_ms=RING_MS,
+            reclaimed_ms=RECLAIMED_RING_MS,
             spacing_ms=SPACING_MS,
             place_ms=PLACE_MS,
             longest_ms=LONGEST_MS,

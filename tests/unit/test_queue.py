@@ -289,6 +289,24 @@ class TestJanitor:
             spacings.append(round((due - house.now()) / 1000))
         assert spacings == [4, 8, 16, 30]
 
+    @pytest.mark.parametrize("end", ["dead", "leaving"])
+    def test_a_reclaimed_one_sooner_and_oftener(self, house: House, end: str) -> None:
+        claim = house.claim(house.accept())
+        job_id = claim.job.id
+        if end == "leaving":
+            house.leases.release(claim, spend=False)
+        else:
+            house.make_due(job_id)
+            assert house.upkeep.overdue().rings == ((job_id, Lane.RECLAIMED),)
+        spacings = []
+        for _ in range(5):
+            due = house.due(job_id)
+            assert due is not None
+            spacings.append(round((due - house.now()) / 1000))
+            house.make_due(job_id)
+            assert house.upkeep.overdue().rings == ((job_id, Lane.RECLAIMED),)
+        assert spacings == [1, 1, 2, 3, 4]
+
     def test_a_dead_workers_job_is_reclaimed_and_its_files_swept_later(self, house: House) -> None:
         claim = house.claim(house.accept())
         house.make_due(claim.job.id)

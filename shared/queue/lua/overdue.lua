@@ -29,13 +29,20 @@ end
 -- A job in a long lane waits for its next look by its place. Is the lane short of messages after
 -- all, because they were lost, then its first jobs are looked at now.
 local function hurry(lane)
+  if not standing(lane) then return end
   local first = redis.call('ZRANGE', key('lane', lane), 0, args.limit - 1)
-  if #first == 0 or not standing(lane) then return end
   for at, score in ipairs(redis.call('ZMSCORE', key('due'), unpack(first))) do
     if score and tonumber(score) > now + args.spacing_ms then
       redis.call('ZADD', key('due'), now, first[at])
     end
   end
+end
+
+-- A reclaimed job has waited for a lease already, and its message may be in the hands of a worker
+-- that dies as well: it is rung for sooner, and oftener.
+local function until_ring(lane, count)
+  if lane == 'reclaimed' then return args.reclaimed_ms * count end
+  return args.ring_ms * 2 ^ count
 end
 
 local function look_at_queued(id, job)
@@ -52,7 +59,7 @@ local function look_at_queued(id, job)
     local count = redis.call('HINCRBY', key('job', id), 'rings', 1)
     redis.call('HSET', key('job', id), 'rung', now)
     redis.call('HDEL', key('job', id), 'not_before')
-    if short then wait = math.min(args.ring_ms * 2 ^ count, args.spacing_ms) end
+    if short then wait = math.min(until_ring(job.lane, count), args.spacing_ms) end
     table.insert(rings, {id, job.lane})
   end
   redis.call('ZADD', key('due'), now + wait, id)
@@ -71,7 +78,7 @@ local function take_back(id, job)
   -- What the dead worker may still store is swept later.
   redis.call('HDEL', key('job', id), 'token')
   redis.call('ZADD', key('sweep'), now + args.linger_ms, attempt_folder(job, id))
-  enqueue(id, job.tenant, 'reclaimed', now + args.ring_ms)
+  enqueue(id, job.tenant, 'reclaimed', now + args.reclaimed_ms)
   table.insert(rings, {id, 'reclaimed'})
 end
 

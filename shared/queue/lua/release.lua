@@ -26,5 +26,5 @@ if args.delay_ms > 0 then
   enqueue(args.id, job.tenant, job.lane, now + args.delay_ms)
   return {'released', job.lane}
 end
-enqueue(args.id, job.tenant, 'reclaimed', now + args.ring_ms)
+enqueue(args.id, job.tenant, 'reclaimed', now + args.reclaimed_ms)
 return {'released', 'reclaimed'}
