@@ -4,8 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: chaos-short help demo test install up check format docs clean
-.PHONY: chaos
+.PHONY: help demo test install up check format docs clean chaos chaos-short
 .PHONY: bench bench-quick bench-codecs bench-quality bench-sam
 
 help:

@@ -7,7 +7,7 @@ import io
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +18,7 @@ import psutil
 import pytest
 from PIL import Image
 
-from nukki import Client
+from nukki import Client, Job
 from nukki.stack import Stack
 
 LOOPBACK = {"NUKKI_ALLOW_NETWORKS": "127.0.0.0/8"}
@@ -94,6 +94,19 @@ def worker_process(stack: Stack) -> psutil.Process:
     """The worker under the stack's launcher."""
     child: psutil.Process = until(lambda: psutil.Process(stack.pid("worker")).children())[0]
     return child
+
+
+def plain(width: int) -> bytes:
+    """A PNG of that width: what the simulated segmenter crashes or hangs on, or does not."""
+    data = io.BytesIO()
+    Image.new("RGB", (width, 80), (200, 30, 30)).save(data, "PNG")
+    return data.getvalue()
+
+
+def ended(client: Client, jobs: Sequence[Job]) -> list[Job] | None:
+    """The jobs as they ended; None while one has not."""
+    seen = [client.get(job.id) for job in jobs]
+    return seen if all(job.done for job in seen) else None
 
 
 def pixels(png: bytes) -> np.ndarray[Any, np.dtype[np.uint8]]:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import io
 import time
 from pathlib import Path
 
-from PIL import Image
-
-from nukki import Client, Job
-from tests.integration.conftest import running, until, worker_process
+from nukki import Client
+from tests.integration.conftest import ended, plain, running, until, worker_process
 
 #: The width of a photo from which the simulated segmenter never comes back.
 HANGING = 333
@@ -25,32 +22,21 @@ SETTINGS = {
 }
 
 
-def photo(width: int) -> bytes:
-    data = io.BytesIO()
-    Image.new("RGB", (width, 80), (200, 30, 30)).save(data, "PNG")
-    return data.getvalue()
-
-
-def ended(client: Client, jobs: list[Job]) -> list[Job] | None:
-    seen = [client.get(job.id) for job in jobs]
-    return seen if all(job.done for job in seen) else None
-
-
 def test_a_hung_device_call_ends_its_worker_and_costs_its_neighbours_nothing(
     tmp_path: Path,
 ) -> None:
     with running(tmp_path, **SETTINGS) as stack, Client(stack.url) as client:
         first = worker_process(stack)
         # Sixteen in hand at once wait longer for the device than the deadline: that is no hang.
-        slow = [client.submit(photo(100 + number)) for number in range(30)]
+        slow = [client.submit(plain(100 + number)) for number in range(30)]
         busy = until(lambda: ended(client, slow), 30)
         assert {job.status for job in busy} == {"succeeded"}
         assert max(job.data["timings_ms"]["segment"] for job in busy) > 1000 * DEADLINE
         assert worker_process(stack) == first
 
-        good = [client.submit(photo(200 + number)) for number in range(6)]
-        bad = client.submit(photo(HANGING))
-        good += [client.submit(photo(210 + number)) for number in range(6)]
+        good = [client.submit(plain(200 + number)) for number in range(6)]
+        bad = client.submit(plain(HANGING))
+        good += [client.submit(plain(210 + number)) for number in range(6)]
         began = time.monotonic()
         first.wait(15)
         print(f"the worker left after {time.monotonic() - began:.1f} s")
@@ -61,5 +47,5 @@ def test_a_hung_device_call_ends_its_worker_and_costs_its_neighbours_nothing(
         assert failed.error.code == "poisoned"
         assert {job.status for job in done} == {"succeeded"}
         assert {job.data["attempts"] for job in done} == {1}  # no hang was laid at their door
-        client.wait(client.submit(photo(150)), timeout=30)  # the launcher has not given up
+        client.wait(client.submit(plain(150)), timeout=30)  # the launcher has not given up
         stack.watch(0.1)  # raises where a service died

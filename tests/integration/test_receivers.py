@@ -134,6 +134,17 @@ def post(connection: Connection) -> Post:
     return Post(connection)
 
 
+def longest_wait(post: Post, receiver: Receiver) -> float:
+    """The most seconds that one of twenty messages takes, each queued when the last has come."""
+    waited = []
+    for _ in range(20):
+        began, seen = time.monotonic(), len(receiver.ids)
+        post.queue(receiver.url)
+        until(partial(receiver.saw, seen + 1))
+        waited.append(time.monotonic() - began)
+    return max(waited)
+
+
 def test_a_receiver_that_hangs_delays_no_other(post: Post, run: Run) -> None:
     with (
         receiving(Receiver(seconds=60)) as dead,
@@ -143,13 +154,7 @@ def test_a_receiver_that_hangs_delays_no_other(post: Post, run: Run) -> None:
             post.queue(dead.url)
         run()
         until(lambda: dead.most_at_once == 4)
-        waited = []
-        for _ in range(20):
-            began, seen = time.monotonic(), len(alive.ids)
-            post.queue(alive.url)
-            until(partial(alive.saw, seen + 1))
-            waited.append(time.monotonic() - began)
-        assert max(waited) < 2.0
+        assert longest_wait(post, alive) < 2.0
         assert dead.most_at_once == 4
 
 
@@ -192,13 +197,7 @@ def test_one_tenants_receivers_that_hang_delay_no_others(post: Post, run: Run) -
             post.queue(url, tenant="other")
         run(webhook_secrets=f"shop:{SECRET},other:{SECRET}")
         until(lambda: carried(post, "other") == CARRIERS // 2)
-        waited = []
-        for _ in range(20):
-            began, seen = time.monotonic(), len(alive.ids)
-            post.queue(alive.url)
-            until(partial(alive.saw, seen + 1))
-            waited.append(time.monotonic() - began)
-        assert max(waited) < 2.0
+        assert longest_wait(post, alive) < 2.0
         assert carried(post, "other") == CARRIERS // 2
 
 
