@@ -23,8 +23,6 @@ _Sentinel: Any = Sentinel  # which is not typed
 #: Both under the two seconds in which a dead Redis must be reported.
 CONNECT_TIMEOUT = 0.8
 SOCKET_TIMEOUT = 1.5
-#: Of each sentinel that is asked for the master: with one of them dead there is still time.
-SENTINEL_OPTIONS = {"socket_connect_timeout": 0.3, "socket_timeout": 0.5}
 
 
 @cache
@@ -70,7 +68,7 @@ def _client(url: str) -> Any:
     if address is None:
         return redis.Redis.from_url(url, **options)
     login = {"db": address.db, "username": address.username, "password": address.password}
-    sentinel: Any = _Sentinel(list(address.hosts), sentinel_kwargs=dict(SENTINEL_OPTIONS))
+    sentinel: Any = _Sentinel(list(address.hosts), sentinel_kwargs=address.sentinel_options)
     return sentinel.master_for(address.service, **options, **login)
 
 

@@ -18,7 +18,6 @@ from kombu.utils.scheduling import round_robin_cycle
 
 from shared.job import Lane
 from shared.queue.address import SentinelAddress, broker_url
-from shared.queue.connection import SENTINEL_OPTIONS
 from shared.settings import Settings
 
 log = logging.getLogger("nukki.doorbell")
@@ -88,7 +87,7 @@ def make_celery(settings: Settings, cycle: Callable[[], LaneCycle] = LaneCycle) 
     if address is not None:
         app.conf.broker_transport_options |= {
             "master_name": address.service,
-            "sentinel_kwargs": dict(SENTINEL_OPTIONS),
+            "sentinel_kwargs": address.sentinel_options,
         }
     return app
 

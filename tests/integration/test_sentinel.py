@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 import redis
@@ -28,6 +29,8 @@ from tests.conftest import REDIS_SERVERS, missing
 from tests.integration.conftest import until
 
 PASSWORD = "p@ss:word"
+#: The sentinel asks for one of its own.
+WATCHWORD = "w&tch=w+rd"
 SERVICE = "nukki-test"
 
 
@@ -40,7 +43,7 @@ class Cluster:
     url: str
 
     def current(self) -> tuple[str, int]:
-        with redis.Redis(port=self.sentinel, decode_responses=True) as sentinel:
+        with redis.Redis(port=self.sentinel, password=WATCHWORD, decode_responses=True) as sentinel:
             name, number = sentinel.execute_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", SERVICE)
         return str(name), int(number)
 
@@ -62,6 +65,7 @@ def cluster() -> Iterator[Cluster]:
         config = folder / "sentinel.conf"
         config.write_text(
             f"port {ports[2]}\nbind 127.0.0.1\ndir {folder}\n"
+            f"requirepass {WATCHWORD}\n"
             f"sentinel monitor {SERVICE} 127.0.0.1 {ports[0]} 1\n"
             f"sentinel auth-pass {SERVICE} {PASSWORD}\n"
             f"sentinel down-after-milliseconds {SERVICE} 1000\n"
@@ -72,8 +76,9 @@ def cluster() -> Iterator[Cluster]:
         stack.callback(processes.stop, watcher, 5)
         # A second sentinel that nobody runs: one that is dead must cost next to nothing.
         hosts = f"127.0.0.1:{ports[2]},127.0.0.1:{free_port()}"
-        found = Cluster(master, ports[2], f"sentinel://:p%40ss%3Aword@{hosts}/{SERVICE}/0")
-        with redis.Redis(port=ports[2], decode_responses=True) as sentinel:
+        theirs = f"?sentinel_password={quote(WATCHWORD)}"
+        found = Cluster(master, ports[2], f"sentinel://:p%40ss%3Aword@{hosts}/{SERVICE}/0{theirs}")
+        with redis.Redis(port=ports[2], password=WATCHWORD, decode_responses=True) as sentinel:
 
             def knows_the_replica() -> bool:
                 try:
