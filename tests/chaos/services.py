@@ -1,8 +1,9 @@
-"""The stack as processes: Redis, storage, launcher, courier, API; what dies is started again."""
+"""The stack as processes, as two hosts would run it; what dies is started again."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import subprocess
@@ -25,8 +26,12 @@ from tests.chaos.wire import Link, Wire
 
 BUCKET = "chaos"
 SECRET = "whsec_Y2hhb3MtY2hhb3MtY2hhb3MtY2hhb3MtY2hhb3M="
+#: Where a launcher dies, all its workers leave: the jobs have another host to go to. Each has two
+#: workers, so that no host is left without while a device hangs.
+LAUNCHERS = {"launcher-a": "0,1", "launcher-b": "2,3"}
+COURIERS = ("courier-a", "courier-b")
 #: What the deployment restarts; Redis is restarted by the fault that kills it.
-RESTARTED = ("launcher", "courier", "api")
+RESTARTED = (*LAUNCHERS, *COURIERS, "api")
 
 
 @dataclass
@@ -96,9 +101,9 @@ class Services:
                 return [self.redis_server, *(part for pair in options.items() for part in pair)]
             case "storage":
                 return [*python, "moto.server", "-H", "127.0.0.1", "-p", str(self.storage_port)]
-            case "launcher":  # three workers: two are left while a device hangs
-                return [*python, "worker.launcher", "--devices", "0,1,2"]
-            case "courier":
+            case _ if name in LAUNCHERS:
+                return [*python, "worker.launcher", "--devices", LAUNCHERS[name]]
+            case _ if name in COURIERS:
                 return [*python, "worker.courier"]
             case _:
                 return [*python, "api", "--port", str(self.api_port)]
@@ -145,11 +150,11 @@ class Services:
             await asyncio.sleep(0.3)
 
     def workers(self) -> list[psutil.Process]:
-        """The worker processes under the launcher."""
-        try:
-            found = psutil.Process(self.children["launcher"].pid).children()
-        except psutil.NoSuchProcess:
-            return []
+        """The worker processes under the launchers."""
+        found = []
+        for name in LAUNCHERS:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                found += psutil.Process(self.children[name].pid).children()
         return [child for child in found if _is_named(child)]
 
     def owner(self, link: Link) -> psutil.Process | None:
@@ -171,7 +176,7 @@ class Services:
 
     async def stop(self) -> None:
         """Stop everything, Redis and storage last."""
-        for name in ("api", "launcher", "courier", "storage", "redis"):
+        for name in (*reversed(RESTARTED), "storage", "redis"):
             child = self.children.get(name)
             if child is not None:
                 self.down.add(name)

@@ -14,7 +14,7 @@ from tests.chaos.plan import Plan
 from tests.chaos.run import run
 from tests.conftest import missing
 
-SHORT = Plan(seed=7, jobs=300, minutes=None, stop=5.0, gap=0.5, attempts=4)
+SHORT = Plan(seed=7, jobs=300, minutes=None, stop=5.0, gap=0.5, attempts=4, outstanding=200)
 
 
 @pytest.mark.timeout(300)  # two minutes, most of them waits

@@ -11,7 +11,7 @@ import psutil
 
 from tests.chaos.ground import Fault, Ground
 from tests.chaos.plan import LEASE
-from tests.chaos.services import name_of
+from tests.chaos.services import COURIERS, LAUNCHERS, RESTARTED, name_of
 from tests.chaos.wire import Sight, Trap, rings, runs
 
 #: Seconds to wait for the moment that a fault needs.
@@ -125,22 +125,22 @@ class ApiKilledBeforeDoorbell(Fault):
 
 
 class CourierKilled(Fault):
-    """SIGKILL of the courier: the janitor, the sweeper and the postman."""
+    """SIGKILL of a courier: a janitor, a sweeper and a postman."""
 
     kind = "courier killed"
 
     async def inject(self, ground: Ground) -> bool:
-        ground.services.signal("courier", signal.SIGKILL)
+        ground.services.signal(ground.rng.choice(COURIERS), signal.SIGKILL)
         return True
 
 
 class LauncherKilled(Fault):
-    """SIGKILL of the launcher: its workers are told to leave, and another starts its own."""
+    """SIGKILL of a launcher: its workers are told to leave, and another starts its own."""
 
     kind = "launcher killed"
 
     async def inject(self, ground: Ground) -> bool:
-        ground.services.signal("launcher", signal.SIGKILL)
+        ground.services.signal(ground.rng.choice(list(LAUNCHERS)), signal.SIGKILL)
         return True
 
 
@@ -158,14 +158,14 @@ class WorkerStopped(Fault):
 
 
 class ToldToLeave(Fault):
-    """SIGTERM under load, of a worker, the courier or the API."""
+    """SIGTERM under load, of a worker, a launcher, a courier or the API."""
 
     kind = "SIGTERM"
 
     async def inject(self, ground: Ground) -> bool:
-        match ground.rng.choice(["worker", "worker", "courier", "api", "launcher"]):
-            case "worker":
-                (await ground.a_worker()).terminate()
-            case name:
-                ground.services.signal(name, signal.SIGTERM)
+        name = ground.rng.choice(["worker", "worker", *RESTARTED])
+        if name == "worker":
+            (await ground.a_worker()).terminate()
+        else:
+            ground.services.signal(name, signal.SIGTERM)
         return True
