@@ -47,9 +47,8 @@ class Ground:
         deadline = time.monotonic() + _PATIENCE
         while time.monotonic() < deadline:
             found = {name_of(worker): worker for worker in self.services.workers()}
-            recent = [entry.job_id for entry in self.ledger.entries[-300:] if entry.job_id]
             since = await self.measures.now() - _RECENT_MS
-            busy = await self.measures.resumed(since, set(found), recent)
+            busy = await self.measures.resumed(since, set(found), self.ledger.lively())
             if len(busy) >= 2:
                 return [found[name] for name in sorted(busy)]
             await asyncio.sleep(0.2)

@@ -10,6 +10,9 @@ from enum import Flag, auto
 
 from tests.chaos.photos import Photo
 
+#: Seconds for which a job that has been verified still tells who worked on it.
+_LATELY = 5.0
+
 
 class Fate(Flag):
     """What its submitter does to a job, at any moment after it was accepted."""
@@ -105,6 +108,15 @@ class Ledger:
     def outstanding(self) -> int:
         """Jobs not yet verified; those that are to fail take long, and hold up nobody."""
         return sum(entry.verified is None for entry in self.entries if entry.photo.fails is None)
+
+    def lively(self) -> list[str]:
+        """The ids of jobs that may be at work, or were some seconds ago: whoever works has some."""
+        since = time.monotonic() - _LATELY
+        return [
+            entry.job_id
+            for entry in self.entries
+            if entry.job_id and (entry.verified is None or entry.verified > since)
+        ]
 
     def pending(self) -> list[Entry]:
         """Entries whose end has not been verified."""

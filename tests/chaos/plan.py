@@ -29,12 +29,12 @@ class Plan:
     stop: float = 30.0
     gap: float = 2.0
     attempts: int = 5
-    outstanding: int = 600
+    outstanding: int = 300
 
     @property
     def rate(self) -> float:
         """Jobs submitted a second; more than the average, since outages take their part."""
-        return 20.0 if self.minutes is None else 2.5 * self.jobs / (self.minutes * 60)
+        return 20.0 if self.minutes is None else 2 * self.jobs / (self.minutes * 60)
 
 
 #: Seconds without a heartbeat after which a job moves on.

@@ -49,9 +49,8 @@ async def _gap(ground: Ground, workers: dict[str, psutil.Process]) -> float:
     left = set(workers)
     while time.monotonic() < began + _PATIENCE:
         await asyncio.sleep(0.1)
-        recent = [entry.job_id for entry in ledger.entries[-200:] if entry.job_id]
         left = {name for name in left if workers[name].is_running()}
-        left -= await measures.resumed(back, left, recent)
+        left -= await measures.resumed(back, left, ledger.lively())
         if not left and ledger.accepted > accepted and ledger.told > told:
             break
     return time.monotonic() - began
