@@ -77,7 +77,8 @@ def make_celery(settings: Settings, cycle: Callable[[], LaneCycle] = LaneCycle) 
             "socket_timeout": 5,
             "socket_connect_timeout": 2,
             "socket_keepalive": True,
-            "health_check_interval": 5,
+            # A worker's connection that died in silence is given up after one or two of these.
+            "health_check_interval": 2,
             "max_retries": 1,
             "interval_start": 0,
             "interval_step": 0.1,
