@@ -13,7 +13,7 @@ help:
 	@echo "make test     set up everything and run every test"
 	@echo "make check    ruff, mypy --strict, the schemas of workflows and compose files, hadolint"
 	@echo "make chaos    kill, stop, cut and fill everything for 20 minutes: nothing may be lost"
-	@echo "make chaos-short     each of its faults once: two minutes, and a part of make test"
+	@echo "make chaos-short     each of its faults once: three minutes, and a part of make test"
 	@echo "make bench    measure the service on this machine, beside its bounds: ten minutes"
 	@echo "make bench-quick     the same with smaller counts: two minutes"
 	@echo "make bench-codecs, bench-quality, bench-sam     measure a part by itself"

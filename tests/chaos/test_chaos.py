@@ -17,7 +17,7 @@ from tests.conftest import missing
 SHORT = Plan(seed=7, jobs=300, minutes=None, stop=5.0, gap=0.5, attempts=4, outstanding=200)
 
 
-@pytest.mark.timeout(300)  # two minutes, most of them waits
+@pytest.mark.timeout(300)  # three minutes, most of them waits
 def test_nothing_is_lost_whatever_dies(tmp_path: Path) -> None:
     try:
         server = find_server()
