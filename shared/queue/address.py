@@ -62,9 +62,7 @@ class SentinelAddress:
         if not found or not service:
             raise ConfigError("REDIS_URL: write sentinel://[:password@]host:port,…/service/db")
         if not login.keys() <= set(_LOGIN):
-            raise ConfigError(
-                f"REDIS_URL: of sentinels takes only {' and '.join(_LOGIN)} after a ?"
-            )
+            raise ConfigError(f"REDIS_URL: after a sentinel's ? write {' or '.join(_LOGIN)}")
         return cls(
             found,
             service,
