@@ -60,6 +60,13 @@ def create(client: Client, size: int, **kwargs: Any) -> Any:
     return response.json
 
 
+def put(client: Client, photo: bytes) -> Any:
+    """Ask for an address and put the photo there; the upload."""
+    made = create(client, len(photo))
+    assert client.put(made["url"], data=photo).status_code == 200
+    return made
+
+
 def submit(client: Client, upload_id: str, **job: Any) -> Any:
     return client.post("/v1/jobs", json={"upload": upload_id, **job})
 
@@ -224,8 +231,7 @@ class TestPut:
 
 class TestUse:
     def test_a_job_takes_it(self, place: Place, sample: bytes, jobs: JobQueue) -> None:
-        made = create(place.client, len(sample))
-        place.client.put(made["url"], data=sample)
+        made = put(place.client, sample)
         job_id = accepted(submit(place.client, made["id"]))
         assert jobs.get(job_id).input_id == made["id"]
         assert jobs.input(made["id"], "default").bytes == len(sample)
@@ -233,8 +239,7 @@ class TestUse:
     def test_two_jobs_may_take_it(
         self, place: Place, sample: bytes, connection: Connection
     ) -> None:
-        made = create(place.client, len(sample))
-        place.client.put(made["url"], data=sample)
+        made = put(place.client, sample)
         first, second = (accepted(submit(place.client, made["id"])) for _ in range(2))
         assert connection.redis.hget(f"{PREFIX}input:{made['id']}", "refs") == "2"
         for job_id in (first, second):
@@ -252,8 +257,7 @@ class TestUse:
         assert_problem(submit(place.client, made["id"]), 415, "image_unsupported")
 
     def test_a_point_outside_it_is_refused(self, place: Place, sample: bytes) -> None:
-        made = create(place.client, len(sample))
-        place.client.put(made["url"], data=sample)
+        made = put(place.client, sample)
         response = submit(place.client, made["id"], prompt={"points": [[600, 1]]})
         assert_problem(response, 422, "invalid_request", "prompt.points.0")
 
@@ -269,8 +273,7 @@ class TestUse:
         self, client: Client
     ) -> None:
         photo = _turned_at_its_end()
-        made = create(client, len(photo))
-        client.put(made["url"], data=photo)
+        made = put(client, photo)
         accepted(submit(client, made["id"], prompt={"points": [[300, 500]]}))
 
 
@@ -294,8 +297,7 @@ class TestSweep:
     def test_one_that_no_job_takes_is_swept(
         self, client: Client, sample: bytes, storage: MemoryStorage
     ) -> None:
-        made = create(client, len(sample))
-        client.put(made["url"], data=sample)
+        put(client, sample)
         assert len(storage.objects) == 1
 
     @pytest.mark.usefixtures("nothing_left_once_swept")
@@ -306,8 +308,7 @@ class TestSweep:
     def test_one_that_is_put_again_after_its_jobs_end_is_swept(
         self, client: Client, sample: bytes, storage: MemoryStorage
     ) -> None:
-        made = create(client, len(sample))
-        client.put(made["url"], data=sample)
+        made = put(client, sample)
         job_id = accepted(submit(client, made["id"]))
         assert client.delete(f"/v1/jobs/{job_id}").status_code == 204
         assert storage.objects == {}
@@ -317,8 +318,7 @@ class TestSweep:
     def test_one_that_a_job_took_is_kept(
         self, client: Client, sample: bytes, storage: MemoryStorage, clear: Clear
     ) -> None:
-        made = create(client, len(sample))
-        client.put(made["url"], data=sample)
+        made = put(client, sample)
         accepted(submit(client, made["id"]))
         assert clear() == 0
         assert list(storage.objects.values()) == [sample]
@@ -326,7 +326,6 @@ class TestSweep:
     def test_one_that_was_swept_cannot_be_taken(
         self, client: Client, sample: bytes, clear: Clear
     ) -> None:
-        made = create(client, len(sample))
-        client.put(made["url"], data=sample)
+        made = put(client, sample)
         clear()
         assert_problem(submit(client, made["id"]), 404, "not_found")

@@ -70,9 +70,10 @@ class Audit:
             if not record:
                 self._ledger.wrong("lost", f"{entry.job_id}: its record is gone")
                 continue
-            theirs.add(keys.input_key(_TENANT, record["input"]))
+            photo = keys.input_key(_TENANT, record["input"])
+            theirs.add(photo)
             if entry.by_url and record["status"] == "canceled":  # before its photo came, perhaps
-                unfetched.add(keys.input_key(_TENANT, record["input"]))
+                unfetched.add(photo)
             if record["status"] == "succeeded":
                 theirs |= {
                     keys.attempt_key(_TENANT, str(entry.job_id), int(record["claims"]), name)

@@ -23,21 +23,18 @@ URL = "https://example.com/photo.jpg"
 class Ground(Archive):
     """The queue and a storage, as callers erase from them and late workers store to them."""
 
-    def accept_url(self, photo: Input | None = None) -> str:
-        """Accept a job whose photo a worker is to fetch: its own, or that of another job."""
+    def accept_on(self, photo: Input | None = None) -> str:
+        """Accept a job on this photo, or on one of its own that a worker is to fetch."""
         photo = photo or Input(new_id("inp"), "shop", url=URL)
         job = Job(new_id("job"), "shop", JobRequest(), photo.id, "http://here")
         return self.jobs.accept(job, photo).job_id
 
-    def accept_upload(self, open_ms: int, photo: Input | None = None) -> Job:
-        """Accept a job on a photo that its caller has put to a signed address, good for so long."""
-        if photo is None:
-            photo = Input(new_id("inp"), "shop", stored=True, bytes=5)
-            self.jobs.note_input(photo.id, "shop", expiry_ms=2 * open_ms, open_ms=open_ms)
-            self.storage.put(keys.input_key("shop", photo.id), b"photo", "")
-        job = Job(new_id("job"), "shop", JobRequest(), photo.id, "http://here")
-        self.jobs.accept(job, photo)
-        return job
+    def uploaded(self, open_ms: int) -> Input:
+        """A photo that its caller has put to a signed address, good for so long."""
+        photo = Input(new_id("inp"), "shop", stored=True, bytes=5)
+        self.jobs.note_input(photo.id, "shop", expiry_ms=2 * open_ms, open_ms=open_ms)
+        self.storage.put(keys.input_key("shop", photo.id), b"photo", "")
+        return photo
 
     def reclaim(self, claim: Claim) -> None:
         """Take a job from its worker, which may be only slow."""
@@ -78,7 +75,7 @@ def ground(each_connection: Connection) -> Ground:
 
 
 def test_a_job_that_was_canceled_while_it_was_worked_on(ground: Ground) -> None:
-    claim = ground.claim(ground.accept_url())
+    claim = ground.claim(ground.accept_on())
     ground.jobs.cancel(claim.job.id, "shop")
     assert not ground.erase(claim.job.id).settled
     assert all(at - ground.now() > 500_000 for at in ground.noted().values())
@@ -87,7 +84,7 @@ def test_a_job_that_was_canceled_while_it_was_worked_on(ground: Ground) -> None:
 
 
 def test_a_reclaimed_job_erased_while_it_was_queued(ground: Ground) -> None:
-    claim = ground.claim(ground.accept_url())
+    claim = ground.claim(ground.accept_on())
     ground.reclaim(claim)
     assert not ground.erase(claim.job.id).settled
     ground.store_late(claim)
@@ -96,7 +93,7 @@ def test_a_reclaimed_job_erased_while_it_was_queued(ground: Ground) -> None:
 
 @pytest.mark.parametrize("end", [Status.SUCCEEDED, Status.FAILED])
 def test_a_job_that_another_worker_finished(ground: Ground, end: Status) -> None:
-    late = ground.claim(ground.accept_url())
+    late = ground.claim(ground.accept_on())
     ground.reclaim(late)
     ground.store_late(late)  # its result once before the erase, and once after
     ground.leases.finish(ground.claim(late.job.id), end, DONE if end == "succeeded" else FAILED)
@@ -107,7 +104,7 @@ def test_a_job_that_another_worker_finished(ground: Ground, end: Status) -> None
 
 
 def test_a_job_that_was_archived_meanwhile(ground: Ground) -> None:
-    late = ground.claim(ground.accept_url())
+    late = ground.claim(ground.accept_on())
     ground.reclaim(late)
     ground.leases.finish(ground.claim(late.job.id), Status.SUCCEEDED, DONE)
     assert ground.records.archive(late.job.id)
@@ -117,8 +114,8 @@ def test_a_job_that_was_archived_meanwhile(ground: Ground) -> None:
 
 
 def test_a_shared_photo_whose_late_worker_was_another_jobs(ground: Ground) -> None:
-    late = ground.claim(ground.accept_url())
-    other = ground.accept_url(late.photo)
+    late = ground.claim(ground.accept_on())
+    other = ground.accept_on(late.photo)
     ground.jobs.cancel(late.job.id, "shop")
     assert ground.erase(late.job.id).files == (f"shop/jobs/{late.job.id}/1/",)
     assert not ground.erase(other).settled  # which nobody ever claimed
@@ -127,8 +124,8 @@ def test_a_shared_photo_whose_late_worker_was_another_jobs(ground: Ground) -> No
 
 
 def test_a_shared_photo_is_kept_for_those_who_still_use_it(ground: Ground) -> None:
-    late = ground.claim(ground.accept_url())
-    other = ground.accept_url(late.photo)
+    late = ground.claim(ground.accept_on())
+    other = ground.accept_on(late.photo)
     ground.jobs.cancel(late.job.id, "shop")
     ground.erase(late.job.id)
     ground.store_late(late)
@@ -142,8 +139,8 @@ def test_a_shared_photo_is_kept_for_those_who_still_use_it(ground: Ground) -> No
 @pytest.mark.parametrize("claimed", [True, False])
 def test_an_archive_that_is_erased_twice(ground: Ground, claimed: bool) -> None:
     """Who erases it again, its archive not yet deleted, must not take its notes away."""
-    late = ground.claim(ground.accept_url())
-    other = ground.accept_url(late.photo)
+    late = ground.claim(ground.accept_on())
+    other = ground.accept_on(late.photo)
     if claimed:
         ground.leases.finish(ground.claim(other), Status.SUCCEEDED, DONE)
     ground.jobs.cancel(other, "shop")
@@ -159,7 +156,7 @@ def test_an_archive_that_is_erased_twice(ground: Ground, claimed: bool) -> None:
 
 
 def test_a_job_that_runs_for_longer_than_files_are_kept(ground: Ground) -> None:
-    claim = ground.claim(ground.accept_url())
+    claim = ground.claim(ground.accept_on())
     ground.let_linger_pass()
     assert ground.noted() == {}
     assert not ground.erase(claim.job.id).settled
@@ -178,7 +175,7 @@ def test_a_job_that_is_being_archived_by_a_sweeper_that_dies(ground: Ground) -> 
 
 @pytest.mark.parametrize("end", ["succeeded", "canceled while queued"])
 def test_where_nobody_can_store_any_more_nothing_is_left_at_once(ground: Ground, end: str) -> None:
-    job_id = ground.accept_url()
+    job_id = ground.accept_on()
     if end == "succeeded":
         claim = ground.claim(job_id)
         ground.store_late(claim)
@@ -192,10 +189,10 @@ def test_where_nobody_can_store_any_more_nothing_is_left_at_once(ground: Ground,
 
 def test_a_photo_that_is_put_to_its_address_again(ground: Ground) -> None:
     """It is swept when the address has ended, and whoever was still putting it has given up."""
-    job = ground.accept_upload(3_600_000)
-    assert not ground.erase(job.id).settled
+    upload = ground.uploaded(3_600_000)
+    assert not ground.erase(ground.accept_on(upload)).settled
     assert ground.storage.objects == {}
-    photo = keys.input_key("shop", job.input_id)
+    photo = keys.input_key("shop", upload.id)
     ground.storage.put(photo, b"photo", "")
     assert 3_600_000 < ground.noted()[photo] - ground.now() <= 3_600_000 + LINGER_MS
     ground.require_nothing_left()
@@ -205,12 +202,12 @@ def test_a_photo_that_is_put_to_its_address_again(ground: Ground) -> None:
 def test_the_latest_of_a_shared_photos_dates_counts(
     ground: Ground, open_ms: int, swept_ms: int
 ) -> None:
-    job = ground.accept_upload(open_ms)
-    photo = ground.jobs.input(job.input_id, "shop")
-    late = ground.claim(ground.accept_upload(open_ms, photo).id)
+    photo = ground.uploaded(open_ms)
+    job_id = ground.accept_on(photo)
+    late = ground.claim(ground.accept_on(photo))
     ground.jobs.cancel(late.job.id, "shop")
     ground.erase(late.job.id)
-    assert not ground.erase(job.id).settled
+    assert not ground.erase(job_id).settled
     ground.store_late(late)
     swept = ground.noted()[keys.input_key("shop", photo.id)]
     assert swept_ms < swept - ground.now() <= swept_ms + LINGER_MS
@@ -218,26 +215,26 @@ def test_the_latest_of_a_shared_photos_dates_counts(
 
 
 def test_an_address_that_has_ended_leaves_nothing_to_wait_for(ground: Ground) -> None:
-    assert ground.erase(ground.accept_upload(0).id).settled
+    assert ground.erase(ground.accept_on(ground.uploaded(0))).settled
     assert ground.redis.keys(f"{PREFIX}*") == []
 
 
 class TestRecordInput:
     def test_a_photo_is_known_once_it_is_stored(self, ground: Ground) -> None:
-        claim = ground.claim(ground.accept_url())
+        claim = ground.claim(ground.accept_on())
         assert ground.leases.record_input(claim, digest="d" * 64, size=3, pixels=4)
         photo = ground.jobs.input(claim.photo.id, "shop")
         assert photo == Input(claim.photo.id, "shop", URL, True, "d" * 64, 3, 4)
 
     def test_an_erased_one_does_not_come_back(self, ground: Ground) -> None:
-        claim = ground.claim(ground.accept_url())
+        claim = ground.claim(ground.accept_on())
         ground.erase(claim.job.id)
         assert not ground.leases.record_input(claim, digest="d" * 64, size=3, pixels=4)
         ground.require_nothing_left()
 
     def test_not_even_one_that_is_erased_at_that_moment(self, ground: Ground) -> None:
         for _ in range(20):
-            claim, recorded, erased = ground.claim(ground.accept_url()), Event(), Event()
+            claim, recorded, erased = ground.claim(ground.accept_on()), Event(), Event()
             arguments = (ground, claim, recorded, erased)
             thread = threading.Thread(target=_record_on, args=arguments)
             thread.start()

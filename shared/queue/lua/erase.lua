@@ -27,14 +27,14 @@ for _, input in ipairs({job.input, job.backdrop}) do
   local photo = key('input', input)
   local used = counted and redis.call('HINCRBY', photo, 'refs', -1)
     or redis.call('HGET', photo, 'refs')
+  local lingers = tonumber(redis.call('HGET', photo, 'lingers') or 0)
   if tonumber(used or 0) <= 0 then
-    swept = math.max(swept, tonumber(redis.call('HGET', photo, 'lingers') or 0))
+    swept = math.max(swept, lingers)
     busy = busy or swept > now
     redis.call('DEL', photo)
     doom(job.tenant .. '/inputs/' .. input, true)
   elseif busy then
     -- For the last of its jobs to be erased, which knows nothing of this one's worker.
-    local lingers = tonumber(redis.call('HGET', photo, 'lingers') or 0)
     redis.call('HSET', photo, 'lingers', math.max(lingers, now + args.linger_ms))
   end
 end
