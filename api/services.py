@@ -11,11 +11,11 @@ from api.keyring import Keyring
 from api.pulse import Pulse
 from api.waiting import WaitingRoom
 from shared.guard import Guard
-from shared.queue.bellhop import Bellhop
 from shared.queue.connection import Connection
 from shared.queue.delivery_log import DeliveryLog
 from shared.queue.doorbell import Bell, Doorbell, make_celery
 from shared.queue.jobs import JobQueue
+from shared.queue.notifier import Notifier
 from shared.queue.verdicts import Room
 from shared.queue.workers import WorkerRoll
 from shared.records import Records
@@ -71,7 +71,7 @@ class Services:
             deliveries=DeliveryLog(connection),
             workers=WorkerRoll(connection),
             storage=open_storage(settings, answers_within=STORAGE_TIMEOUT),
-            doorbell=Bellhop(Doorbell(make_celery(settings))),
+            doorbell=Notifier(Doorbell(make_celery(settings))),
             guard=Guard(settings.allow_networks),
             keyring=Keyring(settings.api_keys),
             secrets=SecretBook(settings.webhook_secrets),
@@ -80,7 +80,7 @@ class Services:
 
     def close(self) -> None:
         """The last rings, once no request is under way any more."""
-        if isinstance(self.doorbell, Bellhop):
+        if isinstance(self.doorbell, Notifier):
             self.doorbell.close()
 
 

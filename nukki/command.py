@@ -120,7 +120,7 @@ def api(arguments: tuple[str, ...]) -> None:
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def worker(arguments: tuple[str, ...]) -> None:
     """Run this host's workers, as a cluster does."""
-    from worker.launcher import main as launch
+    from worker.launcher.__main__ import main as launch
 
     raise SystemExit(launch(list(arguments)))
 
@@ -128,7 +128,7 @@ def worker(arguments: tuple[str, ...]) -> None:
 @main.command()
 def courier() -> None:
     """Run the courier (webhooks and upkeep), as a cluster does."""
-    from worker.courier import main as carry
+    from worker.courier.__main__ import main as carry
 
     raise SystemExit(carry())
 

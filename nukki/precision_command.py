@@ -40,7 +40,7 @@ def precision(
         choice = resolve(Settings.load(**{name: value for name, value in named.items() if value}))
         if choice.checkpoint is None:
             raise click.ClickException(f"{choice.model} has no weights to compare")
-        from worker.comparison import beside, measure
+        from worker.segmenters.comparison import beside, measure
         from worker.segmenters.precision import Precision
 
         paths = _photos(photos)

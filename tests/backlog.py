@@ -9,7 +9,7 @@ from shared.queue.jobs import RING_MS, JobQueue
 from shared.queue.leases import LeaseTable
 from shared.queue.upkeep import Upkeep
 from tests.unit.test_queue import DONE
-from worker.janitor import Janitor
+from worker.courier.janitor import Janitor
 
 #: As `accept` leaves a job whose doorbell was rung; a script, since a million are made so.
 _FILL = """

@@ -27,10 +27,11 @@ from shared.queue.workers import WorkerInfo, WorkerRoll
 from shared.settings import Settings
 from shared.spec import Prompt
 from shared.storage import open_storage
-from worker import ending, pipeline, segmenters
+from worker import segmenters
 from worker.engine import Ask, Engine, Permits
-from worker.gate import BulkGate
 from worker.heartbeat import Heartbeat
+from worker.job import outcome, pipeline
+from worker.job.bulk_limit import BulkLimit
 from worker.runtime import Runtime
 from worker.segmenters import Segmenter
 
@@ -54,7 +55,7 @@ def main(argv: list[str] | None = None) -> int:
         metrics.serve(settings)
         segmenter = segmenters.load(settings)
         threads = settings.worker_threads or _threads_for(segmenter)
-        gate = BulkGate(threads)
+        gate = BulkLimit(threads)
         celery = make_celery(settings, partial(LaneCycle, gate.is_open))
         me = WorkerInfo(options.name, segmenter.name, segmenter.device, threads)
         runtime = build(settings, celery, segmenter, me)
@@ -128,7 +129,7 @@ def _leave_when(lost: threading.Event, runtime: Runtime) -> None:
     """Exit once the device is lost: nothing it is asked will be answered any more."""
     lost.wait()
     time.sleep(_LAST_WORDS)  # its callers are handing their jobs back themselves
-    ending.hand_back(runtime)
+    outcome.hand_back(runtime)
     os._exit(DEVICE_LOST)
 
 
@@ -142,14 +143,14 @@ def _warm_up(runtime: Runtime) -> None:
     runtime.engine.cache.drop("warm-up")
 
 
-def _register(celery: Celery, runtime: Runtime, gate: BulkGate) -> None:
+def _register(celery: Celery, runtime: Runtime, gate: BulkLimit) -> None:
     """The task, a line long, and what SIGTERM sets going."""
 
     @celery.task(name=TASK, bind=True)  # type: ignore[untyped-decorator]
     def run_job(task: Task, job_id: str) -> None:
         try:
             if not runtime.draining.is_set():  # an unclaimed job is rung again for another worker
-                pipeline.run(runtime, job_id)
+                pipeline.process(runtime, job_id)
         finally:
             gate.done(task.request.delivery_info)
 
@@ -167,7 +168,7 @@ def _leave_in_time(runtime: Runtime) -> None:
     deadline = time.monotonic() + runtime.settings.shutdown_grace
     while runtime.heartbeat.held():
         if time.monotonic() > deadline:
-            ending.hand_back(runtime)
+            outcome.hand_back(runtime)
             runtime.heartbeat.stop()
             os._exit(0)
         time.sleep(0.05)

@@ -29,7 +29,7 @@ from shared.queue.workers import WorkerInfo, WorkerRoll
 from shared.settings import Settings
 from shared.storage import Storage, keys
 from shared.testing import MemoryStorage, RedisProcess, SilentDoorbell
-from worker.sweeper import Sweeper
+from worker.courier.sweeper import Sweeper
 
 KEYS = "shop:shop-key-0123456789,other:other-key-0123456789"
 SHOP = {"X-Api-Key": "shop-key-0123456789"}

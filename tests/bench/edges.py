@@ -32,9 +32,9 @@ import numpy as np
 from shared.spec import Edge, Output
 from tests.bench import reference
 from tests.bench.cases import Case
-from worker.compositing.cutout import compose
-from worker.compositing.edges import refine
-from worker.compositing.foreground import estimate_foreground
+from worker.framing.cutout import compose
+from worker.matting.edges import refine
+from worker.matting.foreground import estimate_foreground
 
 Array = Any
 Row = dict[str, Any]

@@ -32,8 +32,8 @@ from shared.images import Photo
 from shared.spec import Output, Prompt
 from tests.bench import edges
 from tests.bench.cases import Case, Point, anywhere, composited, deepest, load, resized, turned
-from worker.compositing.edges import refine
-from worker.cut import finished
+from worker.job.cut import finished
+from worker.matting.edges import refine
 from worker.segmenters.grabcut import GrabCutSegmenter
 from worker.segmenters.protocol import Prediction, Question
 

@@ -141,8 +141,8 @@ def test_a_wrong_list_of_devices_is_refused_at_once(
 
 def test_asking_for_the_devices_loads_no_torch(tmp_path: Path) -> None:
     program = (
-        "import sys, worker.launcher; from shared.settings import Settings;"
-        "from worker.devices import places;"
+        "import sys, worker.launcher.supervisor; from shared.settings import Settings;"
+        "from worker.launcher.devices import places;"
         "places(Settings.load(model='sam2.1_hiera_tiny', checkpoint='x.pt'), None, {});"
         "sys.exit('torch' in sys.modules or 'cv2' in sys.modules)"
     )

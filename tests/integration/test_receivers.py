@@ -21,8 +21,8 @@ from shared.settings import Settings
 from shared.testing import RedisProcess
 from tests.integration.conftest import until
 from tests.unit.test_deliveries import Post
-from worker.carriers import CARRIERS
-from worker.courier import Courier
+from worker.courier.rounds import Courier
+from worker.courier.sender_threads import SENDER_THREADS
 
 SECRET = webhooks.new_secret()
 
@@ -196,9 +196,9 @@ def test_one_tenants_receivers_that_hang_delay_no_others(post: Post, run: Run) -
         for url in dead * 4:
             post.queue(url, tenant="other")
         run(webhook_secrets=f"shop:{SECRET},other:{SECRET}")
-        until(lambda: carried(post, "other") == CARRIERS // 2)
+        until(lambda: carried(post, "other") == SENDER_THREADS // 2)
         assert longest_wait(post, alive) < 2.0
-        assert carried(post, "other") == CARRIERS // 2
+        assert carried(post, "other") == SENDER_THREADS // 2
 
 
 def test_a_tenants_own_receivers_that_hang_do_not_delay_its_others(post: Post, run: Run) -> None:
@@ -212,7 +212,7 @@ def test_a_tenants_own_receivers_that_hang_do_not_delay_its_others(post: Post, r
                 post.settle(delivery, Verdict(DeliveryState.PENDING, 0), 0)
                 left.discard(delivery.url)
         run()
-        until(lambda: carried(post, "shop") == CARRIERS // 2)
+        until(lambda: carried(post, "shop") == SENDER_THREADS // 2)
         began = time.monotonic()
         for _ in range(20):
             post.queue(alive.url)

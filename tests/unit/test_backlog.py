@@ -15,7 +15,7 @@ from shared.queue.upkeep import SHALLOW
 from shared.settings import Settings
 from shared.testing import RedisProcess
 from tests.backlog import Backlog
-from worker import courier
+from worker.courier import rounds as courier
 
 DEEP = 20_000
 HOURS = 6

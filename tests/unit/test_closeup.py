@@ -7,7 +7,7 @@ import pytest
 
 from shared.images.photo import FloatArray, Photo
 from shared.spec import Prompt
-from worker.closeup import Closeup
+from worker.job.closeup import Closeup
 
 SIZE = (1600, 1200)
 JOB = "job_" + "0" * 24

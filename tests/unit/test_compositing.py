@@ -8,8 +8,8 @@ import pytest
 from shared.errors import SubjectNotFound
 from shared.images.photo import UInt8Array
 from shared.spec import Output, OutputFormat, OutputType
-from worker.compositing.cutout import compose, within
-from worker.compositing.subject import measure
+from worker.framing.cutout import compose, within
+from worker.review.subject import measure
 
 RANDOM = np.random.default_rng(7)
 #: More rows than are composed at once, and not a multiple of them.

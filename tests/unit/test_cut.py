@@ -9,8 +9,8 @@ import pytest
 from shared.errors import ImageInvalid
 from shared.images.photo import FloatArray, Photo
 from shared.spec import Prompt
-from worker.compositing.cleaning import SMALLEST_HOLE, SMALLEST_ISLAND, cleaned
-from worker.cut import Cut, Earlier, finished, obeyed, read_logits, write_logits
+from worker.job.cut import Cut, Earlier, finished, obeyed, read_logits, write_logits
+from worker.matting.cleaning import SMALLEST_HOLE, SMALLEST_ISLAND, cleaned
 from worker.segmenters import Prediction
 
 SIDE = 256

@@ -17,8 +17,8 @@ from shared.testing import MemoryStorage
 from shared.webhooks import SecretBook, new_secret
 from tests.unit.test_deliveries import DELIVERED, QUEUED, Post
 from tests.unit.test_outbound import Server, answer, outbound
-from worker.postman import Postman
-from worker.redelivery import OUTAGE_DELAY, decide
+from worker.courier.redelivery import OUTAGE_DELAY, decide
+from worker.courier.webhook_sender import WebhookSender
 
 SCHEDULE = (0, 5, 300, 1800)
 AGAIN = Verdict(DeliveryState.PENDING, 0)
@@ -48,8 +48,8 @@ def storage() -> MemoryStorage:
 
 
 @pytest.fixture
-def postman(post: Post, storage: MemoryStorage) -> Postman:
-    return Postman(
+def postman(post: Post, storage: MemoryStorage) -> WebhookSender:
+    return WebhookSender(
         post.deliveries,
         Records(post.jobs, storage),
         outbound(("127.0.0.1/32",)),
@@ -68,7 +68,7 @@ def archived(post: Post, storage: MemoryStorage, url: str) -> DeliveryRecord:
 
 class TestOutage:
     def test_minutes_without_storage_leave_the_schedule_whole(
-        self, post: Post, server: Server, storage: MemoryStorage, postman: Postman
+        self, post: Post, server: Server, storage: MemoryStorage, postman: WebhookSender
     ) -> None:
         record = archived(post, storage, server.url("/hook"))
         storage.down = True
@@ -89,7 +89,7 @@ class TestOutage:
         assert [item.status for item in post.log.get(record.id, "shop").tries] == [500] * 4
 
     def test_it_is_looked_at_again_after_half_a_minute(
-        self, post: Post, server: Server, storage: MemoryStorage, postman: Postman
+        self, post: Post, server: Server, storage: MemoryStorage, postman: WebhookSender
     ) -> None:
         archived(post, storage, server.url("/hook"))
         storage.down = True
@@ -104,7 +104,7 @@ class TestOutage:
         assert [again.attempt for again in post.take()] == [1]
 
     def test_a_redis_that_is_away_leaves_the_lease_to_run_out(
-        self, post: Post, server: Server, postman: Postman, monkeypatch: pytest.MonkeyPatch
+        self, post: Post, server: Server, postman: WebhookSender, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         post.queue(server.url("/hook"))
         (delivery,) = post.take()
@@ -122,7 +122,7 @@ class TestOutage:
         assert [(again.id, again.attempt) for again in post.take()] == [(delivery.id, 1)]
 
     def test_what_could_not_be_read_is_settled_where_redis_is_back(
-        self, post: Post, server: Server, postman: Postman, monkeypatch: pytest.MonkeyPatch
+        self, post: Post, server: Server, postman: WebhookSender, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         post.queue(server.url("/hook"))
         (delivery,) = post.take()

@@ -21,11 +21,11 @@ from shared.settings import Settings
 from shared.spec import JobRequest, Prompt
 from shared.testing import RedisProcess
 from worker.__main__ import build
-from worker.course import Course
-from worker.cut import Earlier
 from worker.engine import Ask
 from worker.engine.progress import Progress
-from worker.segmentation import Finding, segment
+from worker.job.cut import Earlier
+from worker.job.run import Run
+from worker.job.segmentation import Finding, segment
 from worker.segmenters import Prediction, Question
 from worker.segmenters.simulated import SimulatedSegmenter, Size
 
@@ -86,9 +86,9 @@ class Ward:
 
     def _see_through(self) -> None:
         with self.runtime.heartbeat.holding(self._claim()) as lease:
-            course = Course(self.runtime, lease, None)
+            run = Run(self.runtime, lease, None)
             photo = Photo(np.zeros((40, 60, 3), np.uint8))
-            self.findings.append(segment(course, photo, new_id("inp"), Earlier()))
+            self.findings.append(segment(run, photo, new_id("inp"), Earlier()))
 
     def _claim(self) -> Claim:
         photo = Input(new_id("inp"), "shop", stored=True, digest="d" * 64, bytes=3)

@@ -16,8 +16,8 @@ import pytest
 from shared.checkpoints import Choice
 from shared.errors import ConfigError
 from shared.settings import Settings
-from worker import devices
-from worker.devices import Device, Place, places, present
+from worker.launcher import devices
+from worker.launcher.devices import Device, Place, places, present
 
 HOST = f"worker@{socket.gethostname()}"
 GPUS = [Device(f"gpu{number}", f"GPU-{number}{number}aa-{number}") for number in range(4)]
@@ -274,12 +274,12 @@ def test_a_gpu_that_is_lost_leaves_the_others(caplog: pytest.LogCaptureFixture) 
 def test_a_device_named_to_the_launcher_reaches_the_plan(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from worker import launcher
+    from worker.launcher import __main__ as start
 
     monkeypatch.setattr(devices, "present", lambda: GPUS)
     monkeypatch.setenv("NUKKI_MODEL", "sam2.1_hiera_tiny")
     monkeypatch.setenv("NUKKI_CHECKPOINT", "my.pt")
-    assert launcher.main(["--devices", "1,8"]) == 78
+    assert start.main(["--devices", "1,8"]) == 78
     assert "--devices: no such device: 8" in capsys.readouterr().err
 
 

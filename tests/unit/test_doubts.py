@@ -8,7 +8,7 @@ import pytest
 
 from shared.images.photo import UInt8Array
 from shared.review import ReviewLimits
-from worker.compositing.doubts import border_share, doubts, edge_width, pieces
+from worker.review.doubts import border_share, doubts, edge_width, pieces
 
 LIMITS = ReviewLimits()
 

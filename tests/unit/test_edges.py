@@ -8,8 +8,8 @@ import pytest
 
 from shared.images.photo import FloatArray, UInt8Array
 from shared.spec import Edge
-from worker.compositing import outline
-from worker.compositing.edges import refine
+from worker.matting import outline
+from worker.matting.edges import refine
 
 EDGES = list(Edge)
 DARK, BRIGHT = np.array((30, 50, 90)), np.array((220, 180, 120))
@@ -194,7 +194,7 @@ class TestAnyShape:
         image, alpha = disc(301, 403)
         mask = coarse(alpha, 64)
         whole = refine(mask, image, edge)
-        monkeypatch.setattr("worker.compositing.guided._TILE", 403 * 7)
+        monkeypatch.setattr("worker.matting.guided._TILE", 403 * 7)
         assert np.array_equal(refine(mask, image, edge), whole)
 
     @pytest.mark.parametrize(("edge", "limit"), [(Edge.SOFT, 30e6), (Edge.MATTE, 160e6)])

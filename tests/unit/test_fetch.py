@@ -16,7 +16,7 @@ from shared.spec import JobRequest
 from shared.storage import keys
 from shared.testing import MemoryStorage
 from tests.unit.test_metrics import working
-from worker import pipeline
+from worker.job import pipeline
 from worker.runtime import Runtime
 
 
@@ -70,7 +70,7 @@ class Fetching:
     def run(self, meanwhile: Callable[[Runtime], object] = lambda _: None) -> None:
         """Have the worker do the job; `meanwhile` happens while the photo comes."""
         web: Any = Web(self._sample, lambda: meanwhile(self._runtime))
-        pipeline.run(dataclasses.replace(self._runtime, outbound=web), self.job_id)
+        pipeline.process(dataclasses.replace(self._runtime, outbound=web), self.job_id)
 
     def cancel_and_erase(self, _: Runtime | None = None) -> None:
         self.jobs.cancel(self.job_id, "shop")

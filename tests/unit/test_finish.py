@@ -11,9 +11,9 @@ from shared.errors import NukkiError, QueueFull, QueueUnavailable
 from shared.job import Input, Job, Outcome, Status, new_id
 from shared.queue.leases import Claim
 from shared.spec import JobRequest
-from worker import ending, pipeline
-from worker.course import Course
 from worker.heartbeat import Lease
+from worker.job import outcome, pipeline
+from worker.job.run import Run
 
 
 class Leases:
@@ -30,22 +30,22 @@ class Leases:
         return True
 
 
-def course(leases: Leases) -> Course:
+def run(leases: Leases) -> Run:
     photo = Input(new_id("inp"), "shop", stored=True)
     job = Job(new_id("job"), "shop", JobRequest(), photo.id, "http://here")
     runtime: Any = SimpleNamespace(leases=leases, engine=SimpleNamespace(model="grabcut"))
-    return Course(runtime, Lease(Claim(job, photo, "token")), None)
+    return Run(runtime, Lease(Claim(job, photo, "token")), None)
 
 
 @pytest.mark.parametrize("error", [QueueUnavailable(), QueueFull()])
 def test_a_redis_that_is_away_or_full_is_asked_again(
     error: NukkiError, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("worker.ending.time.sleep", lambda _seconds: None)
+    monkeypatch.setattr("worker.job.outcome.time.sleep", lambda _seconds: None)
     leases = Leases(error, error)
-    done = course(leases)
+    done = run(leases)
     done.stored.append("shop/jobs/job_1/1/result")
-    ending.finish(done, Status.SUCCEEDED, Outcome())
+    outcome.finish(done, Status.SUCCEEDED, Outcome())
     assert leases.asked == 3
     assert not done.stored  # it is the job's now, and nothing to clean up
 
@@ -54,9 +54,9 @@ def test_a_redis_that_is_away_or_full_is_asked_again(
 def test_a_redis_that_stays_away_or_full_is_given_up(
     error: NukkiError, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("worker.ending._FINISH_PATIENCE", 0.0)
+    monkeypatch.setattr("worker.job.outcome._FINISH_PATIENCE", 0.0)
     with pytest.raises(type(error)):
-        ending.finish(course(Leases(error)), Status.SUCCEEDED, Outcome())
+        outcome.finish(run(Leases(error)), Status.SUCCEEDED, Outcome())
 
 
 @pytest.mark.parametrize("error", [QueueUnavailable(), QueueFull()])
@@ -65,4 +65,4 @@ def test_a_doorbell_that_cannot_be_answered_is_left_to_the_janitor(error: NukkiE
         raise error
 
     runtime: Any = SimpleNamespace(leases=SimpleNamespace(weigh=weigh))
-    pipeline.run(runtime, "job_1")  # raises nothing: the record is untouched
+    pipeline.process(runtime, "job_1")  # raises nothing: the record is untouched

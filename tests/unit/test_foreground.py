@@ -7,8 +7,8 @@ import pytest
 
 from shared.images.photo import UInt8Array
 from shared.spec import Output
-from worker.compositing.foreground import estimate_foreground
-from worker.compositing.picture import draw
+from worker.framing.picture import draw
+from worker.matting.foreground import estimate_foreground
 
 BOX = (0, 0, 1, 1)  # what nothing here is cropped to
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from shared.images.photo import UInt8Array
-from worker.compositing.frame import Region, place, resampled, seen
-from worker.compositing.layout import Box, Layout
+from worker.framing.frame import Region, place, resampled, seen
+from worker.framing.layout import Box, Layout
 
 RANDOM = np.random.default_rng(3)
 RGB: UInt8Array = RANDOM.integers(1, 256, (40, 60, 3), np.uint8)

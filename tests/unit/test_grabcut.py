@@ -6,8 +6,8 @@ import pytest
 
 from shared.images.photo import FloatArray, UInt8Array
 from shared.spec import Edge, Prompt
-from worker.compositing.edges import refine
-from worker.cut import obeyed
+from worker.job.cut import obeyed
+from worker.matting.edges import refine
 from worker.segmenters.classical.flow import BoolArray
 from worker.segmenters.grabcut import GrabCutSegmenter
 from worker.segmenters.protocol import Prediction, Question

@@ -58,7 +58,8 @@ def test_the_client_loads_none_of_the_servers_rooms() -> None:
 
 def test_the_embedded_default_loads_no_torch() -> None:
     probe = (
-        "import sys, api.app, worker.__main__, worker.courier, worker.launcher, nukki.stack; "
+        "import sys, api.app, worker.__main__, worker.courier.__main__, worker.launcher.__main__; "
+        "import nukki.stack; "
         "print('torch' in sys.modules)"
     )
     shown = subprocess.run(

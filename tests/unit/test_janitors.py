@@ -20,8 +20,8 @@ from shared.records import Records
 from shared.storage import keys
 from shared.testing import MemoryStorage, SilentDoorbell
 from tests.unit.test_queue import DONE, RETENTION_MS, House
-from worker.janitor import Janitor
-from worker.sweeper import Sweeper
+from worker.courier.janitor import Janitor
+from worker.courier.sweeper import Sweeper
 
 JOBS = 120
 JANITORS = 6

@@ -16,9 +16,10 @@ from typing import Any
 import pytest
 
 from shared import processes
-from worker import launcher
-from worker.devices import Place
-from worker.launcher import Launcher
+from worker.launcher import __main__ as start
+from worker.launcher import supervisor as launcher
+from worker.launcher.devices import Place
+from worker.launcher.supervisor import Launcher
 
 #: Appends its pid to the file named first, and then does what the test says.
 PREAMBLE = """
@@ -322,7 +323,7 @@ def test_a_configuration_that_is_not_valid_is_said(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("NUKKI_LEASE", "soon")
-    assert launcher.main([]) == 78
+    assert start.main([]) == 78
     assert "NUKKI_LEASE" in capsys.readouterr().err
 
 
@@ -337,5 +338,5 @@ def test_its_own_checkpoint_reaches_the_workers(monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(launcher.Launcher, "run", run)
     monkeypatch.setattr(signal, "signal", lambda *_: None)
-    assert launcher.main(["--model", "sam2.1_hiera_tiny", "--checkpoint", "my.pt"]) == 0
+    assert start.main(["--model", "sam2.1_hiera_tiny", "--checkpoint", "my.pt"]) == 0
     assert seen == [("sam2.1_hiera_tiny", "my.pt")]

@@ -7,7 +7,7 @@ import pytest
 from shared.errors import ImageTooLarge
 from shared.presets import presets
 from shared.spec import Align, Output
-from worker.compositing.layout import Layout, plan
+from worker.framing.layout import Layout, plan
 
 SIZE = (800, 600)
 SUBJECT = (100, 200, 300, 500)  # 200 × 300

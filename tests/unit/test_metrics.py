@@ -31,9 +31,9 @@ from shared.settings import Settings
 from shared.spec import JobRequest
 from shared.testing import MemoryStorage, RedisProcess, SilentDoorbell
 from tests.metrics import Scrape
-from worker import pipeline
 from worker.__main__ import build
-from worker.janitor import Janitor
+from worker.courier.janitor import Janitor
+from worker.job import pipeline
 from worker.runtime import Runtime
 from worker.segmenters.simulated import SimulatedSegmenter
 
@@ -109,7 +109,7 @@ def test_a_job_that_waited_for_its_storage_in_vain_is_counted(connection: Connec
     before, runtime = scrape(), working(connection, MemoryStorage())
     runtime.storage.down = True  # type: ignore[attr-defined]
     job_id = accept(connection)
-    pipeline.run(runtime, job_id)
+    pipeline.process(runtime, job_id)
     assert JobQueue(connection, retention_ms=60_000).get(job_id).status is Status.FAILED
     after = scrape()
     labels = {"state": "failed", "model": "simulated", "lane": "interactive"}
@@ -128,7 +128,7 @@ def test_a_job_lost_while_it_failed_is_a_lease_lost(
             raise error
 
     before, job_id = scrape(), accept(connection)
-    pipeline.run(working(connection, Meanwhile()), job_id)
+    pipeline.process(working(connection, Meanwhile()), job_id)
     after = scrape()
     assert after.since(before, "nukki_lease_losses_total") == 1
     for labels in after.labels("nukki_jobs_total"):

@@ -14,9 +14,9 @@ from shared.images.photo import UInt8Array
 from shared.job import Compliance
 from shared.presets import presets
 from shared.spec import Output
-from worker.compositing import compliance
-from worker.compositing.subject import measure
-from worker.publication import Publication, Trimmings, publish
+from worker.framing import compliance
+from worker.framing.publication import Publication, Trimmings, publish
+from worker.review.subject import measure
 
 MATTES = Path(__file__).resolve().parents[3] / "shared" / "data" / "mattes"
 NAMES = list(presets())

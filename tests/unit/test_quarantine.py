@@ -15,9 +15,9 @@ from shared.storage import keys
 from shared.testing import MemoryStorage
 from tests.unit.test_metrics import working
 from tests.unit.test_queue import FAILED, RETENTION_MS, House
-from worker import pipeline
 from worker.engine import Permits
-from worker.retry import Fail, Quarantine, Retry, after_crash
+from worker.job import pipeline
+from worker.job.retry import Fail, Quarantine, Retry, after_crash
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from shared.spec import JobRequest, Webhook
 from shared.storage import keys
 from shared.testing import MemoryStorage
 from tests.unit.test_queue import DONE, FAILED, RETENTION_MS, House
-from worker.sweeper import Sweeper
+from worker.courier.sweeper import Sweeper
 
 
 class Archive(House):

@@ -20,7 +20,7 @@ from shared.outbound import Answer
 from shared.queue.deliveries import DeliveryState, Verdict
 from shared.settings import Settings
 from shared.view import moment
-from worker.redelivery import JITTER, LONGEST_RETRY_AFTER, decide, retry_after
+from worker.courier.redelivery import JITTER, LONGEST_RETRY_AFTER, decide, retry_after
 
 SCHEDULE = (0, 5, 300)
 NOW = 1_700_000_000.0

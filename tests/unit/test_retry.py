@@ -22,7 +22,7 @@ from shared.errors import (
     UrlUnavailable,
 )
 from shared.job import Failure
-from worker.retry import (
+from worker.job.retry import (
     Decision,
     Fail,
     Quarantine,

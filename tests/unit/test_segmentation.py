@@ -15,10 +15,10 @@ from shared.images import Photo
 from shared.images.photo import UInt8Array
 from shared.settings import Settings
 from shared.spec import JobRequest, Prompt
-from worker.course import Course
-from worker.cut import Earlier
 from worker.engine import Engine, Permits
-from worker.segmentation import Finding, cut_out, segment
+from worker.job.cut import Earlier
+from worker.job.run import Run
+from worker.job.segmentation import Finding, cut_out, segment
 from worker.segmenters.protocol import Prediction, Question
 
 SIZE = (1600, 1200)
@@ -77,14 +77,14 @@ class Desk:
         )
 
     def find(self, *prompts: Prompt, photo: Photo | None = None) -> Finding:
-        return segment(self._course(prompts), photo or scene(), "digest", Earlier())
+        return segment(self._run(prompts), photo or scene(), "digest", Earlier())
 
     def cut(self, *prompts: Prompt) -> UInt8Array:
-        course = self._course(prompts)
-        finding = segment(course, scene(), "digest", Earlier())
-        return cut_out(course.claim.job.request, scene(), finding).alpha
+        run = self._run(prompts)
+        finding = segment(run, scene(), "digest", Earlier())
+        return cut_out(run.claim.job.request, scene(), finding).alpha
 
-    def _course(self, prompts: tuple[Prompt, ...]) -> Course:
+    def _run(self, prompts: tuple[Prompt, ...]) -> Run:
         many = len(prompts) > 1
         request = JobRequest(objects=prompts) if many else JobRequest(prompt=prompts[0])
         claim = SimpleNamespace(job=SimpleNamespace(request=request))
@@ -92,7 +92,7 @@ class Desk:
             claim=claim, lost=False, stage="", deadline=0.0, require=lambda: None
         )
         permit: Any = None
-        return Course(self.runtime, lease, permit)
+        return Run(self.runtime, lease, permit)
 
 
 def iou(alpha: UInt8Array) -> float:
@@ -178,11 +178,11 @@ def test_where_nothing_is_found_there_is_nothing_to_look_at() -> None:
 
 def test_the_photos_own_alpha_is_honoured_in_a_closeup() -> None:
     desk = Desk(second_look=0.1)
-    course = desk._course((CLICK,))
+    run = desk._run((CLICK,))
     own = np.full((1200, 1600), 255, np.uint8)
     own[:480] = 0
     photo = Photo(scene().rgb, own)
-    alpha = cut_out(course.claim.job.request, photo, segment(course, photo, "d", Earlier())).alpha
+    alpha = cut_out(run.claim.job.request, photo, segment(run, photo, "d", Earlier())).alpha
     assert not alpha[:480].any()
     assert alpha[500, 880] == 255
 

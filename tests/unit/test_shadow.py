@@ -8,9 +8,9 @@ import pytest
 
 from shared.images.photo import Photo, UInt8Array
 from shared.spec import Output, Shadow
-from worker.compositing.layout import Box
-from worker.compositing.picture import draw
-from worker.compositing.shadow import cast
+from worker.framing.layout import Box
+from worker.framing.picture import draw
+from worker.framing.shadow import cast
 
 BOX = (150, 80, 250, 300)
 

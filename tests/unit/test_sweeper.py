@@ -12,8 +12,8 @@ from shared.queue.connection import PREFIX, Connection
 from shared.settings import Settings
 from shared.testing import MemoryStorage, RedisProcess
 from tests.unit.test_queue import House
-from worker import courier
-from worker.sweeper import Sweeper
+from worker.courier import rounds as courier
+from worker.courier.sweeper import Sweeper
 
 NAMES = 250  # more than two batches
 

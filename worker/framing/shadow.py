@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from shared.images.photo import FloatArray, UInt8Array
 from shared.spec import Shadow
-from worker.compositing.layout import Box
+from worker.framing.layout import Box
 
 #: Longest side at which a shadow is drawn: it is soft, and finer shows nothing more.
 _DRAWN = 800

@@ -14,12 +14,12 @@ from shared.outbound import Answer, Outbound
 from shared.queue.deliveries import Delivery, DeliveryQueue
 from shared.records import Records
 from shared.webhooks import SecretBook
-from worker.redelivery import decide
+from worker.courier.redelivery import decide
 
 log = logging.getLogger("nukki.postman")
 
 
-class Postman:
+class WebhookSender:
     """Delivers what is due."""
 
     def __init__(

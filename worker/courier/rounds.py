@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import logging
-import signal
-import sys
 import threading
 from collections.abc import Callable
 
-from shared import logs, metrics
-from shared.errors import ConfigError, Unavailable
+from shared.errors import Unavailable
 from shared.guard import Guard
 from shared.outbound import Outbound
 from shared.queue.connection import Connection
@@ -21,11 +18,11 @@ from shared.records import Records
 from shared.settings import Settings
 from shared.storage import open_storage
 from shared.webhooks import SecretBook
-from worker.carriers import Carriers
+from worker.courier.janitor import Janitor
+from worker.courier.sender_threads import SenderThreads
+from worker.courier.sweeper import Sweeper
+from worker.courier.webhook_sender import WebhookSender
 from worker.heartbeat import beat_interval
-from worker.janitor import Janitor
-from worker.postman import Postman
-from worker.sweeper import Sweeper
 
 log = logging.getLogger("nukki.courier")
 
@@ -56,7 +53,7 @@ class Courier:
         )
         self._sweeper = Sweeper(upkeep, jobs, storage)
         deliveries = DeliveryQueue(connection, retention_ms=retention_ms)
-        postman = Postman(
+        sender = WebhookSender(
             deliveries,
             Records(jobs, storage),
             Outbound(Guard(settings.allow_networks)),
@@ -64,7 +61,9 @@ class Courier:
             schedule=settings.webhook_schedule,
             timeout=settings.webhook_timeout,
         )
-        self._carriers = Carriers(deliveries, postman, per_receiver=settings.webhook_per_receiver)
+        self._senders = SenderThreads(
+            deliveries, sender, per_receiver=settings.webhook_per_receiver
+        )
         self._stopping = threading.Event()
 
     def stop(self, *_: object) -> None:
@@ -75,7 +74,7 @@ class Courier:
         """Make the rounds until `stop`."""
         wait = self._stopping.wait
         loops = {
-            "post": (_DELIVER_EVERY, self._carriers.send, self._carriers.pause),
+            "post": (_DELIVER_EVERY, self._senders.send, self._senders.pause),
             "sweep": (_SWEEP_EVERY, self._sweep, wait),
         }
         threads = [
@@ -87,7 +86,7 @@ class Courier:
         self._every(_LOOK_EVERY, self._look, wait)
         for thread in threads:
             thread.join()
-        self._carriers.close()
+        self._senders.close()
 
     def _every(
         self, seconds: float, round_: Callable[[], object], pause: Callable[[float], object]
@@ -114,23 +113,3 @@ class Courier:
         """Batch after batch, while there is any."""
         while self._sweeper.clear() and not self._stopping.is_set():
             pass
-
-
-def main() -> int:
-    """Run the courier; returns the exit status."""
-    try:
-        settings = Settings.load()
-        logs.configure(settings.log_level)
-        metrics.serve_courier(settings)
-        courier = Courier(settings)
-    except ConfigError as error:
-        sys.stderr.write(f"{error}\n")
-        return 78
-    signal.signal(signal.SIGTERM, courier.stop)
-    signal.signal(signal.SIGINT, courier.stop)
-    courier.run()
-    return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -9,9 +9,9 @@ from shared.images.exif import kept
 from shared.images.photo import UInt8Array
 from shared.job import Compliance
 from shared.spec import Output
-from worker.compositing.compliance import report
-from worker.compositing.layout import Box
-from worker.compositing.picture import draw
+from worker.framing.compliance import report
+from worker.framing.layout import Box
+from worker.framing.picture import draw
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,12 +9,12 @@ import numpy as np
 
 from shared.images.photo import Photo, UInt8Array
 from shared.spec import Output, OutputType
-from worker.compositing.cutout import compose
-from worker.compositing.foreground import estimate_foreground
-from worker.compositing.frame import place
-from worker.compositing.haze import without_haze
-from worker.compositing.layout import Box, Layout, plan
-from worker.compositing.shadow import cast
+from worker.framing.cutout import compose
+from worker.framing.frame import place
+from worker.framing.haze import without_haze
+from worker.framing.layout import Box, Layout, plan
+from worker.framing.shadow import cast
+from worker.matting.foreground import estimate_foreground
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import numpy as np
 
 from shared.images.photo import FloatArray, Photo, UInt8Array
 from shared.spec import Prompt
-from worker.compositing.layout import Box
+from worker.framing.layout import Box
 
 #: Kept around the subject, as a share of its longer side: what it is told from must be seen.
 _AROUND = 0.35

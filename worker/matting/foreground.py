@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.images.photo import FloatArray, UInt8Array
-from worker.compositing.planes import larger, smaller
+from worker.matting.planes import larger, smaller
 
 #: How often alpha is squared to say how much a pixel's colour counts, pass by pass: the first must
 #: not take in what is half background; the later ones have had most of it taken out.

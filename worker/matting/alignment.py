@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from shared.images.photo import FloatArray
-from worker.compositing.guided import LocalLinear, blurred, fit
+from worker.matting.guided import LocalLinear, blurred, fit
 
 #: Half the window, in mask pixels: by a mask that is right, and by one that may lie 2 pixels wrong
 #: and needs a window in which most of it is right.

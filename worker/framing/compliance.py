@@ -12,7 +12,7 @@ from PIL import Image, ImageCms
 from shared.images.photo import UInt8Array
 from shared.job import Check, Compliance
 from shared.presets import Range, Rules, presets
-from worker.compositing.haze import CLEARANCE, near
+from worker.framing.haze import CLEARANCE, near
 
 
 def report(file: bytes, alpha: UInt8Array, preset: str, *, limited: bool) -> Compliance:

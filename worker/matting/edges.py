@@ -7,11 +7,11 @@ import numpy as np
 
 from shared.images.photo import FloatArray, UInt8Array
 from shared.spec import Edge
-from worker.compositing import outline
-from worker.compositing.alignment import aligned, haze_of, known
-from worker.compositing.guided import guide_of
-from worker.compositing.matte import matte
-from worker.compositing.planes import smaller
+from worker.matting import outline
+from worker.matting.alignment import aligned, haze_of, known
+from worker.matting.guided import guide_of
+from worker.matting.matte import matte
+from worker.matting.planes import smaller
 
 #: The longer side that masks are worked on at, SAM's own: all constants are in such pixels.
 _MASK_SIDE = 256

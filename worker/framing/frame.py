@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from shared.images.photo import UInt8Array
-from worker.compositing.layout import Box, Layout
+from worker.framing.layout import Box, Layout
 
 
 @dataclass(frozen=True, slots=True)

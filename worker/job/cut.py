@@ -14,7 +14,7 @@ import numpy as np
 from shared.errors import ImageInvalid
 from shared.images.photo import FloatArray, Photo, UInt8Array
 from shared.spec import Prompt
-from worker.compositing.cleaning import cleaned
+from worker.matting.cleaning import cleaned
 from worker.segmenters.protocol import Prediction
 
 #: The surroundings of a click, a share of the photo's short side.

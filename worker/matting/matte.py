@@ -6,10 +6,10 @@ import cv2
 import numpy as np
 
 from shared.images.photo import FloatArray, UInt8Array
-from worker.compositing import colours, outline
-from worker.compositing.alignment import aligned, haze_of, known, settled
-from worker.compositing.guided import LocalLinear, blurred, fit, guide_of
-from worker.compositing.outline import Outline
+from worker.matting import colours, outline
+from worker.matting.alignment import aligned, haze_of, known, settled
+from worker.matting.guided import LocalLinear, blurred, fit, guide_of
+from worker.matting.outline import Outline
 
 #: Widths of an outline, in mask pixels, at which hair begins and at which there is nothing else.
 _EDGE, _HAIR = 2.5, 5.0

@@ -24,7 +24,7 @@ from shared.webhooks import SecretBook
 from tests.unit.test_deliveries import DOUBTFUL, Post
 from tests.unit.test_outbound import Server, answer, outbound
 from tests.unit.test_queue import DONE
-from worker.postman import Postman
+from worker.courier.webhook_sender import WebhookSender
 
 OLD, NEW = webhooks.new_secret(), webhooks.new_secret()
 
@@ -61,8 +61,8 @@ def postman(
     timeout: float = 5.0,
     allow: tuple[str, ...] = ("127.0.0.1/32",),
     secrets: tuple[tuple[str, str], ...] = (("shop", OLD), ("shop", NEW)),
-) -> Postman:
-    return Postman(
+) -> WebhookSender:
+    return WebhookSender(
         post.deliveries,
         Records(post.jobs, MemoryStorage()),
         outbound(allow),

@@ -15,20 +15,20 @@ from shared.metrics.worker import LEASE_LOSSES, PERMIT_WAIT
 from shared.queue.leases import Claim
 from shared.spec import Output, OutputFormat
 from shared.storage import keys
-from worker.compositing.doubts import doubts
-from worker.compositing.subject import measure
-from worker.course import Course
-from worker.cut import Cut, Earlier, write_logits
-from worker.ending import NO_QUEUE, clean_up, finish, settle
 from worker.engine import Permit
-from worker.publication import Trimmings, publish
+from worker.framing.publication import Trimmings, publish
+from worker.job.cut import Cut, Earlier, write_logits
+from worker.job.outcome import NO_QUEUE, clean_up, finish, settle
+from worker.job.run import Run
+from worker.job.segmentation import cut_out, segment
+from worker.review.doubts import doubts
+from worker.review.subject import measure
 from worker.runtime import Runtime
-from worker.segmentation import cut_out, segment
 
 log = logging.getLogger("nukki.worker")
 
 
-def run(runtime: Runtime, job_id: str) -> None:
+def process(runtime: Runtime, job_id: str) -> None:
     """Answer a doorbell: claim the job, if it is there to be claimed, and see it to its end.
 
     Not before there is room for its photo: until then another worker may claim it.
@@ -55,64 +55,64 @@ def run(runtime: Runtime, job_id: str) -> None:
 def _see_through(runtime: Runtime, claim: Claim, permit: Permit | None) -> None:
     job_id = claim.job.id
     with runtime.heartbeat.holding(claim) as lease:
-        course = Course(runtime, lease, permit)
+        run = Run(runtime, lease, permit)
         try:
-            outcome = _work(course)
-            finish(course, Status.SUCCEEDED, outcome)
+            outcome = _work(run)
+            finish(run, Status.SUCCEEDED, outcome)
         except LeaseLost:
             LEASE_LOSSES.inc()
             log.info("no longer this worker's", extra={"job": job_id})
-            clean_up(course)
+            clean_up(run)
         except NO_QUEUE:
             log.warning("Redis is away; the job goes to another", extra={"job": job_id})
         except Exception as error:  # noqa: BLE001  # a job must end, whatever its photo provokes
-            settle(course, error)
+            settle(run, error)
 
 
-def _work(course: Course) -> Outcome:
+def _work(run: Run) -> Outcome:
     """All of the work, up to where only the record is left to write."""
-    job = course.claim.job
-    with course.stage("fetch"):
-        data, digest = _fetch(course)
-        parent, backdrop = _fetch_parent(course), _fetch_backdrop(course)
-    with course.work("decode"):
-        max_pixels = course.runtime.settings.max_pixels
+    job = run.claim.job
+    with run.stage("fetch"):
+        data, digest = _fetch(run)
+        parent, backdrop = _fetch_parent(run), _fetch_backdrop(run)
+    with run.work("decode"):
+        max_pixels = run.runtime.settings.max_pixels
         photo = decode(data, max_pixels=max_pixels)
-        course.warnings += photo.warnings
-        earlier = Earlier.read(parent, course.runtime.engine.model)
+        run.warnings += photo.warnings
+        earlier = Earlier.read(parent, run.runtime.engine.model)
         trimmings = Trimmings.read(job.request.output, data, backdrop, max_pixels)
         del data, parent, backdrop
     finding = None
     if job.request.render is None:
-        finding = segment(course, photo, digest, earlier)
-    model = None if finding is None else course.runtime.engine.model
-    with course.work("compose"):
+        finding = segment(run, photo, digest, earlier)
+    model = None if finding is None else run.runtime.engine.model
+    with run.work("compose"):
         if finding is None:
             cut = Cut(_same_size(earlier.alpha, photo))
         else:
             cut = cut_out(job.request, photo, finding)
-        reasons = (*cut.reasons, *doubts(cut.alpha, cut.judged, course.runtime.settings.review))
+        reasons = (*cut.reasons, *doubts(cut.alpha, cut.judged, run.runtime.settings.review))
         subject = measure(cut.alpha, cut.scores, tuple(dict.fromkeys(reasons)), cut.stability)
         made = publish(photo.rgb, cut.alpha, job.request.output, subject.box, trimmings)
-        course.warnings += made.warnings
+        run.warnings += made.warnings
         files = {
             keys.RESULT: made.file,
             keys.ALPHA: encode(cut.alpha, OutputFormat.PNG),
         }
         if cut.logits is not None:
             files[keys.LOGITS] = write_logits(cut.logits, str(model))
-    with course.stage("store"):
-        result = _store(course, files, made.size, job.request.output)
-    return course.outcome(model=model, result=result, subject=subject, compliance=made.compliance)
+    with run.stage("store"):
+        result = _store(run, files, made.size, job.request.output)
+    return run.outcome(model=model, result=result, subject=subject, compliance=made.compliance)
 
 
-def _fetch(course: Course) -> tuple[bytes, str]:
+def _fetch(run: Run) -> tuple[bytes, str]:
     """The photo's bytes and their SHA-256; from its URL the first time, and then kept.
 
     Raises:
         LeaseLost: the job was taken away, or erased with its photo, meanwhile.
     """
-    runtime, photo = course.runtime, course.claim.photo
+    runtime, photo = run.runtime, run.claim.photo
     key = keys.input_key(photo.tenant, photo.id)
     if photo.stored or photo.url is None:
         data = runtime.storage.get(key)
@@ -122,26 +122,26 @@ def _fetch(course: Course) -> tuple[bytes, str]:
             max_bytes=runtime.settings.max_bytes,
             timeout=runtime.settings.fetch_timeout,
         )
-        course.lease.require()  # which may have been lost while the photo came
+        run.lease.require()  # which may have been lost while the photo came
         runtime.storage.put(key, data, "application/octet-stream")
     digest = photo.digest or hashlib.sha256(data).hexdigest()
     pixels = photo.pixels or probe(data, max_pixels=runtime.settings.max_pixels).pixels
-    if course.permit is not None:
-        course.permit.shrink(pixels + course.claim.job.extra_pixels)
+    if run.permit is not None:
+        run.permit.shrink(pixels + run.claim.job.extra_pixels)
     if photo.digest is None or photo.pixels is None:
         with contextlib.suppress(*NO_QUEUE):  # the next who reads it records it
             known = runtime.leases.record_input(
-                course.claim, digest=digest, size=len(data), pixels=pixels
+                run.claim, digest=digest, size=len(data), pixels=pixels
             )
             if not known:  # erased, with all of its jobs: nobody else needs it
-                course.stored.append(key)
+                run.stored.append(key)
                 raise LeaseLost
     return data, digest
 
 
-def _fetch_parent(course: Course) -> tuple[bytes | None, bytes | None]:
+def _fetch_parent(run: Run) -> tuple[bytes | None, bytes | None]:
     """The stored alpha that `mask` or `render` names, and its logits where the model had any."""
-    job, storage = course.claim.job, course.runtime.storage
+    job, storage = run.claim.job, run.runtime.storage
     if job.parent_alpha is None:
         return None, None
     alpha = storage.get(job.parent_alpha)
@@ -151,12 +151,12 @@ def _fetch_parent(course: Course) -> tuple[bytes | None, bytes | None]:
         return alpha, None
 
 
-def _fetch_backdrop(course: Course) -> bytes | None:
+def _fetch_backdrop(run: Run) -> bytes | None:
     """The image that the cut is put on, where `output.background` names one."""
-    job, backdrop = course.claim.job, course.claim.job.request.output.backdrop
+    job, backdrop = run.claim.job, run.claim.job.request.output.backdrop
     if backdrop is None:
         return None
-    return course.runtime.storage.get(keys.input_key(job.tenant, backdrop))
+    return run.runtime.storage.get(keys.input_key(job.tenant, backdrop))
 
 
 def _same_size(alpha: UInt8Array | None, photo: Photo) -> UInt8Array:
@@ -165,11 +165,9 @@ def _same_size(alpha: UInt8Array | None, photo: Photo) -> UInt8Array:
     return alpha
 
 
-def _store(
-    course: Course, files: dict[str, bytes], size: tuple[int, int], output: Output
-) -> Result:
+def _store(run: Run, files: dict[str, bytes], size: tuple[int, int], output: Output) -> Result:
     """Store under this claim's own keys, so that a late finisher overwrites nobody."""
-    job = course.claim.job
+    job = run.claim.job
     types = {
         keys.RESULT: output.format.content_type,
         keys.ALPHA: "image/png",
@@ -177,8 +175,8 @@ def _store(
     }
     for name, data in files.items():
         key = keys.attempt_key(job.tenant, job.id, job.claims, name)
-        course.stored.append(key)
-        course.runtime.storage.put(key, data, types[name])
+        run.stored.append(key)
+        run.runtime.storage.put(key, data, types[name])
     result = files[keys.RESULT]
     return Result(
         content_type=types[keys.RESULT],

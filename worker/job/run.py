@@ -20,7 +20,7 @@ TIMINGS = ("queued", "fetch", "decode", "encode", "segment", "compose", "store",
 
 
 @dataclass(slots=True)
-class Course:
+class Run:
     """A job's way through the stages: who owns it, how long each took.
 
     `permit` is what its photo reserved; None where all is to stay reserved, for it runs alone.

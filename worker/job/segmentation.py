@@ -10,12 +10,12 @@ from shared.errors import PromptInvalid
 from shared.images import Photo
 from shared.images.photo import UInt8Array
 from shared.spec import JobRequest
-from worker.closeup import Closeup
-from worker.compositing.cutout import within
-from worker.compositing.edges import refine
-from worker.course import Course
-from worker.cut import Cut, Earlier, finished, obeyed
 from worker.engine import Answer, Ask
+from worker.framing.cutout import within
+from worker.job.closeup import Closeup
+from worker.job.cut import Cut, Earlier, finished, obeyed
+from worker.job.run import Run
+from worker.matting.edges import refine
 from worker.segmenters.protocol import Prediction
 
 
@@ -32,22 +32,22 @@ class Finding:
     closeup: Closeup | None = None
 
 
-def segment(course: Course, photo: Photo, digest: str, earlier: Earlier) -> Finding:
+def segment(run: Run, photo: Photo, digest: str, earlier: Earlier) -> Finding:
     """Find what the job asks for; a small subject is looked at again from close.
 
     Raises:
         PromptInvalid: the prompt does not fit the photo.
         SegmentationError, LeaseLost: as `Engine.segment`.
     """
-    request = course.claim.job.request
+    request = run.claim.job.request
     misfit = request.misfit(photo.width, photo.height)
     if misfit is not None:
         raise PromptInvalid("{}: {}".format(*misfit))
     asks = [Ask(prompt, earlier.mask, earlier.logits) for prompt in request.prompts]
-    finding = Finding(_asked(course, photo.rgb, asks, digest).predictions)
+    finding = Finding(_asked(run, photo.rgb, asks, digest).predictions)
     if len(request.prompts) > 1:
         return finding
-    return _closer(course, photo, digest, finding.predictions[0]) or finding
+    return _closer(run, photo, digest, finding.predictions[0]) or finding
 
 
 def cut_out(request: JobRequest, photo: Photo, finding: Finding) -> Cut:
@@ -68,40 +68,40 @@ def cut_out(request: JobRequest, photo: Photo, finding: Finding) -> Cut:
     return Cut.of(within(alpha, photo.alpha), finding.predictions)
 
 
-def _asked(course: Course, rgb: UInt8Array, asks: list[Ask], digest: str) -> Answer:
+def _asked(run: Run, rgb: UInt8Array, asks: list[Ask], digest: str) -> Answer:
     """The device's answer on an (H, W, 3) uint8 photo whose embedding's key is `digest`."""
-    engine = course.runtime.engine
-    with course.work("encode"):
+    engine = run.runtime.engine
+    with run.work("encode"):
         call = engine.prepare(
             rgb,
             asks,
             digest=digest,
-            urgent=course.urgent,
-            departed=lambda: course.lease.lost,
+            urgent=run.urgent,
+            departed=lambda: run.lease.lost,
         )
-    before = course.timings_ms.get("segment", 0.0)
+    before = run.timings_ms.get("segment", 0.0)
     # A long queue at the device is no fault; the heartbeat bounds what the device is at itself.
-    with course.stage("segment", bounded=False):
+    with run.stage("segment", bounded=False):
         answer = engine.segment(call)
-    course.timings_ms["encode"] += answer.encode_ms
-    course.timings_ms["segment"] = max(before, course.timings_ms["segment"] - answer.encode_ms)
+    run.timings_ms["encode"] += answer.encode_ms
+    run.timings_ms["segment"] = max(before, run.timings_ms["segment"] - answer.encode_ms)
     return answer
 
 
-def _closer(course: Course, photo: Photo, digest: str, first: Prediction) -> Finding | None:
+def _closer(run: Run, photo: Photo, digest: str, first: Prediction) -> Finding | None:
     """A small subject's better mask; None where it is not small, or looks like another from close.
 
     The photo's own logits stay, for a later correction begins from them, and so do the doubts of
     whoever found the subject.
     """
-    (prompt,) = course.claim.job.request.prompts
-    below = course.runtime.settings.second_look
+    (prompt,) = run.claim.job.request.prompts
+    below = run.runtime.settings.second_look
     closeup = Closeup.of(first.mask, prompt, (photo.width, photo.height), below)
     if closeup is None:
         return None
     asks = [Ask(closeup.prompt, closeup.prior)]
     part = closeup.part_of(photo)
-    (second,) = _asked(course, part.rgb, asks, closeup.key(digest)).predictions
+    (second,) = _asked(run, part.rgb, asks, closeup.key(digest)).predictions
     if not closeup.confirms(second.mask):
         return None
     return Finding((replace(second, logits=first.logits, reasons=first.reasons),), closeup)

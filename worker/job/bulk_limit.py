@@ -9,7 +9,7 @@ from shared.job import Lane
 from shared.queue.doorbell import QUEUES
 
 
-class BulkGate:
+class BulkLimit:
     """Open while fewer than three of four threads have a bulk job in hand.
 
     Celery hands out messages in the order in which it took them from Redis: were it to take a

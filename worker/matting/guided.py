@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from shared.images.photo import FloatArray, UInt8Array
-from worker.compositing.planes import larger
+from worker.matting.planes import larger
 
 # Pixels worked on at a time. Temporaries of a whole photo cost twice to seven times the time.
 _TILE = 1 << 18

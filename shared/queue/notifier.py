@@ -15,13 +15,13 @@ log = logging.getLogger("nukki.doorbell")
 _WAITING = 10_000
 
 
-class Bellhop:
+class Notifier:
     """Runs to the doorbell in order. A ring is best effort, and is lost with its process."""
 
     def __init__(self, bell: Bell) -> None:
         self._bell = bell
         self._errands: queue.Queue[tuple[str, Lane] | None] = queue.Queue(_WAITING)
-        self._thread = threading.Thread(target=self._run, name="bellhop", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="notifier", daemon=True)
         self._thread.start()
 
     def ring(self, job_id: str, lane: Lane) -> bool:

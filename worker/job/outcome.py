@@ -11,8 +11,8 @@ from shared.job import Lane, Outcome, Status
 from shared.metrics.jobs import count_end
 from shared.metrics.worker import LEASE_LOSSES
 from shared.queue.leases import Released
-from worker.course import Course
-from worker.retry import Fail, Retry, WaitOut, decide
+from worker.job.retry import Fail, Retry, WaitOut, decide
+from worker.job.run import Run
 from worker.runtime import Runtime
 
 log = logging.getLogger("nukki.worker")
@@ -23,9 +23,9 @@ NO_QUEUE = (QueueUnavailable, QueueFull)
 _FINISH_PATIENCE = 60.0
 
 
-def settle(course: Course, error: Exception) -> None:
+def settle(run: Run, error: Exception) -> None:
     """Fail the job, or hand it back to be tried again."""
-    job, settings = course.claim.job, course.runtime.settings
+    job, settings = run.claim.job, run.runtime.settings
     jitter = random.random()  # noqa: S311
     decision = decide(error, job.attempts, settings.max_attempts, jitter=jitter)
     expected = isinstance(error, NukkiError)
@@ -41,13 +41,13 @@ def settle(course: Course, error: Exception) -> None:
     try:
         match decision:
             case Fail(failure):
-                finish(course, Status.FAILED, course.outcome(error=failure))
+                finish(run, Status.FAILED, run.outcome(error=failure))
             case Retry(delay_ms):
-                _require_ours(course.runtime.leases.release(course.claim, delay_ms=delay_ms))
+                _require_ours(run.runtime.leases.release(run.claim, delay_ms=delay_ms))
             case WaitOut(delay_ms, failure):
-                impatient = course.outcome(error=failure)
-                released = course.runtime.leases.release(
-                    course.claim,
+                impatient = run.outcome(error=failure)
+                released = run.runtime.leases.release(
+                    run.claim,
                     delay_ms=delay_ms,
                     spend=False,
                     patience_ms=int(settings.storage_patience * 1000),
@@ -55,13 +55,13 @@ def settle(course: Course, error: Exception) -> None:
                 )
                 _require_ours(released)
                 if released.failed:
-                    _count(course, Status.FAILED, impatient)
+                    _count(run, Status.FAILED, impatient)
     except NO_QUEUE:
         log.warning("Redis is away; the lease runs out by itself", extra={"job": job.id})
     except LeaseLost:
         LEASE_LOSSES.inc()
         log.info("no longer this worker's", extra={"job": job.id})
-    clean_up(course)
+    clean_up(run)
 
 
 def _require_ours(released: Released) -> None:
@@ -69,7 +69,7 @@ def _require_ours(released: Released) -> None:
         raise LeaseLost
 
 
-def finish(course: Course, status: Status, outcome: Outcome) -> None:
+def finish(run: Run, status: Status, outcome: Outcome) -> None:
     """Make the job terminal; a Redis that is away or full for a moment costs no work.
 
     Raises:
@@ -79,7 +79,7 @@ def finish(course: Course, status: Status, outcome: Outcome) -> None:
     give_up = time.monotonic() + _FINISH_PATIENCE
     while True:
         try:
-            finished = course.runtime.leases.finish(course.claim, status, outcome)
+            finished = run.runtime.leases.finish(run.claim, status, outcome)
         except NO_QUEUE:
             if time.monotonic() > give_up:
                 raise
@@ -88,29 +88,29 @@ def finish(course: Course, status: Status, outcome: Outcome) -> None:
             break
     if not finished:
         raise LeaseLost
-    _count(course, status, outcome)
+    _count(run, status, outcome)
     if status is Status.SUCCEEDED:
-        course.stored.clear()
+        run.stored.clear()
     log.info(
         "%s in %.0f ms",
         status.value,
         outcome.timings_ms.get("total", 0.0),
-        extra={"job": course.claim.job.id},
+        extra={"job": run.claim.job.id},
     )
 
 
-def _count(course: Course, status: Status, outcome: Outcome) -> None:
-    model = course.runtime.engine.model
-    count_end(course.claim.job, status, model=model, timings_ms=outcome.timings_ms)
+def _count(run: Run, status: Status, outcome: Outcome) -> None:
+    model = run.runtime.engine.model
+    count_end(run.claim.job, status, model=model, timings_ms=outcome.timings_ms)
 
 
-def clean_up(course: Course) -> None:
+def clean_up(run: Run) -> None:
     """Delete what this claim stored in vain. What cannot be deleted now is swept later."""
-    if course.stored:
+    if run.stored:
         try:
-            course.runtime.storage.delete(course.stored)
+            run.runtime.storage.delete(run.stored)
         except StorageUnavailable:
-            log.info("left for the janitor", extra={"job": course.claim.job.id})
+            log.info("left for the janitor", extra={"job": run.claim.job.id})
 
 
 def hand_back(runtime: Runtime) -> None:

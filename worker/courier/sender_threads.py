@@ -10,36 +10,36 @@ from functools import partial
 
 from shared.errors import Unavailable
 from shared.queue.deliveries import Delivery, DeliveryQueue
-from worker.postman import Postman
+from worker.courier.webhook_sender import WebhookSender
 
 log = logging.getLogger("nukki.courier")
 
 #: Webhooks in flight at once. Each may wait for its receiver until the timeout.
-CARRIERS = 64
+SENDER_THREADS = 64
 
 
-class Carriers:
+class SenderThreads:
     """A pool of threads over the queue of deliveries."""
 
     def __init__(
         self,
         deliveries: DeliveryQueue,
-        postman: Postman,
+        sender: WebhookSender,
         *,
         per_receiver: int,
-        count: int = CARRIERS,
+        count: int = SENDER_THREADS,
     ) -> None:
         self._deliveries = deliveries
-        self._postman = postman
+        self._sender = sender
         self._per_receiver = per_receiver
-        self._threads = ThreadPoolExecutor(count, thread_name_prefix="carrier")
+        self._threads = ThreadPoolExecutor(count, thread_name_prefix="webhook")
         self._lock = threading.Lock()
         self._count = count
         self._in_flight: Counter[str] = Counter()  # by share
         self._back = threading.Event()
 
     def send(self) -> None:
-        """Take no more than can be carried at once: a lease must not wait in our own queue."""
+        """Take no more than can be sent at once: a lease must not wait in our own queue."""
         with self._lock:
             in_flight = dict(self._in_flight)
         free = self._count - sum(in_flight.values())
@@ -47,10 +47,10 @@ class Carriers:
             for delivery in self._deliveries.take(
                 limit=free,
                 per_receiver=self._per_receiver,
-                lease_ms=self._postman.lease_ms,
+                lease_ms=self._sender.lease_ms,
                 in_flight=in_flight,
             ):
-                self._carry(delivery)
+                self._send(delivery)
 
     def pause(self, seconds: float) -> None:
         """Wait so long, or until a carrier is back: its receiver may have more to be taken."""
@@ -61,19 +61,19 @@ class Carriers:
         """Wait for those that are on their way."""
         self._threads.shutdown(wait=True, cancel_futures=True)
 
-    def _carry(self, delivery: Delivery) -> None:
+    def _send(self, delivery: Delivery) -> None:
         with self._lock:
             self._in_flight[delivery.share] += 1
-        carried = self._threads.submit(self._postman.deliver, delivery)
-        carried.add_done_callback(partial(self._carried, delivery.share))
+        sent = self._threads.submit(self._sender.deliver, delivery)
+        sent.add_done_callback(partial(self._sent, delivery.share))
 
-    def _carried(self, share: str, carried: Future[None]) -> None:
+    def _sent(self, share: str, sent: Future[None]) -> None:
         with self._lock:
             self._in_flight[share] -= 1
             if not self._in_flight[share]:
                 del self._in_flight[share]
         self._back.set()
-        error = None if carried.cancelled() else carried.exception()
+        error = None if sent.cancelled() else sent.exception()
         if isinstance(error, Unavailable):
             log.info("a delivery's record is late: %s", error)
         elif error is not None:

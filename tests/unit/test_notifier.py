@@ -3,8 +3,8 @@ from __future__ import annotations
 import threading
 
 from shared.job import Lane
-from shared.queue import bellhop
-from shared.queue.bellhop import Bellhop
+from shared.queue import notifier as bellhop
+from shared.queue.notifier import Notifier
 from shared.testing import SilentDoorbell
 
 
@@ -24,7 +24,7 @@ class SlowBell(SilentDoorbell):
 
 def test_nobody_waits_for_the_bell_and_rings_keep_their_order() -> None:
     bell = SlowBell()
-    hop = Bellhop(bell)
+    hop = Notifier(bell)
     assert all(hop.ring(f"job_{number}", Lane.BULK) for number in range(5))
     assert bell.rung == []
     bell.let.set()
@@ -35,7 +35,7 @@ def test_nobody_waits_for_the_bell_and_rings_keep_their_order() -> None:
 def test_a_bell_that_breaks_rings_for_the_next() -> None:
     bell = SlowBell()
     bell.let.set()
-    hop = Bellhop(bell)
+    hop = Notifier(bell)
     for job_id in ("breaks", "job_1"):
         hop.ring(job_id, Lane.INTERACTIVE)
     hop.close()
@@ -44,7 +44,7 @@ def test_a_bell_that_breaks_rings_for_the_next() -> None:
 
 def test_too_many_rings_are_dropped_not_waited_for() -> None:
     bell = SlowBell()
-    hop = Bellhop(bell)
+    hop = Notifier(bell)
     hop.ring("job_0", Lane.BULK)
     taken = [hop.ring("job_1", Lane.BULK) for _ in range(bellhop._WAITING + 1)]
     assert taken.count(False) >= 1
