@@ -20,8 +20,8 @@ from api.intake import MAX_FIELD_BYTES
 from api.keyring import presented_key
 from api.services import Services
 from shared.job import new_id
+from shared.schema import JobRequest
 from shared.settings import Settings
-from shared.spec import JobRequest
 
 log = logging.getLogger("nukki.api")
 

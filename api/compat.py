@@ -15,7 +15,7 @@ from api.services import services
 from api.submission import Submission, submit
 from shared.errors import Busy, InvalidRequest, NoResult
 from shared.job import Job, Status
-from shared.spec import MAX_POINTS, JobRequest, Prompt
+from shared.schema import MAX_POINTS, JobRequest, Prompt
 from shared.storage import keys
 
 _WAIT = 60.0

@@ -11,8 +11,8 @@ from pydantic import ValidationError
 from api import problems
 from api.submission import Submission
 from shared.errors import InvalidRequest, MalformedRequest
+from shared.schema import JobRequest
 from shared.settings import Settings
-from shared.spec import JobRequest
 
 #: The most that the fields of a request may take, its image apart.
 MAX_FIELD_BYTES = 16 * 1024 * 1024

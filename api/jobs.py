@@ -19,7 +19,7 @@ from shared.errors import NoResult, NotFinished, NotFound, StorageUnavailable
 from shared.job import Job, Status
 from shared.metrics.jobs import count_end
 from shared.queue.verdicts import CancelVerdict
-from shared.spec import JobId
+from shared.schema import JobId
 from shared.storage import keys
 from shared.view import JobView
 

@@ -18,7 +18,7 @@ from shared.errors import (
 )
 from shared.images import ImageInfo, probe
 from shared.job import Input, Job, Status, new_id
-from shared.spec import JobRequest
+from shared.schema import JobRequest
 from shared.storage import keys
 
 #: Enough of a file for its header to be read, but for the odd one that has it at its end.

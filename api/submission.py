@@ -24,7 +24,7 @@ from shared.errors import (
 )
 from shared.job import Input, Job, Lane, new_id
 from shared.queue.verdicts import Accepted, Idempotency
-from shared.spec import JobRequest
+from shared.schema import JobRequest
 from shared.storage import keys
 
 #: How long an image that no job has taken yet is kept.

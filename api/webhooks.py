@@ -15,7 +15,7 @@ from api.problems import problem_responses
 from api.services import services
 from shared.queue.deliveries import DeliveryState
 from shared.queue.delivery_log import DeliveryPage, DeliveryRecord, Try
-from shared.spec import Event, JobId
+from shared.schema import Event, JobId
 from shared.view import View, moment
 
 DeliveryId = Annotated[str, StringConstraints(pattern=r"^msg_[0-9a-f]{24}(_review)?$")]

@@ -9,8 +9,8 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from urllib.parse import urlsplit
 
+from shared.dns import look_up
 from shared.errors import ConfigError, UrlForbidden
-from shared.names import look_up
 
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network

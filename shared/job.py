@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from pydantic import Field
 
-from shared.spec import JobRequest, Model, Priority
+from shared.schema import JobRequest, Model, Priority
 
 
 class Status(StrEnum):

@@ -11,7 +11,7 @@ from shared.errors import IdempotencyMismatch, NotFound
 from shared.job import Job, Lane, Outcome, Status
 from shared.queue.jobs import JobQueue
 from shared.queue.verdicts import Erased, Idempotency, Remains
-from shared.spec import JobRequest, Model
+from shared.schema import JobRequest, Model
 from shared.storage import Storage, keys
 
 log = logging.getLogger("nukki.records")

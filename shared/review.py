@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from shared.spec.base import Model
+from shared.model import Model
 
 Share = Annotated[float, Field(ge=0, le=1)]
 

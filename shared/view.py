@@ -8,7 +8,7 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from shared.job import Compliance, Failure, Job, Result, Status, Subject
-from shared.spec import Output, Prompt
+from shared.schema import Output, Prompt
 
 
 class View(BaseModel):

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from shared.images.photo import FloatArray, UInt8Array
-from shared.spec import Prompt
+from shared.arrays import FloatArray, UInt8Array
+from shared.schema import Prompt
 from worker.segmenters.protocol import Question
 from worker.segmenters.sam import SamSegmenter
 

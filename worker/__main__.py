@@ -24,8 +24,8 @@ from shared.queue.connection import Connection
 from shared.queue.doorbell import QUEUES, TASK, Doorbell, LaneCycle, make_celery
 from shared.queue.leases import LeaseTable
 from shared.queue.workers import WorkerInfo, WorkerRoll
+from shared.schema import Prompt
 from shared.settings import Settings
-from shared.spec import Prompt
 from shared.storage import open_storage
 from worker import segmenters
 from worker.engine import Ask, Engine, Permits

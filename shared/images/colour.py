@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
-from shared.images.photo import UInt8Array
+from shared.arrays import UInt8Array
 
 #: Pixels converted at a time, so that temporaries stay small beside the image.
 STRIP_PIXELS = 1 << 20

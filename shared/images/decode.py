@@ -16,10 +16,11 @@ from PIL import (
     WebPImagePlugin,
 )
 
+from shared.arrays import UInt8Array
 from shared.errors import ImageInvalid
 from shared.images import avif, colour, containers, jpeg, png, raster, sniff, tiff
 from shared.images.info import MAX_PIXELS, Format, ImageInfo
-from shared.images.photo import Photo, UInt8Array
+from shared.images.photo import Photo
 from shared.images.probe import check_size
 from shared.images.raster import Raster
 from shared.images.source import CutShort, Source

@@ -10,10 +10,10 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from shared.arrays import UInt8Array
 from shared.errors import ImageTooLarge
 from shared.images import png_writer
-from shared.images.photo import UInt8Array
-from shared.spec import OutputFormat
+from shared.schema import OutputFormat
 
 #: The longest side each format reaches: libjpeg stops short of JPEG's own 65,535, and PNG's
 #: 2³¹ − 1 is beyond any image here.

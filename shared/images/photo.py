@@ -1,12 +1,10 @@
+"""A decoded image."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
-UInt8Array = NDArray[np.uint8]
-FloatArray = NDArray[np.float32]
+from shared.arrays import UInt8Array
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import struct
 import numpy as np
 from isal import isal_zlib
 
-from shared.images.photo import UInt8Array
+from shared.arrays import UInt8Array
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _COLOUR_TYPES = {1: 0, 3: 2, 4: 6}

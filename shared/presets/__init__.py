@@ -10,7 +10,7 @@ from importlib import resources
 
 from pydantic import Field
 
-from shared.spec.base import Model
+from shared.model import Model
 
 Range = tuple[float, float]
 

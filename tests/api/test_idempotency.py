@@ -16,7 +16,7 @@ from shared.job import Job
 from shared.queue.connection import PREFIX, Connection
 from shared.queue.jobs import JobQueue
 from shared.queue.workers import WorkerRoll
-from shared.spec import Event, Webhook
+from shared.schema import Event, Webhook
 from shared.testing import MemoryStorage, RedisProcess, SilentDoorbell
 from tests.api.conftest import (
     OTHER,

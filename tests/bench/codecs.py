@@ -24,8 +24,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from shared.images import UInt8Array, decode, encode
-from shared.spec import OutputFormat
+from shared.arrays import UInt8Array
+from shared.images import decode, encode
+from shared.schema import OutputFormat
 
 PIXELS = 2_250_000
 A_PHOTO = Path(__file__).resolve().parents[3] / "shared/data/photos/truck.jpg"

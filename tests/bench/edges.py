@@ -29,7 +29,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from shared.spec import Edge, Output
+from shared.schema import Edge, Output
 from tests.bench import reference
 from tests.bench.cases import Case
 from worker.framing.cutout import compose

@@ -21,8 +21,8 @@ from shared.job import Input, Job, Status, new_id
 from shared.queue.connection import Connection
 from shared.queue.doorbell import QUEUES, Doorbell, make_celery
 from shared.queue.jobs import JobQueue
+from shared.schema import JobRequest
 from shared.settings import Settings
-from shared.spec import JobRequest
 from shared.storage import LocalStorage, keys
 from shared.testing import RedisProcess
 from tests.conftest import REDIS_SERVERS, missing

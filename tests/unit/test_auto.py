@@ -7,14 +7,12 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
-from shared.images.photo import UInt8Array
-from shared.spec import Prompt
+from shared.arrays import BoolArray, UInt8Array
+from shared.schema import Prompt
 from worker.segmenters import Prediction, Question
 from worker.segmenters.auto import GRID, AutoSegmenter, Scene, proposals, verdict
 
-BoolArray = NDArray[np.bool_]
 SHAPE = (60, 80)
 
 

@@ -15,8 +15,8 @@ from shared.images import decode
 from shared.job import Lane, Status
 from shared.queue.connection import Connection
 from shared.queue.doorbell import QUEUES, Doorbell, make_celery
+from shared.schema import Prompt
 from shared.settings import Settings
-from shared.spec import Prompt
 from shared.testing import MemoryStorage, RedisProcess
 from tests.bench.engine import naive, report
 from tests.bench.engine.arithmetic import (

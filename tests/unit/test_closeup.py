@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from shared.images.photo import FloatArray, Photo
-from shared.spec import Prompt
+from shared.arrays import FloatArray
+from shared.images.photo import Photo
+from shared.schema import Prompt
 from worker.job.closeup import Closeup
 
 SIZE = (1600, 1200)

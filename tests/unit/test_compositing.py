@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from shared.arrays import UInt8Array
 from shared.errors import SubjectNotFound
-from shared.images.photo import UInt8Array
-from shared.spec import Output, OutputFormat, OutputType
+from shared.schema import Output, OutputFormat, OutputType
 from worker.framing.cutout import compose, within
 from worker.review.subject import measure
 

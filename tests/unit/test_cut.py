@@ -6,9 +6,10 @@ import cv2
 import numpy as np
 import pytest
 
+from shared.arrays import FloatArray
 from shared.errors import ImageInvalid
-from shared.images.photo import FloatArray, Photo
-from shared.spec import Prompt
+from shared.images.photo import Photo
+from shared.schema import Prompt
 from worker.job.cut import Cut, Earlier, finished, obeyed, read_logits, write_logits
 from worker.matting.cleaning import SMALLEST_HOLE, SMALLEST_ISLAND, cleaned
 from worker.segmenters import Prediction

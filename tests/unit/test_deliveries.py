@@ -14,7 +14,7 @@ from shared.queue.deliveries import Delivery, DeliveryState, Verdict
 from shared.queue.delivery_log import DeliveryLog, DeliveryRecord
 from shared.queue.lanes import BacklogReader
 from shared.queue.leases import Claim
-from shared.spec import Webhook
+from shared.schema import Webhook
 from tests.unit.test_queue import DONE, FAILED, House
 
 URL = "http://x.example/hook"

@@ -17,8 +17,8 @@ from shared.queue.doorbell import make_celery
 from shared.queue.jobs import JobQueue
 from shared.queue.leases import Claim
 from shared.queue.workers import WorkerInfo
+from shared.schema import JobRequest, Prompt
 from shared.settings import Settings
-from shared.spec import JobRequest, Prompt
 from shared.testing import RedisProcess
 from worker.__main__ import build
 from worker.engine import Ask

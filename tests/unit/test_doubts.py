@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from shared.images.photo import UInt8Array
+from shared.arrays import UInt8Array
 from shared.review import ReviewLimits
 from worker.review.doubts import border_share, doubts, edge_width, pieces
 

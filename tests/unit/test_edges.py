@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from shared.images.photo import FloatArray, UInt8Array
-from shared.spec import Edge
+from shared.arrays import FloatArray, UInt8Array
+from shared.schema import Edge
 from worker.matting import outline
 from worker.matting.edges import refine
 

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from shared.arrays import FloatArray, UInt8Array
 from shared.errors import DeviceLost, LeaseLost, NukkiError, SegmenterFailed, SubjectNotFound
-from shared.images.photo import FloatArray, UInt8Array
-from shared.spec import Prompt
+from shared.schema import Prompt
 from worker.engine import Answer, Ask, Engine
 from worker.segmenters import Prediction, Question
 

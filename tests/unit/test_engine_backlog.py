@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from shared.errors import LeaseLost
-from shared.spec import Prompt
+from shared.schema import Prompt
 from worker.engine import Ask, Call
 from worker.engine.backlog import PATIENCE, Backlog, Step
 

@@ -12,7 +12,7 @@ from shared.queue.connection import PREFIX, Connection
 from shared.queue.jobs import LINGER_MS
 from shared.queue.leases import Claim
 from shared.queue.verdicts import Erased
-from shared.spec import JobRequest
+from shared.schema import JobRequest
 from shared.storage import keys
 from tests.unit.test_queue import DONE, FAILED
 from tests.unit.test_records import Archive

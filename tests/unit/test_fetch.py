@@ -12,7 +12,7 @@ from shared.errors import StorageUnavailable
 from shared.job import Input, Job, Status, new_id
 from shared.queue.connection import PREFIX, Connection
 from shared.queue.jobs import JobQueue
-from shared.spec import JobRequest
+from shared.schema import JobRequest
 from shared.storage import keys
 from shared.testing import MemoryStorage
 from tests.unit.test_metrics import working

@@ -10,7 +10,7 @@ import pytest
 from shared.errors import NukkiError, QueueFull, QueueUnavailable
 from shared.job import Input, Job, Outcome, Status, new_id
 from shared.queue.leases import Claim
-from shared.spec import JobRequest
+from shared.schema import JobRequest
 from worker.heartbeat import Lease
 from worker.job import outcome, pipeline
 from worker.job.run import Run

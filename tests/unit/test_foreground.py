@@ -5,8 +5,8 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from shared.images.photo import UInt8Array
-from shared.spec import Output
+from shared.arrays import UInt8Array
+from shared.schema import Output
 from worker.framing.picture import draw
 from worker.matting.foreground import estimate_foreground
 

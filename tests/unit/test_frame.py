@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from shared.images.photo import UInt8Array
+from shared.arrays import UInt8Array
 from worker.framing.frame import Region, place, resampled, seen
 from worker.framing.layout import Box, Layout
 

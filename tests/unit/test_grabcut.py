@@ -4,11 +4,10 @@ import cv2
 import numpy as np
 import pytest
 
-from shared.images.photo import FloatArray, UInt8Array
-from shared.spec import Edge, Prompt
+from shared.arrays import BoolArray, FloatArray, UInt8Array
+from shared.schema import Edge, Prompt
 from worker.job.cut import obeyed
 from worker.matting.edges import refine
-from worker.segmenters.classical.flow import BoolArray
 from worker.segmenters.grabcut import GrabCutSegmenter
 from worker.segmenters.protocol import Prediction, Question
 

@@ -13,7 +13,7 @@ from shared.queue.connection import PREFIX, Connection
 from shared.queue.jobs import JobQueue
 from shared.queue.leases import Claim, LeaseTable
 from shared.queue.workers import WorkerInfo, WorkerRoll
-from shared.spec import JobRequest
+from shared.schema import JobRequest
 from shared.testing import RedisProcess
 from worker.heartbeat import Heartbeat
 

@@ -9,7 +9,7 @@ from PIL import Image
 
 from shared.errors import ImageTooLarge
 from shared.images import decode, encode
-from shared.spec import OutputFormat
+from shared.schema import OutputFormat
 from tests.unit.test_images_samples import HEIGHT, WIDTH, Array, ramp, scene
 
 FORMATS = [item for item in OutputFormat if item is not OutputFormat.ZIP]

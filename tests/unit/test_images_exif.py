@@ -10,7 +10,7 @@ from PIL import ExifTags, Image
 
 from shared.images import decode, encode
 from shared.images.exif import kept
-from shared.spec import OutputFormat
+from shared.schema import OutputFormat
 
 MAKE, ORIENTATION, COPYRIGHT, TAKEN, NOTES = 0x010F, 0x0112, 0x8298, 0x9003, 0x927C
 RGB = np.random.default_rng(0).integers(0, 256, (24, 40, 3), np.uint8)

@@ -6,7 +6,7 @@ import pytest
 
 from shared.errors import ImageTooLarge
 from shared.presets import presets
-from shared.spec import Align, Output
+from shared.schema import Align, Output
 from worker.framing.layout import Layout, plan
 
 SIZE = (800, 600)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from shared.images.photo import FloatArray
+from shared.arrays import FloatArray
 from worker.segmenters.masks import ranking, resized, stability
 
 

@@ -27,8 +27,8 @@ from shared.queue.lanes import BacklogReader, LaneBacklog
 from shared.queue.leases import LeaseTable
 from shared.queue.upkeep import Upkeep
 from shared.queue.workers import WorkerInfo
+from shared.schema import JobRequest
 from shared.settings import Settings
-from shared.spec import JobRequest
 from shared.testing import MemoryStorage, RedisProcess, SilentDoorbell
 from tests.metrics import Scrape
 from worker.__main__ import build

@@ -12,7 +12,7 @@ from api.problems import invalid
 from shared.job import Job
 from shared.presets import presets
 from shared.queue.verdicts import Remains
-from shared.spec import JobRequest, Output
+from shared.schema import JobRequest, Output
 
 UPLOAD = {"upload": "inp_" + "0" * 24}
 

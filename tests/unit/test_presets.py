@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
+from shared.arrays import UInt8Array
 from shared.images import decode
-from shared.images.photo import UInt8Array
 from shared.job import Compliance
 from shared.presets import presets
-from shared.spec import Output
+from shared.schema import Output
 from worker.framing import compliance
 from worker.framing.publication import Publication, Trimmings, publish
 from worker.review.subject import measure

@@ -125,7 +125,7 @@ def test_a_worker_has_nothing_else_in_hand_while_it_runs_one(
     runtime = working(house.connection, storage)
     storage.permits = runtime.photos
     with runtime.photos.holding(1):  # a neighbour's
-        thread = threading.Thread(target=pipeline.run, args=(runtime, job_id))
+        thread = threading.Thread(target=pipeline.process, args=(runtime, job_id))
         thread.start()
         thread.join(0.5)
         waited = thread.is_alive()

@@ -15,7 +15,7 @@ from shared.queue.jobs import JobQueue
 from shared.queue.leases import Claim, LeaseTable
 from shared.queue.upkeep import Past, Upkeep
 from shared.queue.verdicts import CancelVerdict, Idempotency
-from shared.spec import JobRequest, Priority, Webhook
+from shared.schema import JobRequest, Priority, Webhook
 
 RETENTION_MS = 60_000
 DONE = Outcome(

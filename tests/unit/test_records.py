@@ -15,8 +15,8 @@ from shared.job import Job, Outcome, Status, new_id
 from shared.queue.connection import PREFIX, Connection
 from shared.queue.verdicts import Idempotency
 from shared.records import ArchivedJob, Records
+from shared.schema import JobRequest, Webhook
 from shared.settings import Settings
-from shared.spec import JobRequest, Webhook
 from shared.storage import keys
 from shared.testing import MemoryStorage
 from tests.unit.test_queue import DONE, FAILED, RETENTION_MS, House

@@ -16,9 +16,9 @@ import pytest
 import torch
 from torch import nn
 
+from shared.arrays import UInt8Array
 from shared.errors import ConfigError
-from shared.images.photo import UInt8Array
-from shared.spec import Prompt
+from shared.schema import Prompt
 from tests import reference
 from tests.conftest import missing
 from tests.sam import (

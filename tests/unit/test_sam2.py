@@ -15,11 +15,11 @@ import pytest
 import torch
 from sam2.build_sam import build_sam2
 
+from shared.arrays import UInt8Array
 from shared.checkpoints import CATALOGUE, Choice
 from shared.errors import ConfigError, DeviceLost, SegmenterFailed
-from shared.images.photo import UInt8Array
+from shared.schema import Prompt
 from shared.settings import Settings
-from shared.spec import Prompt
 from tests import reference
 from tests.sam import (
     CASES,

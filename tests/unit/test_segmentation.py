@@ -10,11 +10,11 @@ import cv2
 import numpy as np
 import pytest
 
+from shared.arrays import UInt8Array
 from shared.errors import PromptInvalid
 from shared.images import Photo
-from shared.images.photo import UInt8Array
+from shared.schema import JobRequest, Prompt
 from shared.settings import Settings
-from shared.spec import JobRequest, Prompt
 from worker.engine import Engine, Permits
 from worker.job.cut import Earlier
 from worker.job.run import Run

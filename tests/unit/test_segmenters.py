@@ -8,10 +8,10 @@ import cv2
 import numpy as np
 import pytest
 
+from shared.arrays import FloatArray, UInt8Array
 from shared.errors import ConfigError
-from shared.images.photo import FloatArray, UInt8Array
+from shared.schema import Prompt
 from shared.settings import Settings
-from shared.spec import Prompt
 from worker import segmenters
 from worker.segmenters import Prediction, Question, Segmenter
 

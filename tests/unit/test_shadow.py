@@ -6,8 +6,9 @@ import cv2
 import numpy as np
 import pytest
 
-from shared.images.photo import Photo, UInt8Array
-from shared.spec import Output, Shadow
+from shared.arrays import UInt8Array
+from shared.images.photo import Photo
+from shared.schema import Output, Shadow
 from worker.framing.layout import Box
 from worker.framing.picture import draw
 from worker.framing.shadow import cast

@@ -13,7 +13,7 @@ from standardwebhooks import Webhook, WebhookVerificationError
 from shared import webhooks
 from shared.errors import ConfigError
 from shared.job import Job, Outcome, Result, Status
-from shared.spec import JobRequest
+from shared.schema import JobRequest
 from shared.webhooks import SecretBook
 
 OLD, NEW = webhooks.new_secret(), webhooks.new_secret()

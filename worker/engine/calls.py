@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
-from shared.images.photo import FloatArray, UInt8Array
-from shared.spec import Prompt
+from shared.arrays import FloatArray, UInt8Array
+from shared.schema import Prompt
 from worker.segmenters.protocol import Embedding, Prediction, Prepared, Question
 
 

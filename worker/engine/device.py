@@ -13,8 +13,8 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
+from shared.arrays import UInt8Array
 from shared.errors import DeviceLost, NukkiError, SegmenterFailed
-from shared.images.photo import UInt8Array
 from shared.metrics.worker import device_at_work
 from worker.engine.backlog import Backlog, Step
 from worker.engine.calls import Answer, Ask, Call

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageCms
 
-from shared.images.photo import UInt8Array
+from shared.arrays import UInt8Array
 from shared.job import Check, Compliance
 from shared.presets import Range, Rules, presets
 from worker.framing.haze import CLEARANCE, near

@@ -5,8 +5,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from shared.images.photo import UInt8Array
-from shared.spec import Output, OutputFormat, OutputType
+from shared.arrays import UInt8Array
+from shared.schema import Output, OutputFormat, OutputType
 
 #: Rows composed at once: temporaries stay small however large the photo.
 _BAND = 256

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from shared.images.photo import UInt8Array
+from shared.arrays import UInt8Array
 from worker.framing.layout import Box, Layout
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from shared.images.photo import UInt8Array
+from shared.arrays import UInt8Array
 
 #: Alpha from which a pixel is the subject's: what is fainter is hardly seen on any screen.
 SEEN = 13

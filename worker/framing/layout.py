@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from shared.errors import ImageTooLarge
 from shared.presets import presets
-from shared.spec import Output
-from shared.spec.canvas import MAX_SIDE, Align
+from shared.schema import Output
+from shared.schema.canvas import MAX_SIDE, Align
 
 Box = tuple[int, int, int, int]
 

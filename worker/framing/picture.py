@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from shared.images.photo import Photo, UInt8Array
-from shared.spec import Output, OutputType
+from shared.arrays import UInt8Array
+from shared.images.photo import Photo
+from shared.schema import Output, OutputType
 from worker.framing.cutout import compose
 from worker.framing.frame import place
 from worker.framing.haze import without_haze

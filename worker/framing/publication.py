@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from shared.arrays import UInt8Array
 from shared.images import Photo, decode, encode
 from shared.images.exif import kept
-from shared.images.photo import UInt8Array
 from shared.job import Compliance
-from shared.spec import Output
+from shared.schema import Output
 from worker.framing.compliance import report
 from worker.framing.layout import Box
 from worker.framing.picture import draw

@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.images.photo import FloatArray, UInt8Array
-from shared.spec import Shadow
+from shared.arrays import FloatArray, UInt8Array
+from shared.schema import Shadow
 from worker.framing.layout import Box
 
 #: Longest side at which a shadow is drawn: it is soft, and finer shows nothing more.

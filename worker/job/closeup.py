@@ -8,8 +8,9 @@ from typing import Self
 import cv2
 import numpy as np
 
-from shared.images.photo import FloatArray, Photo, UInt8Array
-from shared.spec import Prompt
+from shared.arrays import FloatArray, UInt8Array
+from shared.images.photo import Photo
+from shared.schema import Prompt
 from worker.framing.layout import Box
 
 #: Kept around the subject, as a share of its longer side: what it is told from must be seen.

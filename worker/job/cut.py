@@ -11,9 +11,10 @@ from typing import Self
 import cv2
 import numpy as np
 
+from shared.arrays import FloatArray, UInt8Array
 from shared.errors import ImageInvalid
-from shared.images.photo import FloatArray, Photo, UInt8Array
-from shared.spec import Prompt
+from shared.images.photo import Photo
+from shared.schema import Prompt
 from worker.matting.cleaning import cleaned
 from worker.segmenters.protocol import Prediction
 

@@ -7,13 +7,13 @@ import hashlib
 import logging
 import time
 
+from shared.arrays import UInt8Array
 from shared.errors import LeaseLost, NotFound
 from shared.images import Photo, decode, encode, probe
-from shared.images.photo import UInt8Array
 from shared.job import Lane, Outcome, Result, Status
 from shared.metrics.worker import LEASE_LOSSES, PERMIT_WAIT
 from shared.queue.leases import Claim
-from shared.spec import Output, OutputFormat
+from shared.schema import Output, OutputFormat
 from shared.storage import keys
 from worker.engine import Permit
 from worker.framing.publication import Trimmings, publish

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from shared.job import Outcome
 from shared.metrics.worker import STAGE_CPU
 from shared.queue.leases import Claim
-from shared.spec import Priority
+from shared.schema import Priority
 from worker.engine import Permit
 from worker.heartbeat import Lease
 from worker.runtime import Runtime

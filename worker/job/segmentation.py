@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from shared.arrays import UInt8Array
 from shared.errors import PromptInvalid
 from shared.images import Photo
-from shared.images.photo import UInt8Array
-from shared.spec import JobRequest
+from shared.schema import JobRequest
 from worker.engine import Answer, Ask
 from worker.framing.cutout import within
 from worker.job.closeup import Closeup

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from shared.images.photo import FloatArray
+from shared.arrays import FloatArray
 from worker.matting.guided import LocalLinear, blurred, fit
 
 #: Half the window, in mask pixels: by a mask that is right, and by one that may lie 2 pixels wrong

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-from shared.images.photo import FloatArray, UInt8Array
+from shared.arrays import BoolArray, FloatArray, UInt8Array
 
 #: Shares of the mask's area below which an island or a hole is noise, not a subject's shape. Holes
 #: are more often a highlight or an eye than a window: on thirteen photos filling them up to 0.0015
@@ -16,7 +15,6 @@ from shared.images.photo import FloatArray, UInt8Array
 SMALLEST_ISLAND, SMALLEST_HOLE = 0.0002, 0.0015
 
 Spot = tuple[int, int]
-BoolArray = NDArray[np.bool_]
 
 
 def cleaned(mask: FloatArray, kept: Sequence[Spot] = (), open_: Sequence[Spot] = ()) -> FloatArray:

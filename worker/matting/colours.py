@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from shared.images.photo import FloatArray
+from shared.arrays import FloatArray
 
 #: Steps of each channel: coarse enough that a small subject fills its own.
 _BINS = 20

@@ -5,8 +5,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from shared.images.photo import FloatArray, UInt8Array
-from shared.spec import Edge
+from shared.arrays import FloatArray, UInt8Array
+from shared.schema import Edge
 from worker.matting import outline
 from worker.matting.alignment import aligned, haze_of, known
 from worker.matting.guided import guide_of

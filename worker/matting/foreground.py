@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.images.photo import FloatArray, UInt8Array
+from shared.arrays import FloatArray, UInt8Array
 from worker.matting.planes import larger, smaller
 
 #: How often alpha is squared to say how much a pixel's colour counts, pass by pass: the first must

@@ -12,7 +12,7 @@ from typing import Self
 import cv2
 import numpy as np
 
-from shared.images.photo import FloatArray, UInt8Array
+from shared.arrays import FloatArray, UInt8Array
 from worker.matting.planes import larger
 
 # Pixels worked on at a time. Temporaries of a whole photo cost twice to seven times the time.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from shared.images.photo import FloatArray, UInt8Array
+from shared.arrays import FloatArray, UInt8Array
 from worker.matting import colours, outline
 from worker.matting.alignment import aligned, haze_of, known, settled
 from worker.matting.guided import LocalLinear, blurred, fit, guide_of

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from shared.images.photo import FloatArray
+from shared.arrays import FloatArray
 
 #: Over how much of an outline its softness is averaged: a window's side, in mask pixels.
 _STRETCH = 21

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from shared.images.photo import FloatArray
+from shared.arrays import FloatArray
 
 
 def smaller(plane: FloatArray, height: int, width: int) -> FloatArray:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from shared.images.photo import UInt8Array
+from shared.arrays import UInt8Array
 from shared.review import ReviewLimits
 
 #: Longest side at which shapes are measured: they are no finer.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import cv2
 
+from shared.arrays import UInt8Array
 from shared.errors import SubjectNotFound
-from shared.images.photo import UInt8Array
 from shared.job import Subject
 
 

@@ -13,16 +13,13 @@ from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-from shared.images.photo import FloatArray, UInt8Array
-from shared.spec import Prompt
+from shared.arrays import BoolArray, FloatArray, UInt8Array
+from shared.schema import Prompt
 from worker.segmenters.classical.choice import bounds
 from worker.segmenters.classical.view import FINE
 from worker.segmenters.grabcut import GrabCutSegmenter
 from worker.segmenters.protocol import Prediction, Question, Segmenter
-
-BoolArray = NDArray[np.bool_]
 
 #: Points a side of the grid.
 GRID = 4

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from shared.arrays import FloatArray
 from shared.checkpoints import Choice
 from shared.errors import ConfigError
 from shared.images import decode
-from shared.images.photo import FloatArray
-from shared.spec import Prompt
+from shared.schema import Prompt
 from worker.segmenters.precision import Placement, Precision
 from worker.segmenters.protocol import Question
 from worker.segmenters.sam_loader import open_sam

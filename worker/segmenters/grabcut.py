@@ -6,11 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from shared.images.photo import UInt8Array
+from shared.arrays import BoolArray, UInt8Array
 from worker.segmenters.classical.choice import Traits, traits
 from worker.segmenters.classical.doubt import confidence, reasons
 from worker.segmenters.classical.finish import obey, redraw
-from worker.segmenters.classical.flow import BoolArray
 from worker.segmenters.classical.guesses import guesses
 from worker.segmenters.classical.hints import read
 from worker.segmenters.classical.hypotheses import pursue

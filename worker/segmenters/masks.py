@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
+from shared.arrays import FloatArray
 from shared.errors import SegmenterFailed
-from shared.images.photo import FloatArray
 
 #: How far from the threshold stability is measured; SAM's automatic mask generator's own.
 STABILITY_OFFSET = 1.0

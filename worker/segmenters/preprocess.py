@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
-from shared.images.photo import UInt8Array
+from shared.arrays import UInt8Array
 
 #: ImageNet's, of RGB in 0..1.
 _MEAN = (0.485, 0.456, 0.406)

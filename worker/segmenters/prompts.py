@@ -12,8 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from shared.images.photo import FloatArray
-from shared.spec import Prompt
+from shared.arrays import FloatArray
+from shared.schema import Prompt
 
 #: The logit of a pixel that an earlier mask is sure of, as the reference uses to fill a hole.
 _SURE = 10.0

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from shared.images.photo import FloatArray, UInt8Array
-from shared.spec import Prompt
+from shared.arrays import FloatArray, UInt8Array
+from shared.schema import Prompt
 
 #: Whatever a segmenter makes of a photo on the processor, before the device sees it.
 Prepared = Any

@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from shared.arrays import FloatArray, UInt8Array
 from shared.errors import SegmenterFailed
-from shared.images.photo import FloatArray, UInt8Array
-from shared.spec import Prompt
+from shared.schema import Prompt
 from worker.segmenters import masks, prompts
 from worker.segmenters.faults import within_memory
 from worker.segmenters.masks import Candidates

@@ -15,7 +15,7 @@ import torch
 from segment_anything import sam_model_registry
 from torch import Tensor
 
-from shared.images.photo import FloatArray, UInt8Array
+from shared.arrays import FloatArray, UInt8Array
 from worker.segmenters import masks, prompts
 from worker.segmenters.checkpoint import load_weights
 from worker.segmenters.masks import Candidates

@@ -13,7 +13,7 @@ from typing import Any
 from sam2.build_sam import build_sam2
 from torch import Tensor, nn
 
-from shared.images.photo import FloatArray, UInt8Array
+from shared.arrays import FloatArray, UInt8Array
 from worker.segmenters import prompts
 from worker.segmenters.checkpoint import load_weights
 from worker.segmenters.masks import Candidates

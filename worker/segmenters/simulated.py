@@ -11,7 +11,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from shared.images.photo import UInt8Array
+from shared.arrays import UInt8Array
 from worker.segmenters.protocol import Prediction, Question
 
 

@@ -25,7 +25,7 @@ import torch
 from sam2.build_sam import build_sam2
 
 from shared import processes
-from shared.spec import Prompt
+from shared.schema import Prompt
 from tests.bench.engine.photos import ROOT, pixels
 from tests.sam import randomised
 from worker.segmenters.precision import Placement

@@ -25,9 +25,9 @@ from redis import Redis
 from torch.nn import functional
 
 from shared import images
-from shared.images import UInt8Array
+from shared.arrays import UInt8Array
+from shared.schema import OutputFormat, Prompt
 from shared.settings import Settings
-from shared.spec import OutputFormat, Prompt
 from shared.storage import Storage, open_storage
 from worker.segmenters.protocol import Question
 from worker.segmenters.simulated import SimulatedSegmenter

@@ -12,7 +12,8 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from shared.images import UInt8Array, decode
+from shared.arrays import UInt8Array
+from shared.images import decode
 
 ROOT = Path(__file__).resolve().parents[3]
 #: Photographs where they are at hand; else the sample that the package carries.

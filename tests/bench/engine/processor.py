@@ -17,7 +17,7 @@ from statistics import fmean
 import psutil
 
 from shared import processes
-from shared.spec import Edge, Output
+from shared.schema import Edge, Output
 from shared.storage import keys
 from tests.bench.engine.arithmetic import bound, device_rate, rate, steady
 from tests.bench.engine.naive import DONE, TASK, make_app

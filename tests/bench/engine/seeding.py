@@ -18,8 +18,8 @@ from shared.job import Input, Job, Lane, new_id
 from shared.queue.connection import PREFIX, Connection, _source
 from shared.queue.doorbell import QUEUES, Doorbell, make_celery
 from shared.queue.jobs import JobQueue
+from shared.schema import JobRequest, Output, Priority, Prompt
 from shared.settings import DEFAULT_TENANT, Settings
-from shared.spec import JobRequest, Output, Priority, Prompt
 from shared.storage import Storage, keys, open_storage
 
 #: How long an input may wait for its job, as a photo put through the API may.

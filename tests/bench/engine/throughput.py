@@ -10,7 +10,7 @@ from statistics import fmean
 from typing import Any, Self
 
 from shared.job import Job
-from shared.spec import Output, Prompt
+from shared.schema import Output, Prompt
 from tests.bench.engine.arithmetic import Window, bound, device_rate, rate, steady
 from tests.bench.engine.photos import files
 from tests.bench.engine.sampler import CPU, DEVICE_BUSY, STAGE_CPU, STAGE_WALL, Sampler

@@ -5,8 +5,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from shared.arrays import BoolArray
 from worker.segmenters.classical.choice import Traits
-from worker.segmenters.classical.flow import BoolArray
 from worker.segmenters.classical.hints import Hints
 
 # Colours inside and outside that differ by this much, or more, leave no doubt.

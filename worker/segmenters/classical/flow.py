@@ -13,9 +13,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.images.photo import FloatArray, UInt8Array
+from shared.arrays import BoolArray, FloatArray, UInt8Array
 
-BoolArray = NDArray[np.bool_]
 SignArray = NDArray[np.int8]
 
 # Plane 0 spans this many levels. It takes part in the contrast too: where the models change

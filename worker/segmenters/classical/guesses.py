@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from shared.images.photo import FloatArray
-from worker.segmenters.classical.flow import BoolArray
+from shared.arrays import BoolArray, FloatArray
 from worker.segmenters.classical.hints import Hints, distances
 from worker.segmenters.classical.view import View
 

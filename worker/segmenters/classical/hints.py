@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from shared.images.photo import FloatArray
-from shared.spec import Prompt
-from worker.segmenters.classical.flow import BoolArray, SignArray
+from shared.arrays import BoolArray, FloatArray
+from shared.schema import Prompt
+from worker.segmenters.classical.flow import SignArray
 
 # A click is meant exactly, its surroundings probably: this share of the short side is fixed …
 _EXACT = 0.012

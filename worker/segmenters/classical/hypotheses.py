@@ -5,8 +5,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from shared.images.photo import FloatArray
-from worker.segmenters.classical.flow import BoolArray, minimum_cut
+from shared.arrays import BoolArray, FloatArray
+from worker.segmenters.classical.flow import minimum_cut
 from worker.segmenters.classical.guesses import Guess
 from worker.segmenters.classical.hints import Hints, distances
 from worker.segmenters.classical.palette import SUREST, histogram, log_odds

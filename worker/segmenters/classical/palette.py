@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.images.photo import FloatArray
+from shared.arrays import FloatArray
 
 #: Entries. 48, 96 and 192 cut alike.
 ENTRIES = 96

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from shared.images.photo import FloatArray
-from worker.segmenters.classical.flow import BoolArray
+from shared.arrays import BoolArray, FloatArray
 from worker.segmenters.classical.palette import histogram
 from worker.segmenters.classical.view import View
 

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.images.photo import FloatArray, UInt8Array
+from shared.arrays import FloatArray, UInt8Array
 from worker.segmenters.classical.palette import Palette, mix_palette, nearest
 
 #: Longest side of the size at which hypotheses compete, in pixels. Smaller loses thin parts

@@ -1,10 +1,10 @@
 """What a caller asks for: the one schema that the API validates and the worker reads."""
 
-from shared.spec.base import HttpUrl, InputId, JobId, Model
-from shared.spec.canvas import Align, Backdrop, Shadow
-from shared.spec.output import Edge, Output, OutputFormat, OutputType
-from shared.spec.prompt import MAX_POINTS, Prompt
-from shared.spec.request import (
+from shared.model import HttpUrl, InputId, JobId, Model
+from shared.schema.canvas import Align, Backdrop, Shadow
+from shared.schema.output import Edge, Output, OutputFormat, OutputType
+from shared.schema.prompt import MAX_POINTS, Prompt
+from shared.schema.request import (
     ENDS,
     MAX_METADATA_BYTES,
     MAX_OBJECTS,

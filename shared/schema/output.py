@@ -7,9 +7,9 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, Field, FiniteFloat, WithJsonSchema, model_validator
 
+from shared.model import Model
 from shared.presets import presets
-from shared.spec.base import Model
-from shared.spec.canvas import Align, Backdrop, Background, Margin, Shadow, Size
+from shared.schema.canvas import Align, Backdrop, Background, Margin, Shadow, Size
 
 
 class OutputType(StrEnum):

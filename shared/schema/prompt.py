@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import FailFast, Field, model_validator
 
-from shared.spec.base import JobId, Model, Pixel
+from shared.model import JobId, Model, Pixel
 
 MAX_POINTS = 256
 

@@ -8,9 +8,9 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, FailFast, Field, field_serializer, model_validator
 
-from shared.spec.base import HttpUrl, InputId, JobId, Model
-from shared.spec.output import Output
-from shared.spec.prompt import Prompt
+from shared.model import HttpUrl, InputId, JobId, Model
+from shared.schema.output import Output
+from shared.schema.prompt import Prompt
 
 MAX_OBJECTS = 32
 MAX_METADATA_BYTES = 4096

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from shared import names
+from shared import dns as names
 from shared.errors import UrlUnavailable
 from shared.guard import Guard
 from shared.outbound import Outbound

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field, FiniteFloat, WithJsonSchema
 
-from shared.spec.base import InputId, Model
+from shared.model import InputId, Model
 
 #: The longest side of a canvas, in pixels.
 MAX_SIDE = 10_000
