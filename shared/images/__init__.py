@@ -2,7 +2,7 @@
 
 from shared.images.decode import decode
 from shared.images.encode import encode
-from shared.images.info import MAX_PIXELS, ImageInfo, memory_bound
+from shared.images.headers.info import MAX_PIXELS, ImageInfo, memory_bound
 from shared.images.photo import Photo
 from shared.images.probe import probe
 

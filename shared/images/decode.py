@@ -18,12 +18,13 @@ from PIL import (
 
 from shared.arrays import UInt8Array
 from shared.errors import ImageInvalid
-from shared.images import avif, colour, containers, jpeg, png, raster, sniff, tiff
-from shared.images.info import MAX_PIXELS, Format, ImageInfo
+from shared.images import colour, raster
+from shared.images.headers import avif, containers, jpeg, png, sniff, tiff
+from shared.images.headers.info import MAX_PIXELS, Format, ImageInfo
+from shared.images.headers.source import CutShort, Source
 from shared.images.photo import Photo
 from shared.images.probe import check_size
 from shared.images.raster import Raster
-from shared.images.source import CutShort, Source
 
 Opened = tuple[ImageInfo, Callable[[], Raster]]
 

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import IO, Literal, overload
 
 from shared.errors import ImageInvalid, ImageTooLarge
-from shared.images import avif, containers, jpeg, png, sniff, tiff
-from shared.images.info import MAX_PIXELS, Format, ImageInfo
-from shared.images.source import CutShort, Source
+from shared.images.headers import avif, containers, jpeg, png, sniff, tiff
+from shared.images.headers.info import MAX_PIXELS, Format, ImageInfo
+from shared.images.headers.source import CutShort, Source
 
 _READERS: dict[Format, Callable[[Source], ImageInfo]] = {
     "jpeg": lambda source: jpeg.read(source).info,

@@ -16,7 +16,7 @@ from PIL import Image, ImageFile
 from shared.arrays import UInt8Array
 from shared.errors import ImageError, ImageInvalid, ImageUnsupported
 from shared.images import colour
-from shared.images.info import ImageInfo
+from shared.images.headers.info import ImageInfo
 
 # Sizes are checked before Pillow sees a file. Its own check is one setting for the whole process,
 # and a warning rather than an error from its first threshold on.

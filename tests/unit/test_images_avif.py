@@ -11,8 +11,9 @@ import pytest
 from PIL import Image
 
 from shared.errors import ImageInvalid
-from shared.images import av1, decode, memory_bound, probe
-from shared.images.source import CutShort, Source
+from shared.images import decode, memory_bound, probe
+from shared.images.headers import av1
+from shared.images.headers.source import CutShort, Source
 from tests.unit.test_images_damage import peak_of
 from tests.unit.test_images_samples import HEIGHT, WIDTH, exif, file, ramp, scene
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from shared.arrays import UInt8Array
 from shared.images import Photo, decode, encode
-from shared.images.exif import kept
+from shared.images.headers.exif import kept
 from shared.job import Compliance
 from shared.schema import Output
 from worker.framing.compliance import report

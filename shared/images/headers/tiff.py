@@ -6,8 +6,8 @@ import struct
 from dataclasses import dataclass
 
 from shared.errors import ImageInvalid, ImageUnsupported
-from shared.images.info import ImageInfo
-from shared.images.source import CutShort, Source
+from shared.images.headers.info import ImageInfo
+from shared.images.headers.source import CutShort, Source
 
 SUBFILE, WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC = 254, 256, 257, 258, 259, 262
 ORIENTATION, SAMPLES, TILE_WIDTH, TILE_HEIGHT = 274, 277, 322, 323

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from shared.errors import ImageInvalid, ImageTooLarge, ImageUnsupported
-from shared.images import exif
-from shared.images.info import ImageInfo
-from shared.images.source import CutShort, Source
+from shared.images.headers import exif
+from shared.images.headers.info import ImageInfo
+from shared.images.headers.source import CutShort, Source
 
 _SOI, _EOI, _SOS, _COM = 0xD8, 0xD9, 0xDA, 0xFE
 _APP0, _APP1, _APP2, _ADOBE, _APP15 = 0xE0, 0xE1, 0xE2, 0xEE, 0xEF

@@ -7,9 +7,9 @@ import zlib
 from dataclasses import dataclass
 
 from shared.errors import ImageInvalid
-from shared.images import exif
-from shared.images.info import ImageInfo
-from shared.images.source import CutShort, Source
+from shared.images.headers import exif
+from shared.images.headers.info import ImageInfo
+from shared.images.headers.source import CutShort, Source
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 #: Colour type to (channels, allowed bit depths).

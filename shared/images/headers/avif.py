@@ -7,10 +7,10 @@ import struct
 from dataclasses import dataclass
 
 from shared.errors import ImageInvalid
-from shared.images import items
-from shared.images.boxes import MAX_META, associations, boxes, children, item_number
-from shared.images.info import ImageInfo
-from shared.images.source import CutShort, Source
+from shared.images.headers import items
+from shared.images.headers.boxes import MAX_META, associations, boxes, children, item_number
+from shared.images.headers.info import ImageInfo
+from shared.images.headers.source import CutShort, Source
 
 _TWICE = "The AVIF's header says something twice."
 _ALPHA = re.compile(rb":alpha|:auxid:1\\b")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import struct
 
 from shared.errors import ImageInvalid
-from shared.images import av1
-from shared.images.boxes import MAX_BOXES, MAX_META, associations, children, item_number
-from shared.images.source import Source
+from shared.images.headers import av1
+from shared.images.headers.boxes import MAX_BOXES, MAX_META, associations, children, item_number
+from shared.images.headers.source import Source
 
 #: Of one picture: tiles, alpha and the like.
 _MAX_ITEMS = 2048

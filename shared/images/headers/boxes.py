@@ -6,7 +6,7 @@ import struct
 from collections.abc import Iterator
 
 from shared.errors import ImageInvalid
-from shared.images.source import Source
+from shared.images.headers.source import Source
 
 MAX_BOXES = 10_000
 #: The largest metadata read, in bytes.

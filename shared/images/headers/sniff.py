@@ -5,8 +5,8 @@ from __future__ import annotations
 import struct
 
 from shared.errors import ImageInvalid, ImageUnsupported
-from shared.images.info import Format
-from shared.images.source import CutShort
+from shared.images.headers.info import Format
+from shared.images.headers.source import CutShort
 
 HEAD = 4096
 

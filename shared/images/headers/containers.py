@@ -6,9 +6,9 @@ import struct
 from dataclasses import dataclass
 
 from shared.errors import ImageInvalid
-from shared.images import exif
-from shared.images.info import ImageInfo
-from shared.images.source import CutShort, Source
+from shared.images.headers import exif
+from shared.images.headers.info import ImageInfo
+from shared.images.headers.source import CutShort, Source
 
 _EXIF_FLAG, _ANIMATION_FLAG, _ALPHA_FLAG = 0x08, 0x02, 0x10
 _MAX_EXIF = 1 << 20

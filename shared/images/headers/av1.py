@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from shared.errors import ImageInvalid
-from shared.images.source import CutShort, Source
+from shared.images.headers.source import CutShort, Source
 
 Size = tuple[int, int]
 _MAX_UNITS = 128
