@@ -13,11 +13,11 @@ from pydantic import BaseModel, Field, ValidationError
 from werkzeug.exceptions import HTTPException
 
 from shared import errors
-from shared.errors import FieldProblem, InvalidRequest, MalformedRequest, NotFound, NukkiError
+from shared.errors import FieldProblem, InvalidRequest, MalformedRequest, NotFound, ServiceError
 
 log = logging.getLogger("nukki.api")
 
-HTTP_STATUS: Mapping[type[NukkiError], int] = {
+HTTP_STATUS: Mapping[type[ServiceError], int] = {
     errors.InvalidRequest: 422,
     errors.MalformedRequest: 400,
     errors.Unauthorized: 401,
@@ -141,8 +141,8 @@ def raise_invalid(error: ValidationError) -> NoReturn:
 def install(app: Flask) -> None:
     """Answer every error of `app` with a problem."""
 
-    @app.errorhandler(NukkiError)
-    def _(error: NukkiError) -> Response:
+    @app.errorhandler(ServiceError)
+    def _(error: ServiceError) -> Response:
         status = HTTP_STATUS.get(type(error), 500)
         log.log(
             logging.ERROR if status == 500 else logging.INFO,

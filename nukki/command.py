@@ -95,12 +95,12 @@ def _interrupt(*_: object) -> None:
 def demo(output: Path) -> None:
     """Start everything, cut a sample photo four ways, stop everything."""
     from nukki.demo import run
-    from shared.errors import NukkiError as ServerError
+    from shared.errors import ServiceError
 
     signal.signal(signal.SIGTERM, _interrupt)  # so that its folder goes with it
     try:
         status = run(output)
-    except (ServerError, NukkiError) as error:
+    except (ServiceError, NukkiError) as error:
         raise click.ClickException(str(error)) from error
     except KeyboardInterrupt:
         raise SystemExit(130) from None

@@ -33,13 +33,13 @@ def _dir_option(command: Callable[..., Any]) -> Callable[..., Any]:
 def _opened(directory: Path | None) -> Iterator[tuple[ModelsFolder, Settings]]:
     """The models folder and the settings; what goes wrong with them is said in one line."""
     from shared.checkpoints import ModelsFolder
-    from shared.errors import NukkiError
+    from shared.errors import ServiceError
     from shared.settings import Settings
 
     try:
         settings = Settings.load()
         yield ModelsFolder(directory or settings.models_dir), settings
-    except NukkiError as error:
+    except ServiceError as error:
         raise click.ClickException(str(error)) from error
 
 

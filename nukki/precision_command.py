@@ -32,7 +32,7 @@ def precision(
     from multiprocessing import get_context
 
     from shared.checkpoints import resolve
-    from shared.errors import NukkiError
+    from shared.errors import ServiceError
     from shared.settings import Settings
 
     named = {"model": model, "checkpoint": checkpoint}
@@ -50,7 +50,7 @@ def precision(
             # A process each, so that each has a peak of its own.
             with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as alone:
                 measured.append(alone.submit(measure, choice, item, paths, clicks, runs).result())
-    except NukkiError as error:
+    except ServiceError as error:
         raise click.ClickException(str(error)) from error
     except ImportError as error:
         raise click.ClickException(f"needs pip install 'nukki[sam]': {error}") from error

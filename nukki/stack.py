@@ -21,7 +21,7 @@ import httpx
 
 from nukki import redis_server
 from shared import processes, webhooks
-from shared.errors import ConfigError, NukkiError, QueueUnavailable
+from shared.errors import ConfigError, QueueUnavailable, ServiceError
 from shared.queue.connection import Connection
 from shared.queue.workers import WorkerRoll
 from shared.settings import DEFAULT_TENANT, Settings
@@ -31,11 +31,11 @@ _READY_PATIENCE = 300.0
 _LOG_LIMIT = 10 * 1024 * 1024
 
 
-class AlreadyRunning(NukkiError):
+class AlreadyRunning(ServiceError):
     """A stack already runs on this data folder."""
 
 
-class ServiceDied(NukkiError):
+class ServiceDied(ServiceError):
     """One of the stack's services ended by itself."""
 
 

@@ -2,7 +2,7 @@
 
 The tree (codes in brackets are what the API and a failed job report):
 
-    NukkiError
+    ServiceError
     ├── CallerError                     the request must change before it can succeed
     │   ├── InvalidRequest              [invalid_request]
     │   ├── MalformedRequest            [malformed_request]
@@ -53,7 +53,7 @@ class FieldProblem:
     message: str
 
 
-class NukkiError(Exception):
+class ServiceError(Exception):
     """Something went wrong."""
 
     code: ClassVar[str] = "internal"
@@ -67,7 +67,7 @@ class NukkiError(Exception):
         return str(self)
 
 
-class CallerError(NukkiError):
+class CallerError(ServiceError):
     """The request cannot be served as it stands."""
 
 
@@ -168,7 +168,7 @@ class ImageTooLarge(ImageError):
     code = "image_too_large"
 
 
-class SegmentationError(NukkiError):
+class SegmentationError(ServiceError):
     """The subject could not be cut out."""
 
 
@@ -193,7 +193,7 @@ class DeviceLost(SegmentationError):
     retryable = True
 
 
-class Unavailable(NukkiError):
+class Unavailable(ServiceError):
     """A service this one depends on is not answering."""
 
     retryable = True
@@ -235,25 +235,25 @@ class Busy(Unavailable):
     code = "busy"
 
 
-class Poisoned(NukkiError):
+class Poisoned(ServiceError):
     """The job's worker died each time it was tried."""
 
     code = "poisoned"
 
 
-class LeaseLost(NukkiError):
+class LeaseLost(ServiceError):
     """This worker no longer owns the job."""
 
     code = "lease_lost"
 
 
-class CheckpointError(NukkiError):
+class CheckpointError(ServiceError):
     """A model's weights could not be had."""
 
     code = "checkpoint"
 
 
-class ConfigError(NukkiError):
+class ConfigError(ServiceError):
     """The configuration is not valid."""
 
     code = "config"

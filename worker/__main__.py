@@ -18,7 +18,7 @@ from celery import Celery, Task, signals
 from shared import logs, metrics
 from shared.errors import ConfigError, StorageUnavailable
 from shared.guard import Guard
-from shared.metrics.worker import watch_permits
+from shared.metrics.worker import watch_in_flight
 from shared.outbound import Outbound
 from shared.queue.connection import Connection
 from shared.queue.doorbell import QUEUES, TASK, Doorbell, LaneCycle, make_celery
@@ -28,7 +28,7 @@ from shared.schema import Prompt
 from shared.settings import Settings
 from shared.storage import open_storage
 from worker import segmenters
-from worker.engine import Ask, Engine, Permits
+from worker.engine import Ask, Engine, InFlightLimit
 from worker.heartbeat import Heartbeat
 from worker.job import outcome, pipeline
 from worker.job.bulk_limit import BulkLimit
@@ -65,7 +65,7 @@ def main(argv: list[str] | None = None) -> int:
     except StorageUnavailable as error:
         log.critical("%s", error)
         return 1
-    watch_permits(lambda: runtime.photos.held, runtime.photos.limit)
+    watch_in_flight(lambda: runtime.photos.held, runtime.photos.limit)
     _register(celery, runtime, gate)
     _warm_up(runtime)
     runtime.heartbeat.start()
@@ -118,8 +118,8 @@ def build(settings: Settings, celery: Celery, segmenter: Segmenter, me: WorkerIn
         outbound=Outbound(Guard(settings.allow_networks)),
         engine=engine,
         heartbeat=heartbeat,
-        photos=Permits(settings.pixels_in_hand),
-        processors=Permits(_cores(settings) + 1),
+        photos=InFlightLimit(settings.pixels_in_hand),
+        processors=InFlightLimit(_cores(settings) + 1),
     )
     threading.Thread(target=_leave_when, args=[lost, runtime], daemon=True).start()
     return runtime

@@ -10,7 +10,7 @@ from shared.queue.doorbell import Bell
 from shared.queue.leases import LeaseTable
 from shared.settings import Settings
 from shared.storage import Storage
-from worker.engine import Engine, Permits
+from worker.engine import Engine, InFlightLimit
 from worker.heartbeat import Heartbeat
 
 
@@ -31,6 +31,6 @@ class Runtime:
     outbound: Outbound
     engine: Engine
     heartbeat: Heartbeat
-    photos: Permits
-    processors: Permits
+    photos: InFlightLimit
+    processors: InFlightLimit
     draining: threading.Event = field(default_factory=threading.Event)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from shared.checkpoints.catalogue import Model
 from shared.checkpoints.folder import ModelsFolder, digest_of, parsed_digest
 from shared.checkpoints.sources import Resume, bare, open_source
-from shared.errors import CheckpointError, ConfigError, NukkiError
+from shared.errors import CheckpointError, ConfigError, ServiceError
 from shared.settings import Settings
 
 if TYPE_CHECKING:
@@ -172,7 +172,7 @@ def _patiently(fetch: Callable[[], str], partial: _Partial, say: Say, tries: int
         before = partial.size
         try:
             return fetch()
-        except NukkiError as error:
+        except ServiceError as error:
             tries -= 1
             if not error.retryable:
                 raise

@@ -48,7 +48,7 @@ for _step in _STAGE_OF:
     BATCH_SIZE.labels(_step)  # there from the start, so that a rate sees the first batch
 
 
-def watch_permits(held: Callable[[], int], limit: int) -> None:
+def watch_in_flight(held: Callable[[], int], limit: int) -> None:
     """Show, whenever asked, how many pixels are in hand of how many may be."""
     PERMITS.labels("held").set_function(lambda: held() / 1e6)
     PERMITS.labels("limit").set(limit / 1e6)

@@ -17,7 +17,7 @@ from PIL import Image
 from api.keyring import Keyring
 from api.problems import HTTP_STATUS
 from shared import errors
-from shared.errors import ConfigError, NukkiError, StorageUnavailable
+from shared.errors import ConfigError, ServiceError, StorageUnavailable
 from shared.job import Outcome, Status
 from shared.queue.connection import PREFIX, Connection
 from shared.queue.jobs import JobQueue
@@ -651,7 +651,7 @@ class TestRouting:
         assert record.__dict__["request_id"] == "look-here"
 
 
-def _all_errors(root: type[NukkiError]) -> Iterator[type[NukkiError]]:
+def _all_errors(root: type[ServiceError]) -> Iterator[type[ServiceError]]:
     for error in root.__subclasses__():
         if error.__module__ == errors.__name__:  # the stack's own never meet a request
             yield error
@@ -661,7 +661,7 @@ def _all_errors(root: type[NukkiError]) -> Iterator[type[NukkiError]]:
 class TestErrorTable:
     def test_every_error_that_can_reach_a_caller_is_mapped(self) -> None:
         inside = {errors.LeaseLost, errors.ConfigError, errors.CheckpointError}
-        leaves = {error for error in _all_errors(NukkiError) if not error.__subclasses__()}
+        leaves = {error for error in _all_errors(ServiceError) if not error.__subclasses__()}
         assert set(HTTP_STATUS) == leaves - inside
 
     def test_what_may_succeed_later_is_never_the_callers_fault(self) -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import redis
 
-from shared.errors import NukkiError, QueueFull, QueueUnavailable
+from shared.errors import QueueFull, QueueUnavailable, ServiceError
 from shared.queue.connection import translated
 
 
@@ -20,7 +20,9 @@ from shared.queue.connection import translated
     ],
     ids=lambda item: str(item)[:20],
 )
-def test_what_redis_cannot_do_now_is_unavailable(raised: Exception, ours: type[NukkiError]) -> None:
+def test_what_redis_cannot_do_now_is_unavailable(
+    raised: Exception, ours: type[ServiceError]
+) -> None:
     with pytest.raises(ours), translated():
         raise raised
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from shared.arrays import FloatArray, UInt8Array
-from shared.errors import DeviceLost, LeaseLost, NukkiError, SegmenterFailed, SubjectNotFound
+from shared.errors import DeviceLost, LeaseLost, SegmenterFailed, ServiceError, SubjectNotFound
 from shared.schema import Prompt
 from worker.engine import Answer, Ask, Engine
 from worker.segmenters import Prediction, Question
@@ -215,7 +215,7 @@ def raising(error: Exception) -> Callable[[Any], list[Any]]:
     ids=lambda error: type(error).__name__,
 )
 def test_an_error_is_heard_by_every_caller_of_the_batch(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch, step: str, error: Exception, heard: NukkiError
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, step: str, error: Exception, heard: ServiceError
 ) -> None:
     first = desk.occupy()
     calls = [desk.call(number) for number in (1, 2, 3)]

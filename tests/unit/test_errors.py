@@ -14,7 +14,7 @@ from api.problems import HTTP_STATUS, STATUS_OF_CODE
 from nukki import errors as client_errors
 from nukki.client import _problem
 from shared import errors
-from shared.errors import FieldProblem, InvalidRequest, NukkiError
+from shared.errors import FieldProblem, InvalidRequest, ServiceError
 
 #: Raised where no caller waits for an answer.
 NOT_ANSWERED = {errors.LeaseLost, errors.ConfigError, errors.CheckpointError}
@@ -33,11 +33,11 @@ class Drawn:
     rest: str
 
 
-def drawn(docstring: str) -> list[Drawn]:
+def drawn(docstring: str, root: str) -> list[Drawn]:
     """The tree in a module's docstring, read by its indents."""
     lines = docstring.splitlines()
-    first = next(n for n, line in enumerate(lines) if line.strip() == "NukkiError")
-    margin = len(lines[first]) - len("NukkiError")
+    first = next(n for n, line in enumerate(lines) if line.strip() == root)
+    margin = len(lines[first]) - len(root)
     nodes: list[Drawn] = []
     above: list[str] = []
     for line in lines[first:]:
@@ -59,9 +59,9 @@ def below(root: type[Raised]) -> set[type[Raised]]:
     return found
 
 
-SERVER_TREE = drawn(errors.__doc__ or "")
-CLIENT_TREE = drawn(client_errors.__doc__ or "")
-SERVER_ERRORS = sorted(below(NukkiError), key=lambda error: error.__name__)
+SERVER_TREE = drawn(errors.__doc__ or "", "ServiceError")
+CLIENT_TREE = drawn(client_errors.__doc__ or "", "NukkiError")
+SERVER_ERRORS = sorted(below(ServiceError), key=lambda error: error.__name__)
 CLIENT_ERRORS = sorted(below(client_errors.NukkiError), key=lambda error: error.__name__)
 
 
@@ -75,20 +75,20 @@ def test_the_clients_tree_is_drawn_whole() -> None:
 
 @pytest.mark.parametrize("node", SERVER_TREE, ids=lambda node: node.name)
 def test_a_drawn_error_hangs_where_its_class_does(node: Drawn) -> None:
-    error: type[NukkiError] = getattr(errors, node.name)
+    error: type[ServiceError] = getattr(errors, node.name)
     assert (error.__base__ or object).__name__ == (node.parent or "Exception")
 
 
 @pytest.mark.parametrize("node", SERVER_TREE, ids=lambda node: node.name)
 def test_a_drawn_error_has_its_classs_code(node: Drawn) -> None:
-    error: type[NukkiError] = getattr(errors, node.name)
+    error: type[ServiceError] = getattr(errors, node.name)
     code = re.search(r"\[(\w+)\]", node.rest)
     assert (error.__dict__.get("code") if node.parent else None) == (code[1] if code else None)
 
 
 @pytest.mark.parametrize("node", SERVER_TREE, ids=lambda node: node.name)
 def test_a_drawn_error_is_as_retryable_as_its_class(node: Drawn) -> None:
-    error: type[NukkiError] = getattr(errors, node.name)
+    error: type[ServiceError] = getattr(errors, node.name)
     said = "retryable" in node.rest
     inherited = node.parent is not None and getattr(errors, node.parent).retryable
     assert error.retryable == (said or inherited)
@@ -116,7 +116,7 @@ def test_no_two_errors_share_a_code() -> None:
 
 
 @pytest.mark.parametrize("error", SERVER_ERRORS, ids=lambda error: error.__name__)
-def test_an_error_says_its_docstring_where_nothing_else_is_said(error: type[NukkiError]) -> None:
+def test_an_error_says_its_docstring_where_nothing_else_is_said(error: type[ServiceError]) -> None:
     message = error().message
     assert message == (error.__doc__ or "").strip()
     assert message.endswith((".", ")."))
@@ -124,7 +124,7 @@ def test_an_error_says_its_docstring_where_nothing_else_is_said(error: type[Nukk
 
 
 @pytest.mark.parametrize("error", SERVER_ERRORS, ids=lambda error: error.__name__)
-def test_an_error_says_what_it_is_given(error: type[NukkiError]) -> None:
+def test_an_error_says_what_it_is_given(error: type[ServiceError]) -> None:
     assert error("in other words").message == "in other words"
 
 
@@ -133,12 +133,12 @@ def test_an_error_says_what_it_is_given(error: type[NukkiError]) -> None:
     [error for error in SERVER_ERRORS if "code" in error.__dict__],
     ids=lambda error: error.__name__,
 )
-def test_every_error_with_a_code_is_answered(error: type[NukkiError]) -> None:
-    assert (error in HTTP_STATUS) != (error in NOT_ANSWERED or error is NukkiError)
+def test_every_error_with_a_code_is_answered(error: type[ServiceError]) -> None:
+    assert (error in HTTP_STATUS) != (error in NOT_ANSWERED or error is ServiceError)
 
 
 @pytest.mark.parametrize("error", HTTP_STATUS, ids=lambda error: error.__name__)
-def test_only_what_may_succeed_unchanged_is_answered_503(error: type[NukkiError]) -> None:
+def test_only_what_may_succeed_unchanged_is_answered_503(error: type[ServiceError]) -> None:
     blames_caller = 400 <= HTTP_STATUS[error] < 500 and HTTP_STATUS[error] != 429
     assert blames_caller == issubclass(error, errors.CallerError | errors.SubjectNotFound)
     assert HTTP_STATUS[error] not in {429, 503} or error.retryable

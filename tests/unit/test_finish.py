@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from shared.errors import NukkiError, QueueFull, QueueUnavailable
+from shared.errors import QueueFull, QueueUnavailable, ServiceError
 from shared.job import Input, Job, Outcome, Status, new_id
 from shared.queue.leases import Claim
 from shared.schema import JobRequest
@@ -19,7 +19,7 @@ from worker.job.run import Run
 class Leases:
     """Refuses to finish with each of `errors`, then takes it."""
 
-    def __init__(self, *errors: NukkiError) -> None:
+    def __init__(self, *errors: ServiceError) -> None:
         self._errors = list(errors)
         self.asked = 0
 
@@ -39,7 +39,7 @@ def run(leases: Leases) -> Run:
 
 @pytest.mark.parametrize("error", [QueueUnavailable(), QueueFull()])
 def test_a_redis_that_is_away_or_full_is_asked_again(
-    error: NukkiError, monkeypatch: pytest.MonkeyPatch
+    error: ServiceError, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("worker.job.outcome.time.sleep", lambda _seconds: None)
     leases = Leases(error, error)
@@ -52,7 +52,7 @@ def test_a_redis_that_is_away_or_full_is_asked_again(
 
 @pytest.mark.parametrize("error", [QueueUnavailable(), QueueFull()])
 def test_a_redis_that_stays_away_or_full_is_given_up(
-    error: NukkiError, monkeypatch: pytest.MonkeyPatch
+    error: ServiceError, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("worker.job.outcome._FINISH_PATIENCE", 0.0)
     with pytest.raises(type(error)):
@@ -60,7 +60,7 @@ def test_a_redis_that_stays_away_or_full_is_given_up(
 
 
 @pytest.mark.parametrize("error", [QueueUnavailable(), QueueFull()])
-def test_a_doorbell_that_cannot_be_answered_is_left_to_the_janitor(error: NukkiError) -> None:
+def test_a_doorbell_that_cannot_be_answered_is_left_to_the_janitor(error: ServiceError) -> None:
     def weigh(job_id: str) -> None:
         raise error
 

@@ -18,7 +18,7 @@ from shared.job import Input, Job, Lane, Status, new_id
 from shared.metrics.courier import count_attempt
 from shared.metrics.jobs import count_end
 from shared.metrics.queue import QueueCollector
-from shared.metrics.worker import PERMITS, device_at_work, watch_permits
+from shared.metrics.worker import PERMITS, device_at_work, watch_in_flight
 from shared.queue.connection import PREFIX, Connection
 from shared.queue.deliveries import DeliveryState
 from shared.queue.doorbell import make_celery
@@ -183,7 +183,7 @@ def test_a_call_that_fails_kept_the_device_busy_too() -> None:
 
 def test_the_permits_are_shown_as_they_are_when_asked() -> None:
     held = [0]
-    watch_permits(lambda: held[0], 400_000_000)
+    watch_in_flight(lambda: held[0], 400_000_000)
     try:
         held[0] = 24_000_000
         shown = scrape()

@@ -22,7 +22,7 @@ import pytest
 from shared.errors import (
     ConfigError,
     ImageTooLarge,
-    NukkiError,
+    ServiceError,
     UrlFailed,
     UrlForbidden,
     UrlUnavailable,
@@ -214,7 +214,7 @@ def test_a_path_in_other_letters_is_fetched(server: Server) -> None:
     ],
 )
 def test_the_status_says_whether_to_try_again(
-    server: Server, status: int, error: type[NukkiError] | None
+    server: Server, status: int, error: type[ServiceError] | None
 ) -> None:
     server.scripts["/photo"] = answer(status)
     if error is None:

@@ -15,7 +15,7 @@ from shared.storage import keys
 from shared.testing import MemoryStorage
 from tests.unit.test_metrics import working
 from tests.unit.test_queue import FAILED, RETENTION_MS, House
-from worker.engine import Permits
+from worker.engine import InFlightLimit
 from worker.job import pipeline
 from worker.job.retry import Fail, Quarantine, Retry, after_crash
 
@@ -104,7 +104,7 @@ class Watching(MemoryStorage):
 
     def __init__(self) -> None:
         super().__init__()
-        self.permits: Permits | None = None
+        self.permits: InFlightLimit | None = None
         self.held: list[int] = []
 
     def put(self, key: str, data: bytes | BinaryIO, content_type: str) -> None:

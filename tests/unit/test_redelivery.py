@@ -10,8 +10,8 @@ import pytest
 from shared.errors import (
     ConfigError,
     NotFound,
-    NukkiError,
     QueueUnavailable,
+    ServiceError,
     StorageUnavailable,
     UrlForbidden,
     UrlUnavailable,
@@ -74,7 +74,7 @@ def date(seconds: float) -> str:
         (StorageUnavailable(), 99, later(30)),
         (ConfigError("no secret"), 1, again(5)),
         (ConfigError("no secret"), 3, DEAD),
-        (NukkiError("a bug"), 2, again(300)),
+        (ServiceError("a bug"), 2, again(300)),
         (UrlForbidden(), 1, DEAD),
         (NotFound("erased"), 1, DEAD),
         # Retry-After: never earlier than the schedule, never later than a day.
@@ -98,7 +98,7 @@ def date(seconds: float) -> str:
         (Answer(410, retry_after="60"), 1, SUSPENDED),
     ],
 )
-def test_what_a_try_leads_to(answer: Answer | NukkiError, attempt: int, verdict: Verdict) -> None:
+def test_what_a_try_leads_to(answer: Answer | ServiceError, attempt: int, verdict: Verdict) -> None:
     assert decide(answer, attempt, SCHEDULE, now=NOW) == verdict
 
 

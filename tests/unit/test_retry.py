@@ -10,11 +10,11 @@ from shared.errors import (
     ImageInvalid,
     LeaseLost,
     NotFound,
-    NukkiError,
     PromptInvalid,
     QueueFull,
     QueueUnavailable,
     SegmenterFailed,
+    ServiceError,
     StorageUnavailable,
     SubjectNotFound,
     UrlFailed,
@@ -37,7 +37,7 @@ INSIDE = Failure(code="internal", message="the job failed inside the service; se
 AWAY = Failure(code="storage_unavailable", message="away")
 
 
-def failed(error: NukkiError) -> Fail:
+def failed(error: ServiceError) -> Fail:
     return Fail(Failure(code=error.code, message=str(error)))
 
 

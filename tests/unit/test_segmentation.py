@@ -15,7 +15,7 @@ from shared.errors import PromptInvalid
 from shared.images import Photo
 from shared.schema import JobRequest, Prompt
 from shared.settings import Settings
-from worker.engine import Engine, Permits
+from worker.engine import Engine, InFlightLimit
 from worker.job.cut import Earlier
 from worker.job.run import Run
 from worker.job.segmentation import Finding, cut_out, segment
@@ -72,7 +72,7 @@ class Desk:
         self.bright = Bright()
         self.runtime: Any = SimpleNamespace(
             engine=Engine(self.bright, cache_bytes=1 << 28),
-            processors=Permits(1),
+            processors=InFlightLimit(1),
             settings=Settings(second_look=second_look),
         )
 

@@ -7,8 +7,8 @@ from email.utils import parsedate_to_datetime
 
 from shared.errors import (
     NotFound,
-    NukkiError,
     QueueUnavailable,
+    ServiceError,
     StorageUnavailable,
     UrlForbidden,
 )
@@ -25,7 +25,7 @@ _PUTS_OFF = frozenset({429, 502, 503, 504})
 
 
 def decide(
-    answer: Answer | NukkiError,
+    answer: Answer | ServiceError,
     attempt: int,
     schedule: Sequence[float],
     *,

@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 
 from shared import webhooks
-from shared.errors import ConfigError, NukkiError
+from shared.errors import ConfigError, ServiceError
 from shared.metrics.courier import count_attempt
 from shared.outbound import Answer, Outbound
 from shared.queue.deliveries import Delivery, DeliveryQueue
@@ -59,7 +59,7 @@ class WebhookSender:
         chance = random.random()  # noqa: S311  # spreads tries, hides nothing
         verdict = decide(answer, delivery.attempt, self._schedule, chance=chance, now=time.time())
         status = answer.status if isinstance(answer, Answer) else 0
-        error = answer.message if isinstance(answer, NukkiError) else ""
+        error = answer.message if isinstance(answer, ServiceError) else ""
         if verdict.spends:
             count_attempt(verdict.state)
         self._deliveries.settle(delivery, verdict, took_ms=took_ms, status=status, error=error)
@@ -72,7 +72,7 @@ class WebhookSender:
             extra={"job": delivery.job_id, "delivery": delivery.id},
         )
 
-    def _try(self, delivery: Delivery) -> Answer | NukkiError:
+    def _try(self, delivery: Delivery) -> Answer | ServiceError:
         """What was answered, or why nothing was."""
         try:
             job = self._records.get(delivery.job_id, delivery.tenant)
@@ -84,8 +84,8 @@ class WebhookSender:
             return self._outbound.post(
                 delivery.url, headers=headers, body=body, timeout=self._timeout
             )
-        except NukkiError as error:
+        except ServiceError as error:
             return error
         except Exception:  # one that is not settled would count as lost with its courier
             log.exception("unexpected", extra={"delivery": delivery.id})
-            return NukkiError("the try failed inside the service; see its log")
+            return ServiceError("the try failed inside the service; see its log")

@@ -2,6 +2,6 @@
 
 from worker.engine.calls import Answer, Ask, Call
 from worker.engine.device import Engine
-from worker.engine.permits import Permit, Permits
+from worker.engine.in_flight import InFlightLimit, Reservation
 
-__all__ = ["Answer", "Ask", "Call", "Engine", "Permit", "Permits"]
+__all__ = ["Answer", "Ask", "Call", "Engine", "InFlightLimit", "Reservation"]

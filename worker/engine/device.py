@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from shared.arrays import UInt8Array
-from shared.errors import DeviceLost, NukkiError, SegmenterFailed
+from shared.errors import DeviceLost, SegmenterFailed, ServiceError
 from shared.metrics.worker import device_at_work
 from worker.engine.backlog import Backlog, Step
 from worker.engine.calls import Answer, Ask, Call
@@ -102,7 +102,7 @@ class Engine:
                 else:
                     batch = self._embedded(batch)
                     self._decode(batch)
-            except NukkiError as error:
+            except ServiceError as error:
                 self._fail(batch, error)
             except Exception as error:  # noqa: BLE001  # whatever a model may raise
                 failure = SegmenterFailed(f"{type(error).__name__}: {error}")
@@ -110,7 +110,7 @@ class Engine:
                 self._fail(batch, failure)
             self._progress.move()
 
-    def _fail(self, batch: Sequence[Call], error: NukkiError) -> None:
+    def _fail(self, batch: Sequence[Call], error: ServiceError) -> None:
         """Every caller of the batch hears of its error; the thread lives on."""
         for call in batch:
             self.cache.drop(call.digest)  # should its embedding be what is wrong

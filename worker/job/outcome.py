@@ -6,7 +6,7 @@ import logging
 import random
 import time
 
-from shared.errors import LeaseLost, NukkiError, QueueFull, QueueUnavailable, StorageUnavailable
+from shared.errors import LeaseLost, QueueFull, QueueUnavailable, ServiceError, StorageUnavailable
 from shared.job import Lane, Outcome, Status
 from shared.metrics.jobs import count_end
 from shared.metrics.worker import LEASE_LOSSES
@@ -28,7 +28,7 @@ def settle(run: Run, error: Exception) -> None:
     job, settings = run.claim.job, run.runtime.settings
     jitter = random.random()  # noqa: S311
     decision = decide(error, job.attempts, settings.max_attempts, jitter=jitter)
-    expected = isinstance(error, NukkiError)
+    expected = isinstance(error, ServiceError)
     log.log(
         logging.INFO if expected else logging.ERROR,
         "%s: %s: %s",

@@ -15,7 +15,7 @@ from shared.metrics.worker import LEASE_LOSSES, PERMIT_WAIT
 from shared.queue.leases import Claim
 from shared.schema import Output, OutputFormat
 from shared.storage import keys
-from worker.engine import Permit
+from worker.engine import Reservation
 from worker.framing.publication import Trimmings, publish
 from worker.job.cut import Cut, Earlier, write_logits
 from worker.job.outcome import NO_QUEUE, clean_up, finish, settle
@@ -52,7 +52,7 @@ def process(runtime: Runtime, job_id: str) -> None:
         log.info("Redis is away; the janitor rings again", extra={"job": job_id})
 
 
-def _see_through(runtime: Runtime, claim: Claim, permit: Permit | None) -> None:
+def _see_through(runtime: Runtime, claim: Claim, permit: Reservation | None) -> None:
     job_id = claim.job.id
     with runtime.heartbeat.holding(claim) as lease:
         run = Run(runtime, lease, permit)

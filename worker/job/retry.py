@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from shared.errors import NukkiError, Poisoned, StorageUnavailable
+from shared.errors import Poisoned, ServiceError, StorageUnavailable
 from shared.job import Failure
 from shared.queue.upkeep import quarantine_at
 
@@ -54,7 +54,7 @@ def decide(
     """
     if isinstance(error, StorageUnavailable):
         return WaitOut(_jittered(_OUTAGE_DELAY_MS, jitter), failure_of(error))
-    final = isinstance(error, NukkiError) and not error.retryable
+    final = isinstance(error, ServiceError) and not error.retryable
     if final or attempt >= max_attempts:
         return Fail(failure_of(error))
     delay_ms = min(_FIRST_DELAY_MS * 2 ** min(attempt - 1, 10), _LONGEST_DELAY_MS)
@@ -80,6 +80,6 @@ def _jittered(delay_ms: int, jitter: float) -> int:
 
 def failure_of(error: BaseException) -> Failure:
     """An error as callers see it; the text of an unexpected one stays in the log."""
-    if isinstance(error, NukkiError):
+    if isinstance(error, ServiceError):
         return Failure(code=error.code, message=error.message)
-    return Failure(code=NukkiError.code, message="the job failed inside the service; see its log")
+    return Failure(code=ServiceError.code, message="the job failed inside the service; see its log")

@@ -11,7 +11,7 @@ from shared.job import Outcome
 from shared.metrics.worker import STAGE_CPU
 from shared.queue.leases import Claim
 from shared.schema import Priority
-from worker.engine import Permit
+from worker.engine import Reservation
 from worker.heartbeat import Lease
 from worker.runtime import Runtime
 
@@ -28,7 +28,7 @@ class Run:
 
     runtime: Runtime
     lease: Lease
-    permit: Permit | None
+    permit: Reservation | None
     timings_ms: dict[str, float] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     stored: list[str] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""Permits, with holders on real threads."""
+"""InFlightLimit, with holders on real threads."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from worker.engine import Permits
+from worker.engine import InFlightLimit
 from worker.engine.backlog import PATIENCE
 
 
 class Holders:
     """Threads that each hold a permit until let go; `entered` is the order they came in."""
 
-    def __init__(self, permits: Permits) -> None:
+    def __init__(self, permits: InFlightLimit) -> None:
         self.permits = permits
         self.entered: list[str] = []
         self._let_go: dict[str, threading.Event] = {}
@@ -60,7 +60,7 @@ def until(condition: Callable[[], bool]) -> None:
 
 @pytest.fixture
 def holders() -> Iterator[Holders]:
-    made = Holders(Permits(100))
+    made = Holders(InFlightLimit(100))
     yield made
     made.all_go()
     made.pool.shutdown()
@@ -147,14 +147,14 @@ def test_what_was_reserved_beyond_need_lets_others_in(holders: Holders) -> None:
 
 
 def test_an_error_gives_the_permit_back() -> None:
-    permits = Permits(10)
+    permits = InFlightLimit(10)
     with pytest.raises(ValueError, match="inside"), permits.holding(10):
         raise ValueError("inside")
     assert permits.held == 0
 
 
 def test_never_more_than_the_limit_among_many(holders: Holders) -> None:
-    permits, peak = Permits(7), [0]
+    permits, peak = InFlightLimit(7), [0]
     lock = threading.Lock()
     held = [0]
 

@@ -1,4 +1,4 @@
-"""Permits: how much may be in hand at once, the urgent first."""
+"""InFlightLimit: how much may be in hand at once, the urgent first."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from worker.engine.backlog import PATIENCE
 
 
 @dataclass(eq=False, slots=True)
-class Permit:
+class Reservation:
     """Leave to hold `amount`, until the block that asked for it ends."""
 
     amount: int
-    _permits: Permits
+    _permits: InFlightLimit
 
     def shrink(self, amount: int) -> None:
         """Give back what was reserved beyond `amount`; a permit never grows."""
@@ -35,7 +35,7 @@ class _Waiter:
     admitted: threading.Event = field(compare=False, default_factory=threading.Event)
 
 
-class Permits:
+class InFlightLimit:
     """So many units in all, handed out in order: the urgent first, then the older.
 
     Nobody is overtaken by one that asks for less and comes later: a large photo would wait for
@@ -52,11 +52,11 @@ class Permits:
         self._lock = threading.Lock()
 
     @contextmanager
-    def holding(self, amount: int, *, urgent: bool = False) -> Iterator[Permit]:
+    def holding(self, amount: int, *, urgent: bool = False) -> Iterator[Reservation]:
         """Wait for leave to hold `amount` units, and hold them while the block runs."""
         amount = min(max(amount, 0), self.limit)
         self._wait(_Waiter(not urgent, next(self._order), amount))
-        permit = Permit(amount, self)
+        permit = Reservation(amount, self)
         try:
             yield permit
         finally:
