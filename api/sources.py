@@ -16,7 +16,8 @@ from shared.errors import (
     NotFinished,
     UrlForbidden,
 )
-from shared.images import ImageInfo, probe
+from shared.images.headers import ImageInfo
+from shared.images.probe import probe
 from shared.job import Input, Job, Status, new_id
 from shared.schema import JobRequest
 from shared.storage import keys

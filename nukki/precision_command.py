@@ -64,7 +64,7 @@ def precision(
 def _photos(path: Path) -> list[Path]:
     """The photo, or those of a folder by name; other files there are passed over, and named."""
     from shared.errors import ImageError
-    from shared.images import probe
+    from shared.images.probe import probe
 
     if path.is_file():
         return [path]

@@ -1,17 +1,8 @@
-"""Photos in and out: what a file is, its pixels as displayed, and files of pixels."""
+"""Photos in and out. Import from the modules, so that each caller loads only what it uses.
 
-from shared.images.decode import decode
-from shared.images.encode import encode
-from shared.images.headers.info import MAX_PIXELS, ImageInfo, memory_bound
-from shared.images.photo import Photo
-from shared.images.probe import probe
+- `headers`: what a file is, by its header; `probe`: the same with the service's limits.
+- `decode`: a file to a `photo.Photo`, as displayed; `encode`: pixels to a file.
+- `exif`: the metadata that a result keeps.
 
-__all__ = [
-    "MAX_PIXELS",
-    "ImageInfo",
-    "Photo",
-    "decode",
-    "encode",
-    "memory_bound",
-    "probe",
-]
+Only the last three load OpenCV and Pillow. The API probes, and loads neither.
+"""

@@ -1,4 +1,4 @@
-"""Any pixels a file may hold, to 8-bit sRGB."""
+"""Conversion of all pixels that files hold to 8-bit sRGB."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from PIL import Image, ImageCms
 
 from shared.arrays import UInt8Array
 
-#: Pixels converted at a time, so that temporaries stay small beside the image.
+#: Pixels converted at a time, so that temporary arrays stay small compared to the image.
 STRIP_PIXELS = 1 << 20
 
 _MODES = {1: "L", 3: "RGB", 4: "CMYK"}
@@ -23,13 +23,13 @@ _FLAGS = ImageCms.Flags.BLACKPOINTCOMPENSATION
 
 
 def rows(height: int, width: int) -> Iterator[slice]:
-    """The strips of an image."""
+    """The row ranges of an image's strips, of about `STRIP_PIXELS` each."""
     step = max(1, STRIP_PIXELS // max(1, width))
     return (slice(top, min(top + step, height)) for top in range(0, height, step))
 
 
 def to_eight_bits(samples: NDArray[Any], full: int = 65535) -> UInt8Array:
-    """Samples from 0 to `full`, scaled to 0–255 and rounded; those of 8 bits as they are."""
+    """Samples from 0 to `full`, scaled to 0–255 and rounded; 8-bit samples unchanged."""
     if samples.dtype == np.uint8:
         return np.ascontiguousarray(samples)
     out = np.empty(samples.shape, np.uint8)
@@ -40,10 +40,10 @@ def to_eight_bits(samples: NDArray[Any], full: int = 65535) -> UInt8Array:
 
 
 def to_srgb(samples: UInt8Array, profile: bytes | None, warnings: list[str]) -> UInt8Array:
-    """(H, W, 3) sRGB of (H, W) gray, (H, W, 3) RGB or (H, W, 4) CMYK (255 is full ink).
+    """(H, W, 3) sRGB from (H, W) gray, (H, W, 3) RGB or (H, W, 4) CMYK (255 is full ink).
 
-    RGB may be converted in place. A profile that cannot be used is a warning: the colours are
-    then taken as they are, which is what a browser shows.
+    RGB may be converted in place. A profile that cannot be used adds a warning; the colours are
+    then left as they are, which is what a browser shows.
     """
     channels = 1 if samples.ndim == 2 else samples.shape[2]
     transform = None
@@ -51,9 +51,9 @@ def to_srgb(samples: UInt8Array, profile: bytes | None, warnings: list[str]) -> 
         try:
             transform = _transform(profile, _MODES[channels])
         except _Mismatch as error:
-            warnings.append(f"The colour profile was left out: {error}.")
+            warnings.append(f"The colour profile was ignored: {error}.")
         except (ImageCms.PyCMSError, OSError, TypeError, ValueError):
-            warnings.append("The colour profile was left out: it is damaged.")
+            warnings.append("The colour profile was ignored: it is damaged.")
     if transform is None and channels == 1:
         return np.asarray(cv2.cvtColor(samples, cv2.COLOR_GRAY2RGB), np.uint8)
     if transform is None and channels == 3:
@@ -62,7 +62,7 @@ def to_srgb(samples: UInt8Array, profile: bytes | None, warnings: list[str]) -> 
 
 
 def lab_to_srgb(image: Image.Image) -> Image.Image:
-    """An sRGB image of a CIELab one."""
+    """A CIELab image converted to sRGB."""
     transform = ImageCms.buildTransform(
         ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB"), "LAB", "RGB", _INTENT
     )
@@ -77,12 +77,12 @@ class _Mismatch(Exception):
 
 
 def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
-    """The way from `mode` to sRGB; None where the profile is sRGB itself, or as good as."""
+    """The transform from `mode` to sRGB; None where the profile is sRGB within one level."""
     opened = ImageCms.ImageCmsProfile(io.BytesIO(profile))
     space = opened.profile.xcolor_space.strip()
     if mode == "L" and space == "RGB":
-        # A gray file often carries the profile of the RGB photo that it was made from; gray
-        # levels go through the same curve in all three channels.
+        # A gray file often carries the profile of the RGB photo it was made from. Gray levels
+        # then use the same curve in all three channels.
         mode = "RGB"
     if _SPACES.get(space) != mode:
         raise _Mismatch(f"it is for {space or 'unknown'} pixels")
@@ -114,7 +114,7 @@ def _convert(
 def _apply(
     strip: UInt8Array, mode: str, transform: ImageCms.ImageCmsTransform | None
 ) -> UInt8Array:
-    """One strip to sRGB; without a transform, as Pillow does for ink without a profile."""
+    """One strip to sRGB; ink without a transform as Pillow converts it."""
     height, width = strip.shape[:2]
     image = Image.frombuffer(mode, (width, height), np.ascontiguousarray(strip), "raw", mode, 0, 1)
     if transform is None:

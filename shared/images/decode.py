@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import IO
 
 import cv2
@@ -18,38 +17,55 @@ from PIL import (
 
 from shared.arrays import UInt8Array
 from shared.errors import ImageInvalid
-from shared.images import colour, raster
-from shared.images.headers import avif, containers, jpeg, png, sniff, tiff
-from shared.images.headers.info import MAX_PIXELS, Format, ImageInfo
-from shared.images.headers.source import CutShort, Source
+from shared.images import colour, headers, raster
+from shared.images.headers import MAX_PIXELS, ByteSource, CutShort, Header, ImageInfo
 from shared.images.photo import Photo
 from shared.images.probe import check_size
 from shared.images.raster import Raster
 
-Opened = tuple[ImageInfo, Callable[[], Raster]]
-
 
 def decode(data: bytes | IO[bytes], *, max_pixels: int = MAX_PIXELS) -> Photo:
-    """The photo in a file, as displayed; of several pictures the first, with a warning.
+    """The photo in a file, as displayed; the first of several pictures, with a warning.
 
-    Safe to call from many threads at once. Takes at most `memory_bound` bytes.
+    Safe to call from many threads at once. Uses at most `memory_bound` bytes.
 
     Raises:
-        ImageUnsupported: not one of the formats taken, or a variant of one that is not read.
-        ImageInvalid: damaged or cut short, wherever.
+        ImageUnsupported: not one of the supported formats, or an unsupported variant of one.
+        ImageInvalid: damaged or cut short, anywhere in the file.
         ImageTooLarge: more than `max_pixels` by its header; nothing is allocated.
     """
     if not isinstance(data, bytes):
         data.seek(0)
         data = data.read()
-    source = Source(data)
+    source = ByteSource(data)
     try:
-        image_format = sniff.identify(source.head(sniff.HEAD))
-        info, load = _OPENERS[image_format](source, data)
-        check_size(info, max_pixels)
-        return _finish(load(), info)
+        header = headers.read(source)
+        check_size(header.info, max_pixels)
+        return _finish(_pixels(header, source, data), header.info)
     except CutShort as error:
         raise ImageInvalid("The file is cut short.") from error
+
+
+def _pixels(  # noqa: PLR0911 - one per format
+    header: Header, source: ByteSource, data: bytes
+) -> Raster:
+    """The stored pixels of the first picture."""
+    match header:
+        case headers.Jpeg():
+            return _jpeg(header, data)
+        case headers.Png():
+            return _png(header, data)
+        case headers.WebP():
+            return _webp(header, data)
+        case headers.Avif():
+            return _avif(header, data)
+        case headers.Tiff():
+            return _tiff(header, data)
+        case headers.Gif():
+            return _gif(header, data)
+        case headers.Bmp():
+            header.require_runs(source)
+            return raster.by_pillow(BmpImagePlugin.BmpImageFile, data, header.info)[0]
 
 
 def _finish(found: Raster, info: ImageInfo) -> Photo:
@@ -71,34 +87,31 @@ def _first_of(frames: int) -> list[str]:
     return [f"The file holds {frames} pictures; only the first was used."]
 
 
-def _open_jpeg(source: Source, data: bytes) -> Opened:
-    header = jpeg.read(source)
-
-    def load() -> Raster:
-        end = jpeg.require_end(data, header)
-        samples = _jpeg_samples(data, header)
-        if _may_have_run_out(samples):
-            longer = jpeg.with_filler(data, end, _FILLER)
-            if not np.array_equal(samples, _jpeg_samples(longer, header)):
-                raise ImageInvalid("The JPEG is cut short: its data ends before its pixels do.")
-        found = Raster(samples)
-        try:
-            found.profile = jpeg.profile(data, header)
-        except ValueError as error:
-            found.warnings.append(f"The colour profile was left out: {error}.")
-        return found
-
-    return header.info, load
+def _jpeg(header: headers.Jpeg, data: bytes) -> Raster:
+    end = header.require_end(data)
+    samples = _jpeg_samples(header, data)
+    if _may_have_run_out(samples):
+        longer = data[:end] + _FILLER + data[end:]
+        if not np.array_equal(samples, _jpeg_samples(header, longer)):
+            raise ImageInvalid("The JPEG is cut short: its data ends before its pixels do.")
+    found = Raster(samples)
+    try:
+        found.profile = header.profile(data)
+    except ValueError as error:
+        found.warnings.append(f"The colour profile was ignored: {error}.")
+    return found
 
 
-_FILLER = 4096
+#: Invented coded data for before the end marker: a decoder that had all its data skips it, and one
+#: that ran out takes it for pixels.
+_FILLER = (bytes(range(1, 255)) * 17)[:4096]
 
 
-def _jpeg_samples(data: bytes, header: jpeg.Jpeg) -> UInt8Array:
+def _jpeg_samples(header: headers.Jpeg, data: bytes) -> UInt8Array:
     """(H, W), (H, W, 3) or (H, W, 4) as stored.
 
-    OpenCV and Pillow carry the same decoder and give the same pixels; OpenCV takes less time and
-    memory. It gives no CMYK, so that is Pillow's.
+    OpenCV and Pillow contain the same decoder and give the same pixels; OpenCV needs less time
+    and memory. It does not give CMYK, so Pillow decodes that.
     """
     info = header.info
     if info.channels != 4:
@@ -106,38 +119,33 @@ def _jpeg_samples(data: bytes, header: jpeg.Jpeg) -> UInt8Array:
         found = raster.by_opencv(data, flags)
         if found is not None and found.shape[0] * found.shape[1] == info.pixels:
             return np.asarray(found, np.uint8)
-    pixels = jpeg.without_metadata(data, header)
+    pixels = header.without_metadata(data)
     return raster.by_pillow(JpegImagePlugin.JpegImageFile, pixels, info)[0].samples
 
 
 def _may_have_run_out(samples: UInt8Array) -> bool:
-    """Whether the last pixels are the middle gray that a decoder puts where its data ran out."""
+    """Whether the last pixels are the middle gray that a decoder writes where its data ran out."""
     corner = samples[-8:, -8:].astype(np.int16)
     return bool((np.abs(corner - 128) <= 1).all())
 
 
-def _open_png(source: Source, data: bytes) -> Opened:
-    header = png.read(source)
-
-    def load() -> Raster:
-        found = _png_raster(data, header)
-        try:
-            found.profile = png.profile(data, header)
-        except ValueError as error:
-            found.warnings.append(f"The colour profile was left out: {error}.")
-        found.warnings += _first_of(header.info.frames or 1)
-        return found
-
-    return header.info, load
+def _png(header: headers.Png, data: bytes) -> Raster:
+    found = _png_samples(header, data)
+    try:
+        found.profile = header.profile(data)
+    except ValueError as error:
+        found.warnings.append(f"The colour profile was ignored: {error}.")
+    found.warnings += _first_of(header.info.frames or 1)
+    return found
 
 
-def _png_raster(data: bytes, header: png.Png) -> Raster:
-    """By OpenCV: Pillow cuts 16 bits to 8, and leaves black what the data does not reach."""
-    found = raster.by_opencv(png.pixels_only(data, header), cv2.IMREAD_UNCHANGED)
+def _png_samples(header: headers.Png, data: bytes) -> Raster:
+    """Samples and alpha by OpenCV: Pillow cuts 16 bits to 8, and leaves missing rows black."""
+    found = raster.by_opencv(header.pixels_only(data), cv2.IMREAD_UNCHANGED)
     if found is None or found.shape[0] * found.shape[1] != header.info.pixels:
         raise ImageInvalid("The PNG is damaged or cut short.")
     alpha: UInt8Array | None = None
-    transparent = png.transparent_colour(data, header)
+    transparent = header.transparent_colour(data)
     if found.ndim == 3 and found.shape[2] == 4:
         alpha = colour.to_eight_bits(found[..., 3])
     elif transparent is not None:
@@ -147,72 +155,42 @@ def _png_raster(data: bytes, header: png.Png) -> Raster:
     return Raster(colour.to_eight_bits(found if found.ndim == 2 else found[..., 2::-1]), alpha)
 
 
-def _open_webp(source: Source, data: bytes) -> Opened:
-    info = containers.read_webp(source)
-
-    def load() -> Raster:
-        found, image = raster.by_pillow(WebPImagePlugin.WebPImageFile, data, info)
-        found.profile = image.info.get("icc_profile")
-        found.warnings += _first_of(info.frames or 1)
-        return found
-
-    return info, load
+def _webp(header: headers.WebP, data: bytes) -> Raster:
+    found, image = raster.by_pillow(WebPImagePlugin.WebPImageFile, data, header.info)
+    found.profile = image.info.get("icc_profile")
+    found.warnings += _first_of(header.info.frames or 1)
+    return found
 
 
-def _open_avif(source: Source, data: bytes) -> Opened:
-    header = avif.read(source)
-
-    def load() -> Raster:
-        pixels = avif.without_metadata(data, header)
-        found, image = raster.by_pillow(AvifImagePlugin.AvifImageFile, pixels, header.info)
-        found.profile = image.info.get("icc_profile")
-        found.warnings += _first_of(getattr(image, "n_frames", 1))
-        return found
-
-    return header.info, load
+def _avif(header: headers.Avif, data: bytes) -> Raster:
+    pixels = header.without_metadata(data)
+    found, image = raster.by_pillow(AvifImagePlugin.AvifImageFile, pixels, header.info)
+    found.profile = image.info.get("icc_profile")
+    found.warnings += _first_of(getattr(image, "n_frames", 1))
+    return found
 
 
-def _open_tiff(source: Source, data: bytes) -> Opened:
-    header = tiff.read(source)
-
-    def load() -> Raster:
-        pixels = tiff.pixels_only(data, header)
-        found, _ = raster.by_pillow(TiffImagePlugin.TiffImageFile, pixels, header.info)
-        if header.info.bits in {12, 16} and header.photometric == tiff.WHITE_IS_ZERO:
-            # Pillow turns these round only where they have 8 bits or fewer.
-            found.samples = np.invert(found.samples)
-        if header.photometric != tiff.LAB:
-            found.profile = tiff.profile(data, header)
-        found.warnings += _first_of(header.info.frames or 1)
-        return found
-
-    return header.info, load
+def _tiff(header: headers.Tiff, data: bytes) -> Raster:
+    pixels = header.pixels_only(data)
+    found, _ = raster.by_pillow(TiffImagePlugin.TiffImageFile, pixels, header.info)
+    if header.info.bits in {12, 16} and header.white_is_zero:
+        # Pillow inverts them only where they have 8 bits or fewer.
+        found.samples = np.invert(found.samples)
+    if not header.lab:
+        found.profile = header.profile(data)
+    found.warnings += _first_of(header.info.frames or 1)
+    return found
 
 
-def _open_bmp(source: Source, data: bytes) -> Opened:
-    info = containers.read_bmp(source)
-
-    def load() -> Raster:
-        containers.require_bmp_runs(source)
-        return raster.by_pillow(BmpImagePlugin.BmpImageFile, data, info)[0]
-
-    return info, load
-
-
-def _open_gif(source: Source, data: bytes) -> Opened:
-    header = containers.read_gif(source)
-
-    def load() -> Raster:
-        found, _ = raster.by_pillow(GifImagePlugin.GifImageFile, data, header.info)
-        found.alpha = _only_inside(found, header.box)
-        found.warnings += _first_of(header.info.frames or 1)
-        return found
-
-    return header.info, load
+def _gif(header: headers.Gif, data: bytes) -> Raster:
+    found, _ = raster.by_pillow(GifImagePlugin.GifImageFile, data, header.info)
+    found.alpha = _only_inside(found, header.box)
+    found.warnings += _first_of(header.info.frames or 1)
+    return found
 
 
 def _only_inside(found: Raster, box: tuple[int, int, int, int]) -> UInt8Array | None:
-    """The alpha of a frame that may leave some of its screen empty."""
+    """The alpha of a frame that may leave part of its screen empty."""
     height, width = found.samples.shape[:2]
     if box == (0, 0, width, height):
         return found.alpha
@@ -221,14 +199,3 @@ def _only_inside(found: Raster, box: tuple[int, int, int, int]) -> UInt8Array | 
     inside = (slice(top, bottom), slice(left, right))
     alpha[inside] = 255 if found.alpha is None else found.alpha[inside]
     return alpha
-
-
-_OPENERS: dict[Format, Callable[[Source, bytes], Opened]] = {
-    "jpeg": _open_jpeg,
-    "png": _open_png,
-    "webp": _open_webp,
-    "avif": _open_avif,
-    "tiff": _open_tiff,
-    "bmp": _open_bmp,
-    "gif": _open_gif,
-}

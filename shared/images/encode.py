@@ -1,4 +1,4 @@
-"""Arrays to files: the same bytes for the same pixels, and no metadata but the EXIF given."""
+"""Pixels to files: the same bytes for the same pixels, and no metadata but the EXIF given."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from shared.errors import ImageTooLarge
 from shared.images import png_writer
 from shared.schema import OutputFormat
 
-#: The longest side each format reaches: libjpeg stops short of JPEG's own 65,535, and PNG's
-#: 2³¹ − 1 is beyond any image here.
+#: The longest side of each format: libjpeg allows less than JPEG's own 65,535, and PNG's limit of
+#: 2³¹ − 1 is never reached here.
 _LONGEST = {OutputFormat.JPEG: 65_500, OutputFormat.WEBP: 16_383, OutputFormat.AVIF: 65_536}
 
 # tests/bench/codecs.py has the figures behind the choices here.
-# No chroma subsampling: it bleeds colour over the cut's edge.
+# No chroma subsampling: it spreads colour over the edge of the cutout.
 _JPEG = [cv2.IMWRITE_JPEG_QUALITY, 92]
 _JPEG += [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
 
@@ -32,18 +32,18 @@ def encode(
 ) -> bytes:
     """The file of an (H, W) gray, (H, W, 3) RGB or (H, W, 4) RGBA image with straight alpha.
 
-    PNG is lossless, and so is WebP for gray, which is what masks are; WebP's alpha is lossless
-    always, AVIF's nearly. What alpha hides whole may lose its colour in WebP and AVIF. A ZIP holds
-    an RGBA image's `colour.png`, hidden colours and all, and its `alpha.png`. Colours are sRGB, and
-    no file says so by a profile: without one that is what every reader takes them for.
+    PNG is lossless, and so is WebP for gray (masks are gray). Alpha is lossless in WebP and nearly
+    so in AVIF. Fully transparent pixels may lose their colour in WebP and AVIF. A ZIP holds an RGBA
+    image's `colour.png`, with the colours of transparent pixels, and its `alpha.png`. Colours are
+    sRGB; no profile is written, because readers assume sRGB without one.
 
     Args:
         image: the pixels.
-        format: the file's.
-        exif: a TIFF-shaped EXIF block to carry, none if empty; a ZIP carries none.
+        format: the file format.
+        exif: a TIFF-shaped EXIF block to include, none if empty; a ZIP includes none.
 
     Raises:
-        ImageTooLarge: a side is longer than the format reaches.
+        ImageTooLarge: a side is longer than the format allows.
         ValueError: an array of another shape or type, alpha for JPEG, or none for a ZIP.
     """
     _check(image, format)
@@ -71,17 +71,17 @@ def _check(image: UInt8Array, image_format: OutputFormat) -> None:
     if channels == 4 and image_format is OutputFormat.JPEG:
         raise ValueError("JPEG has no alpha: put the image on a background first")
     if channels != 4 and image_format is OutputFormat.ZIP:
-        raise ValueError("a ZIP is of colours and their alpha")
+        raise ValueError("a ZIP needs an image with alpha")
     longest = _LONGEST.get(image_format)
     if longest is not None and max(image.shape[:2]) > longest:
         height, width = image.shape[:2]
         raise ImageTooLarge(
-            f"The result is {width}×{height}; {image_format.value} reaches {longest} a side."
+            f"The result is {width}×{height}; {image_format.value} allows {longest} per side."
         )
 
 
 def _jpeg(image: UInt8Array) -> bytes:
-    """By OpenCV; other threads run on while it works."""
+    """A JPEG by OpenCV, which releases the GIL."""
     if image.ndim == 2:
         ordered = np.ascontiguousarray(image)
     else:
@@ -93,7 +93,7 @@ def _jpeg(image: UInt8Array) -> bytes:
 
 
 def _with_exif(file: bytes, exif: bytes) -> bytes:
-    """A JPEG with the block as its first segment, where EXIF says it belongs."""
+    """A JPEG with the EXIF block as its first segment, as the standard requires."""
     if not exif:
         return file
     segment = b"Exif\0\0" + exif
@@ -101,7 +101,7 @@ def _with_exif(file: bytes, exif: bytes) -> bytes:
 
 
 def _webp(image: UInt8Array, exif: bytes) -> bytes:
-    """By Pillow, which offers the faster method; it too lets other threads run on."""
+    """A WebP by Pillow, which offers the faster method and releases the GIL too."""
     target = io.BytesIO()
     opened = Image.fromarray(np.ascontiguousarray(image))
     if image.ndim == 2:
@@ -112,7 +112,7 @@ def _webp(image: UInt8Array, exif: bytes) -> bytes:
 
 
 def _avif(image: UInt8Array, exif: bytes) -> bytes:
-    """By Pillow, on one thread: a job has one core."""
+    """An AVIF by Pillow, on one thread: a job has one core."""
     target = io.BytesIO()
     opened = Image.fromarray(np.ascontiguousarray(image))
     quality = 100 if image.ndim == 2 else 80
@@ -123,7 +123,7 @@ def _avif(image: UInt8Array, exif: bytes) -> bytes:
 
 
 def _zip(image: UInt8Array) -> bytes:
-    """Stored, for PNG is deflated already; dated 1980, so that like pixels make like files."""
+    """A ZIP, stored because PNG is deflated; dated 1980 so that equal pixels give equal files."""
     target = io.BytesIO()
     with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
         for name, part in (("colour.png", image[..., :3]), ("alpha.png", image[..., 3])):

@@ -14,7 +14,7 @@ class Photo:
     Attributes:
         rgb: (H, W, 3) uint8, sRGB, EXIF orientation applied.
         alpha: (H, W) uint8 where the file had transparency, else None.
-        warnings: what was left out in reading it, for the job's `warnings`.
+        warnings: parts of the file that were ignored, for the job's `warnings`.
     """
 
     rgb: UInt8Array

@@ -1,4 +1,4 @@
-"""Arrays to PNG, deflated by Intel's ISA-L: five times as fast as zlib's level 1, as small.
+"""PNG, deflated by Intel's ISA-L: five times as fast as zlib's level 1, and as small.
 
 tests/bench/codecs.py has the figures.
 """
@@ -14,24 +14,25 @@ from shared.arrays import UInt8Array
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _COLOUR_TYPES = {1: 0, 3: 2, 4: 6}
-#: Each byte less the one of the pixel to the left: on photos and on masks the smallest of the
-#: filters that one pass makes, and choosing a filter a row takes longer than deflating.
+#: The Sub filter: each byte minus that of the pixel to the left. Of the filters that need one pass
+#: it gives the smallest files, for photos and masks; to choose one per row takes longer than to
+#: deflate.
 _SUB = 1
 _LEVEL = 1
-#: Bytes deflated by themselves at the start. ISA-L's loop for long inputs hashes the third position
-#: of a stream by a register it never set (`.write_first_byte`): where its memory lies makes one
-#: process in thousands give another file for the same picture. The loop for short inputs does not,
-#: and after a flush the other goes on from there, at the cost of ten bytes.
+#: Bytes deflated alone at the start. ISA-L's loop for long inputs hashes the third position of a
+#: stream with a register it never set (`.write_first_byte`), so that one process in thousands gives
+#: another file for the same picture, depending on memory addresses. The loop for short inputs does
+#: not, and after a flush the long one continues from there. This costs ten bytes.
 _FIRST = 8
-#: Bytes filtered and deflated at a time, so that a large image has no second copy.
+#: Bytes filtered and deflated at a time, so that a large image is not copied whole.
 _BAND = 4 << 20
 
 
 def write(image: UInt8Array, exif: bytes = b"") -> bytes:
-    """The file of an (H, W) gray, (H, W, 3) RGB or (H, W, 4) RGBA image, of at least a pixel.
+    """The file of an (H, W) gray, (H, W, 3) RGB or (H, W, 4) RGBA image of at least one pixel.
 
-    With an EXIF block, where one is given. Other threads run on meanwhile. The same picture is the
-    same file in every process.
+    Includes the EXIF block, if one is given. Releases the GIL. The same picture gives the same file
+    in every process.
     """
     height, width = image.shape[:2]
     channels = 1 if image.ndim == 2 else image.shape[2]
@@ -53,7 +54,7 @@ def write(image: UInt8Array, exif: bytes = b"") -> bytes:
 
 
 def _filtered(rows: UInt8Array, channels: int) -> UInt8Array:
-    """(n, 1 + W·channels): of every row its filter's number, then differences from the left."""
+    """(n, 1 + W·channels): for each row the filter's number, then differences from the left."""
     flat = rows.reshape(rows.shape[0], -1)
     filtered = np.empty((flat.shape[0], 1 + flat.shape[1]), np.uint8)
     filtered[:, 0] = _SUB

@@ -1,4 +1,4 @@
-"""The pixels of a file as stored: before colour management, before they are turned upright."""
+"""The pixels of a file as stored: before colour management and before orientation."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from PIL import Image, ImageFile
 from shared.arrays import UInt8Array
 from shared.errors import ImageError, ImageInvalid, ImageUnsupported
 from shared.images import colour
-from shared.images.headers.info import ImageInfo
+from shared.images.headers import ImageInfo
 
-# Sizes are checked before Pillow sees a file. Its own check is one setting for the whole process,
-# and a warning rather than an error from its first threshold on.
+# Sizes are checked before Pillow sees a file. Pillow's own check is a setting of the whole process,
+# and only warns at its first threshold.
 Image.MAX_IMAGE_PIXELS = None
 
 _ALPHA_MODES = {"LA", "La", "PA", "RGBA", "RGBa"}
@@ -33,15 +33,13 @@ class Raster:
     Attributes:
         samples: (H, W) gray, (H, W, 3) RGB or (H, W, 4) CMYK where 255 is full ink.
         alpha: (H, W), or None.
-        profile: the ICC profile that tells what the samples mean.
-        turned: whether the samples are upright already.
-        warnings: what was left out so far.
+        profile: the ICC profile of the samples.
+        warnings: what was ignored so far.
     """
 
     samples: UInt8Array
     alpha: UInt8Array | None = None
     profile: bytes | None = None
-    turned: bool = False
     warnings: list[str] = field(default_factory=list)
 
 
@@ -50,11 +48,11 @@ def by_pillow(
 ) -> tuple[Raster, ImageFile.ImageFile]:
     """The first picture of a file as Pillow's `plugin` reads it, and the opened file.
 
-    The plugin is called directly: `Image.open` would guess the format again.
+    Calls the plugin directly, because `Image.open` would guess the format again.
 
     Raises:
         ImageInvalid: the pixels are damaged, or not as many as the header says.
-        ImageUnsupported: a kind of pixels that has no agreed meaning on a screen.
+        ImageUnsupported: a kind of pixels without a defined colour on a screen.
     """
     with _failing(_VARIANT if info.format in _MANY_VARIANTS else _DAMAGE):
         image = plugin(BytesIO(data))
@@ -67,13 +65,13 @@ def by_pillow(
 
 _DAMAGE = ImageInvalid("The image is damaged or cut short.")
 _VARIANT = ImageUnsupported("This variant of the format is not supported.")
-#: Formats whose header may be sound and yet tell of pixels that Pillow does not read.
+#: Formats with sound headers for pixels that Pillow does not read.
 _MANY_VARIANTS = {"tiff", "bmp"}
 
 
 @contextmanager
 def _failing(failure: ImageError) -> Iterator[None]:
-    """What a decoder raises is this failure: on damaged bytes it may raise anything."""
+    """Raise this failure for whatever a decoder raises: on damaged bytes that may be anything."""
     try:
         yield
     except (ImageError, MemoryError):
@@ -88,7 +86,7 @@ def _raster(image: ImageFile.ImageFile, full: int) -> Raster:
     if mode.startswith("I;16"):
         return Raster(colour.to_eight_bits(np.asarray(image), full))
     if mode in {"I", "F"}:
-        raise ImageUnsupported("An image of 32 bits a sample is not supported.")
+        raise ImageUnsupported("An image of 32 bits per sample is not supported.")
     if mode == "CMYK":
         return Raster(*_samples(image, "CMYK", 4))
     gray = mode in _GRAY_MODES
@@ -98,9 +96,9 @@ def _raster(image: ImageFile.ImageFile, full: int) -> Raster:
 
 
 def _samples(image: Image.Image, mode: str, colours: int) -> tuple[UInt8Array, UInt8Array | None]:
-    """The pixels in `mode`: their colours, so many channels, and apart from them their alpha.
+    """The pixels in `mode`: (H, W) or (H, W, `colours`) samples, and (H, W) alpha or None.
 
-    Strip by strip, since Pillow's own way to an array holds three copies.
+    Converts strip by strip, because Pillow's own conversion to an array holds three copies.
     """
     size = (image.height, image.width)
     samples = np.empty(size if colours == 1 else (*size, colours), np.uint8)
@@ -121,7 +119,7 @@ def _as_mode(strip: Image.Image, mode: str) -> Image.Image:
 
 
 def by_opencv(data: bytes, flags: int) -> NDArray[Any] | None:
-    """What OpenCV decodes, without turning it; None where it cannot. Other threads run on."""
+    """Pixels by OpenCV, orientation ignored; None where it cannot. Releases the GIL."""
     try:
         found = cv2.imdecode(np.frombuffer(data, np.uint8), flags | cv2.IMREAD_IGNORE_ORIENTATION)
     except cv2.error:
@@ -130,7 +128,7 @@ def by_opencv(data: bytes, flags: int) -> NDArray[Any] | None:
 
 
 def upright(samples: UInt8Array, orientation: int) -> UInt8Array:
-    """Samples turned by their EXIF orientation."""
+    """Samples as displayed, by their EXIF orientation."""
     match orientation:
         case 2:
             turned = cv2.flip(samples, 1)

@@ -25,7 +25,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from shared.arrays import UInt8Array
-from shared.images import decode, encode
+from shared.images.decode import decode
+from shared.images.encode import encode
 from shared.schema import OutputFormat
 
 PIXELS = 2_250_000

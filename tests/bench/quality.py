@@ -28,7 +28,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from shared.images import Photo
+from shared.images.photo import Photo
 from shared.schema import Output, Prompt
 from tests.bench import edges
 from tests.bench.cases import Case, Point, anywhere, composited, deepest, load, resized, turned

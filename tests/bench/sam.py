@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent.parent))
 from sam2.build_sam import build_sam2
 
 from shared.arrays import UInt8Array
-from shared.images import decode
+from shared.images.decode import decode
 from shared.schema import Prompt
 from tests.reference import sam2_predictor
 from worker.engine import Ask, Engine

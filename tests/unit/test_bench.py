@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from shared.images import decode
+from shared.images.decode import decode
 from shared.job import Lane, Status
 from shared.queue.connection import Connection
 from shared.queue.doorbell import QUEUES, Doorbell, make_celery

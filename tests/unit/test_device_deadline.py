@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from shared.images import Photo
+from shared.images.photo import Photo
 from shared.job import Input, Job, new_id
 from shared.queue.connection import Connection
 from shared.queue.doorbell import make_celery

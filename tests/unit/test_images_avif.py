@@ -11,9 +11,9 @@ import pytest
 from PIL import Image
 
 from shared.errors import ImageInvalid
-from shared.images import decode, memory_bound, probe
-from shared.images.headers import av1
-from shared.images.headers.source import CutShort, Source
+from shared.images.decode import decode
+from shared.images.headers import ByteSource, CutShort, av1, memory_bound
+from shared.images.probe import probe
 from tests.unit.test_images_damage import peak_of
 from tests.unit.test_images_samples import HEIGHT, WIDTH, exif, file, ramp, scene
 
@@ -438,17 +438,17 @@ def test_a_frame_with_a_size_of_its_own_is_invalid(
             start + unit(kind, frame(own=own, shown=shown, **bits), layer=layer)
             for own in (False, True)
         )
-        assert av1.picture_size(Source(honest), 0, len(honest)) == (24, 16)
+        assert av1.picture_size(ByteSource(honest), 0, len(honest)) == (24, 16)
         with pytest.raises(ImageInvalid, match="another size"):
-            av1.picture_size(Source(lying), 0, len(lying))
+            av1.picture_size(ByteSource(lying), 0, len(lying))
 
 
 def test_the_last_unit_need_not_tell_its_length() -> None:
     data = b"??" + unit(1, header((24, 16))) + unit(6, frame(own=False), sized=False)
-    assert av1.picture_size(Source(data), 2, len(data)) == (24, 16)
+    assert av1.picture_size(ByteSource(data), 2, len(data)) == (24, 16)
 
 
 def test_a_header_cut_short_within_its_unit_is_not_read() -> None:
     data = unit(1, header((24, 16))[:9]) + unit(6, frame(own=False))
     with pytest.raises(CutShort):
-        av1.picture_size(Source(data), 0, len(data))
+        av1.picture_size(ByteSource(data), 0, len(data))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from shared.images import decode
+from shared.images.decode import decode
 from tests.unit.test_images_samples import (
     DISPLAY_P3,
     HEIGHT,
@@ -70,14 +70,14 @@ def test_a_profile_with_a_missing_part_is_a_warning() -> None:
     data = file(scene(), "jpeg", icc_profile=rgb_profile(SWAPPED) + bytes(150_000))
     photo = decode(data.replace(b"ICC_PROFILE\0\2", b"ICC_PROFILE\0\1"))
     assert distance(photo.rgb, scene()) <= 6
-    assert photo.warnings == ("The colour profile was left out: parts of the profile are missing.",)
+    assert photo.warnings == ("The colour profile was ignored: parts of the profile are missing.",)
 
 
 @pytest.mark.parametrize("image_format", CARRIERS)
 def test_a_broken_profile_is_a_warning(image_format: str) -> None:
     photo = decode(file(scene(), image_format, icc_profile=b"not a profile at all" * 20))
     assert distance(photo.rgb, scene()) <= 6
-    assert photo.warnings == ("The colour profile was left out: it is damaged.",)
+    assert photo.warnings == ("The colour profile was ignored: it is damaged.",)
 
 
 def test_a_profile_that_cannot_be_unpacked_is_a_warning() -> None:
@@ -90,7 +90,7 @@ def test_a_profile_that_cannot_be_unpacked_is_a_warning() -> None:
 def test_a_profile_for_other_pixels_is_a_warning() -> None:
     photo = decode(file(scene(), "png", icc_profile=gray_profile(1.0)))
     assert distance(photo.rgb, scene()) == 0
-    assert photo.warnings == ("The colour profile was left out: it is for GRAY pixels.",)
+    assert photo.warnings == ("The colour profile was ignored: it is for GRAY pixels.",)
 
 
 @pytest.mark.parametrize("image_format", ["jpeg", "png", "tiff"])

@@ -17,7 +17,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from shared.errors import ImageError, ImageInvalid, ImageTooLarge
-from shared.images import decode, memory_bound, probe
+from shared.images.decode import decode
+from shared.images.headers import memory_bound
+from shared.images.probe import probe
 from tests.unit.test_images_samples import (
     DISPLAY_P3,
     FORMATS,
@@ -269,7 +271,8 @@ _SIDE = (6400, 5000)
 _MEASURE = """
     import sys
     from pathlib import Path
-    from shared.images import decode, probe
+    from shared.images.decode import decode
+    from shared.images.probe import probe
 
     def peak():
         status = Path("/proc/self/status").read_text()

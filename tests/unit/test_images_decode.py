@@ -10,7 +10,7 @@ import pytest
 from PIL import Image, PngImagePlugin
 
 from shared.errors import ImageUnsupported
-from shared.images import decode
+from shared.images.decode import decode
 from tests.unit.test_images_samples import (
     FORMATS,
     HEIGHT,

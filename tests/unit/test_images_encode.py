@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from shared.errors import ImageTooLarge
-from shared.images import decode, encode
+from shared.images.decode import decode
+from shared.images.encode import encode
 from shared.schema import OutputFormat
 from tests.unit.test_images_samples import HEIGHT, WIDTH, Array, ramp, scene
 

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image
 
-from shared.images import decode, encode
-from shared.images.headers.exif import kept
+from shared.images.decode import decode
+from shared.images.encode import encode
+from shared.images.exif import kept
 from shared.schema import OutputFormat
 
 MAKE, ORIENTATION, COPYRIGHT, TAKEN, NOTES = 0x010F, 0x0112, 0x8298, 0x9003, 0x927C

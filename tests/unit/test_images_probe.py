@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from shared.errors import ImageError, ImageInvalid, ImageTooLarge, ImageUnsupported
-from shared.images import ImageInfo, probe
+from shared.images.headers import ImageInfo
+from shared.images.probe import probe
 from tests.unit.test_images_samples import (
     FORMATS,
     HEIGHT,
@@ -241,7 +242,7 @@ def test_a_jpeg_longer_than_decoders_read_is_too_large() -> None:
     data = bytearray(file(scene(), "jpeg"))
     at = data.index(b"\xff\xc0") + 5
     data[at : at + 4] = struct.pack(">HH", 1, 65_501)
-    with pytest.raises(ImageTooLarge, match="65500 a side"):
+    with pytest.raises(ImageTooLarge, match="65500 per side"):
         probe(bytes(data))
 
 

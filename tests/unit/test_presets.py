@@ -10,7 +10,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from shared.arrays import UInt8Array
-from shared.images import decode
+from shared.images.decode import decode
 from shared.job import Compliance
 from shared.presets import presets
 from shared.schema import Output

@@ -12,7 +12,7 @@ import pytest
 
 from shared.arrays import UInt8Array
 from shared.errors import PromptInvalid
-from shared.images import Photo
+from shared.images.photo import Photo
 from shared.schema import JobRequest, Prompt
 from shared.settings import Settings
 from worker.engine import Engine, InFlightLimit

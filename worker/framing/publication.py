@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from shared.arrays import UInt8Array
-from shared.images import Photo, decode, encode
-from shared.images.headers.exif import kept
+from shared.images.decode import decode
+from shared.images.encode import encode
+from shared.images.exif import kept
+from shared.images.photo import Photo
 from shared.job import Compliance
 from shared.schema import Output
 from worker.framing.compliance import report

@@ -9,7 +9,10 @@ import time
 
 from shared.arrays import UInt8Array
 from shared.errors import LeaseLost, NotFound
-from shared.images import Photo, decode, encode, probe
+from shared.images.decode import decode
+from shared.images.encode import encode
+from shared.images.photo import Photo
+from shared.images.probe import probe
 from shared.job import Lane, Outcome, Result, Status
 from shared.metrics.worker import LEASE_LOSSES, PERMIT_WAIT
 from shared.queue.leases import Claim

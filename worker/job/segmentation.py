@@ -8,7 +8,7 @@ import numpy as np
 
 from shared.arrays import UInt8Array
 from shared.errors import PromptInvalid
-from shared.images import Photo
+from shared.images.photo import Photo
 from shared.schema import JobRequest
 from worker.engine import Answer, Ask
 from worker.framing.cutout import within

@@ -16,7 +16,7 @@ import torch
 from shared.arrays import FloatArray
 from shared.checkpoints import Choice
 from shared.errors import ConfigError
-from shared.images import decode
+from shared.images.decode import decode
 from shared.schema import Prompt
 from worker.segmenters.precision import Placement, Precision
 from worker.segmenters.protocol import Question

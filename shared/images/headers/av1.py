@@ -1,4 +1,4 @@
-"""AV1: the size of the picture in a bitstream, by its headers (AV1 specification, 5.3 to 5.9)."""
+"""AV1: the size of the picture in a bitstream, from its headers (AV1 specification, 5.3–5.9)."""
 
 from __future__ import annotations
 
@@ -7,27 +7,27 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from shared.errors import ImageInvalid
-from shared.images.headers.source import CutShort, Source
+from shared.images.headers.source import ByteSource, CutShort
 
 Size = tuple[int, int]
 _MAX_UNITS = 128
-#: One for each layer of a layered picture; a decoder holds them all.
+#: One per layer of a layered picture; a decoder holds all of them.
 _MAX_FRAMES = 4
-#: No header is longer, up to the last field read here.
+#: Bytes from the start of a header to the last field read here, at most.
 _HEAD = 512
 
 _SEQUENCE, _FRAMES, _KEY, _SWITCH = 1, {3, 6, 7}, 0, 3
-#: The value of a flag that each frame tells for itself.
+#: The value of a flag that each frame sets for itself.
 _BY_FRAME = 2
 
 
-def picture_size(source: Source, start: int, end: int) -> Size:
-    """Width and height of the picture in these bytes, to which all its frames keep.
+def picture_size(source: ByteSource, start: int, end: int) -> Size:
+    """Width and height of the picture in these bytes, which all its frames must have.
 
     Raises:
         ImageInvalid: no sequence header before the first frame, several that differ, a frame with
-            a size of its own (a decoder trusts it), or more frames than one picture has.
-        CutShort: a unit goes on after `end`, or a header after its unit.
+            a size of its own (a decoder believes it), or more frames than one picture has.
+        CutShort: a unit extends beyond `end`, or a header beyond its unit.
     """
     sequence: _Sequence | None = None
     frames = 0
@@ -46,7 +46,7 @@ def picture_size(source: Source, start: int, end: int) -> Size:
     return sequence.size
 
 
-def _units(source: Source, start: int, end: int) -> Iterator[tuple[int, bytes]]:
+def _units(source: ByteSource, start: int, end: int) -> Iterator[tuple[int, bytes]]:
     """The type of each unit (OBU) and the head of its payload."""
     for _ in range(_MAX_UNITS):
         if start >= end:
@@ -55,7 +55,7 @@ def _units(source: Source, start: int, end: int) -> Iterator[tuple[int, bytes]]:
         at = 2 if head[0] & 4 else 1
         length = end - start - at
         if head[0] & 2:
-            # 7 bits a byte, the low ones first.
+            # 7 bits per byte, the low ones first.
             last = next((place for place in range(at, at + 8) if head[place] < 128), at + 7)
             length = sum((head[place] & 127) << 7 * (place - at) for place in range(at, last + 1))
             at = last + 1
@@ -67,7 +67,7 @@ def _units(source: Source, start: int, end: int) -> Iterator[tuple[int, bytes]]:
 
 
 class _Bits:
-    """Numbers of so many bits, one after the other."""
+    """Reads numbers of a given count of bits, one after the other."""
 
     def __init__(self, data: bytes) -> None:
         self._value = int.from_bytes(data)
@@ -109,7 +109,7 @@ def _sequence(bits: _Bits) -> _Sequence:
 
 
 def _operating_points(bits: _Bits) -> int:
-    """From timing_info_present_flag to the last point; the bits of a frame's time."""
+    """Reads timing_info_present_flag to the last point; the bits of a frame's time."""
     model = delay_bits = time_bits = 0
     if bits(1):
         bits(64)

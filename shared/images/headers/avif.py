@@ -1,4 +1,4 @@
-"""AVIF: the size and the turn of its main picture, from the boxes of its header."""
+"""AVIF: size and orientation of its main picture, from the boxes of its header."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from shared.errors import ImageInvalid
 from shared.images.headers import items
 from shared.images.headers.boxes import MAX_META, associations, boxes, children, item_number
 from shared.images.headers.info import ImageInfo
-from shared.images.headers.source import CutShort, Source
+from shared.images.headers.source import ByteSource, CutShort
 
-_TWICE = "The AVIF's header says something twice."
+_TWICE = "The AVIF's header has something twice that may be there once."
 _ALPHA = re.compile(rb":alpha|:auxid:1\\b")
 
 #: (quarter turns anticlockwise, mirror axis or None) to EXIF orientation, rotated then mirrored.
@@ -34,18 +34,26 @@ _ORIENTATION = {
 
 @dataclass(frozen=True, slots=True)
 class Avif:
-    """An AVIF; `meta` is where its metadata box lies, start and end."""
+    """The header of an AVIF; `meta` is the start and end of its metadata box's payload."""
 
     info: ImageInfo
     meta: tuple[int, int]
 
+    def without_metadata(self, data: bytes) -> bytes:
+        """The same picture with its EXIF block renamed, so that no decoder tries to read it."""
+        start, end = self.meta
+        meta = data[start:end]
+        if b"Exif" not in meta:
+            return data
+        return b"".join([data[:start], meta.replace(b"Exif", b"none"), memoryview(data)[end:]])
 
-def read(source: Source) -> Avif:
-    """The main picture's properties.
+
+def read(source: ByteSource) -> Avif:
+    """Read the main picture's properties, and hold the bitstreams to them.
 
     Raises:
-        ImageInvalid: it has none, or they are damaged.
-        CutShort: the file ends before them; or, if not partial, in the middle of a box.
+        ImageInvalid: it has none, they are damaged, or the bitstreams are of another size.
+        CutShort: the file ends before them; if it is not partial, inside any box.
     """
     places: dict[bytes, tuple[int, int]] = {}
     try:
@@ -79,24 +87,15 @@ def read(source: Source) -> Avif:
     return Avif(info, places[b"meta"])
 
 
-def _header(source: Source, place: tuple[int, int]) -> bytes:
+def _header(source: ByteSource, place: tuple[int, int]) -> bytes:
     start, end = place
     if end - start > MAX_META:
         raise ImageInvalid("The AVIF's header is of impossible length.")
     return source.read(start, end - start)
 
 
-def without_metadata(data: bytes, avif: Avif) -> bytes:
-    """The same picture with its EXIF block renamed, so that no decoder tries to read it."""
-    start, end = avif.meta
-    meta = data[start:end]
-    if b"Exif" not in meta:
-        return data
-    return b"".join([data[:start], meta.replace(b"Exif", b"none"), memoryview(data)[end:]])
-
-
 def _main_picture(meta: bytes) -> tuple[tuple[int, int], int, int, int]:
-    """Size, orientation, channels and bits of the item that the header calls the main one."""
+    """Size, orientation, channels and bits of the item that the header names as the main one."""
     parts = dict(children(meta, 4))
     properties = dict(children(parts.get(b"iprp", b"")))
     every = children(properties.get(b"ipco", b""))
@@ -105,7 +104,7 @@ def _main_picture(meta: bytes) -> tuple[tuple[int, int], int, int, int]:
     )
     mine = dict(every[place - 1] for place in places if place)
     if b"ispe" not in mine:
-        raise ImageInvalid("The AVIF does not tell the size of its picture.")
+        raise ImageInvalid("The AVIF does not say the size of its picture.")
     width, height = struct.unpack_from(">LL", mine[b"ispe"], 4)
     turns = mine[b"irot"][0] & 3 if b"irot" in mine else 0
     axis = mine[b"imir"][0] & 1 if b"imir" in mine else None

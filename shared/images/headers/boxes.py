@@ -1,4 +1,4 @@
-"""The boxes of an ISO base media file (ISO/IEC 14496-12), which AVIF is one of."""
+"""The boxes of an ISO base media file (ISO/IEC 14496-12), the container of AVIF."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import struct
 from collections.abc import Iterator
 
 from shared.errors import ImageInvalid
-from shared.images.headers.source import Source
+from shared.images.headers.source import ByteSource
 
 MAX_BOXES = 10_000
-#: The largest metadata read, in bytes.
+#: The largest metadata box read, in bytes.
 MAX_META = 1 << 24
 
 
-def boxes(source: Source, at: int = 0) -> Iterator[tuple[bytes, int, int]]:
-    """Name, start and end of the payload of each box on this level."""
+def boxes(source: ByteSource, at: int = 0) -> Iterator[tuple[bytes, int, int]]:
+    """Name, payload start and payload end of each box on this level, from `at` to the end."""
     for _ in range(MAX_BOXES):
         if at == source.size:
             return
@@ -33,17 +33,17 @@ def boxes(source: Source, at: int = 0) -> Iterator[tuple[bytes, int, int]]:
 
 
 def children(body: bytes, skip: int = 0) -> list[tuple[bytes, bytes]]:
-    """Name and payload of each box in a payload, after `skip` bytes."""
-    return [(name, body[start:end]) for name, start, end in boxes(Source(body), skip)]
+    """Name and payload of each box inside a payload, after `skip` bytes."""
+    return [(name, body[start:end]) for name, start, end in boxes(ByteSource(body), skip)]
 
 
 def item_number(box: bytes) -> int:
-    """An item number, of 2 bytes or (version 1) 4."""
+    """An item number, of 2 bytes or (in version 1) 4."""
     return int(struct.unpack_from(">L" if box[0] else ">H", box, 4)[0])
 
 
 def associations(box: bytes) -> dict[int, list[int]]:
-    """Item number to the (one-based) places of its properties."""
+    """Item number to the one-based indices of its properties."""
     if not box:
         return {}
     version, wide = box[0], box[3] & 1

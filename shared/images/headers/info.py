@@ -1,4 +1,4 @@
-"""What a file's header tells of the image in it."""
+"""Format and size of an image, and the memory that decoding it needs."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ _OVERHEAD = 48 << 20
 
 @dataclass(frozen=True, slots=True)
 class ImageInfo:
-    """An image by its header.
+    """An image, as its header describes it.
 
     Attributes:
-        format: the format by content, whatever the file is called.
+        format: the format by content, whatever the file's name.
         width: pixels as displayed, after the orientation is applied.
         height: pixels as displayed.
-        orientation: EXIF orientation, 1–8. None where a partial file ends before the place that
-            tells it: width and height are then as stored, and may stand the other way round.
-        frames: how many pictures the file holds; None where only reading it all would tell.
+        orientation: EXIF orientation, 1–8. None where a partial file ends before it: width and
+            height are then as stored, and may have to be swapped.
+        frames: number of pictures in the file; None where only reading all of it would tell.
         bits: per sample, as stored.
-        channels: samples a pixel as stored, alpha included; a palette counts as one.
-        progressive: a JPEG whose coefficients are held whole while it is decoded.
+        channels: samples per pixel as stored, including alpha; 1 for a palette.
+        progressive: a JPEG whose coefficients a decoder holds all at once.
     """
 
     format: Format
@@ -57,7 +57,7 @@ class ImageInfo:
         channels: int = 3,
         progressive: bool = False,
     ) -> ImageInfo:
-        """An image of this stored (width, height), which the orientation may turn."""
+        """An image of this stored (width, height), swapped if the orientation turns it."""
         width, height = reversed(size) if orientation in {5, 6, 7, 8} else size
         return cls(
             image_format,
@@ -72,12 +72,12 @@ class ImageInfo:
 
 
 def memory_bound(info: ImageInfo) -> int:
-    """The most bytes that decoding the image takes, by its header.
+    """The most bytes that decoding the image needs at once, by its header.
 
-    Left out are the file itself and up to two copies of it. Counted at once: what the decoder
-    holds (a progressive JPEG's coefficients, WebP's two canvases, AVIF's planes, a TIFF's largest
-    strip), Pillow's four bytes a pixel, and the arrays made of them. What
-    tests/unit/test_images_damage.py measures is 50 to 90% of it.
+    Included are the decoder's buffers (a progressive JPEG's coefficients, WebP's two canvases,
+    AVIF's planes, a TIFF's largest strip), Pillow's four bytes per pixel, and the arrays made from
+    them. Not included are the file itself and up to two copies of it.
+    tests/unit/test_images_damage.py measures 50 to 90% of this bound.
     """
     stored = info.channels * -(-info.bits // 8)
     per_pixel = {

@@ -1,4 +1,4 @@
-"""Whether an AVIF's items and tracks are of the size that its header claims."""
+"""AVIF: whether its items and tracks have the size that its header claims."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ import struct
 from shared.errors import ImageInvalid
 from shared.images.headers import av1
 from shared.images.headers.boxes import MAX_BOXES, MAX_META, associations, children, item_number
-from shared.images.headers.source import Source
+from shared.images.headers.source import ByteSource
 
-#: Of one picture: tiles, alpha and the like.
+#: Items of one picture: tiles, alpha and others.
 _MAX_ITEMS = 2048
-#: What tiles may hold beyond a small picture: each of them has at least 64 pixels a side.
+#: Pixels that tiles may have beyond a small picture: a tile has at least 64 per side.
 _MARGIN = 1 << 20
-#: Boxes that a decoder may read the first or the last of.
+#: Boxes of which one decoder may read the first and another the last.
 _ONCE = {b"pitm", b"iloc", b"iinf", b"iprp", b"iref", b"idat"}
-_LIES = "The AVIF's picture is of another size than its header says."
-_TWICE = "The AVIF's header says something twice."
+_LIES = "The AVIF's picture has another size than its header says."
+_TWICE = "The AVIF's header has something twice that may be there once."
 _TOO_MANY = "The AVIF has too many parts."
 
 
-def require_size(source: Source, meta: bytes, size: av1.Size) -> None:
-    """Raise ImageInvalid unless what a decoder makes of the items is of the size they claim.
+def require_size(source: ByteSource, meta: bytes, size: av1.Size) -> None:
+    """Raise ImageInvalid unless the items decode to the size that the header claims.
 
-    A decoder trusts the bitstreams, and shrinks the picture to what the header says only then.
+    A decoder believes the bitstreams, and scales the picture to the header's size afterwards.
     """
     every = children(meta, 4)
     parts = dict(every)
@@ -34,7 +34,7 @@ def require_size(source: Source, meta: bytes, size: av1.Size) -> None:
     owned = associations(properties.get(b"ipma", b""))
     kinds = _kinds(parts.get(b"iinf", b""))
     extents = _extents(parts.get(b"iloc", b""))
-    # A decoder copies an item that lies in pieces.
+    # A decoder copies an item that is stored in pieces.
     if sum(length for _, places in extents.values() for _, length in places) > (
         2 * source.size + MAX_META
     ):
@@ -47,7 +47,7 @@ def require_size(source: Source, meta: bytes, size: av1.Size) -> None:
                 raise ImageInvalid("The AVIF's picture is not in AV1.")
             continue
         within, places = extents.get(item, (False, []))
-        data, start, end = _data(Source(parts.get(b"idat", b"")) if within else source, places)
+        data, start, end = _data(ByteSource(parts.get(b"idat", b"")) if within else source, places)
         if kinds[item] == b"grid":
             wide = data.read(start + 1, 1)[0] & 1
             told = struct.unpack(">LL" if wide else ">HH", data.read(start + 4, 8 if wide else 4))
@@ -64,7 +64,7 @@ def require_size(source: Source, meta: bytes, size: av1.Size) -> None:
 
 
 def _needed(main: int, references: bytes, kinds: dict[int, bytes]) -> list[int]:
-    """The items a decoder may need for the main one: its tiles, alpha, and theirs."""
+    """The main item, and those a decoder may need for it: its tiles, its alpha, and theirs."""
     parts: dict[int, list[int]] = {}
     number = "L" if references and references[0] else "H"
     total = 0
@@ -88,7 +88,7 @@ def _needed(main: int, references: bytes, kinds: dict[int, bytes]) -> list[int]:
 
 
 def _kinds(box: bytes) -> dict[int, bytes]:
-    """Item number to what the item is."""
+    """Item number to the type of the item."""
     found: dict[int, bytes] = {}
     for name, body in children(box, 8 if box[0] else 6):
         if name == b"infe" and body[0] >= 2:
@@ -100,13 +100,13 @@ def _kinds(box: bytes) -> dict[int, bytes]:
 
 
 def _extents(box: bytes) -> dict[int, tuple[bool, list[tuple[int, int]]]]:
-    """Item number to whether it lies within the header, and offset and length of its pieces."""
+    """Item number to whether it is stored in the header, and offset and length of its pieces."""
     if not box:
         return {}
     version, at, pieces = box[0], 6, 0
     offset_bytes, length_bytes, base_bytes = box[4] >> 4, box[4] & 15, box[5] >> 4
     index_bytes = box[5] & 15 if version else 0
-    fields = Source(box)
+    fields = ByteSource(box)
 
     def take(length: int) -> int:
         nonlocal at
@@ -134,18 +134,18 @@ def _extents(box: bytes) -> dict[int, tuple[bool, list[tuple[int, int]]]]:
     return found
 
 
-def _data(source: Source, places: list[tuple[int, int]]) -> tuple[Source, int, int]:
-    """Where the bytes of an item start and end, and in what."""
+def _data(source: ByteSource, places: list[tuple[int, int]]) -> tuple[ByteSource, int, int]:
+    """The source of an item's bytes, and where in it they start and end."""
     if len(places) == 1:
         start, length = places[0]
         source.require(start + length)
         return source, start, start + length
-    joined = Source(b"".join(source.read(*place) for place in places))
+    joined = ByteSource(b"".join(source.read(*place) for place in places))
     return joined, 0, joined.size
 
 
-def require_track_size(source: Source, moov: bytes, size: av1.Size) -> None:
-    """Raise ImageInvalid unless the first frame of each track is of the main picture's size."""
+def require_track_size(source: ByteSource, moov: bytes, size: av1.Size) -> None:
+    """Raise ImageInvalid unless the first frame of each track has the main picture's size."""
     for name, track in children(moov):
         if name != b"trak":
             continue
@@ -164,7 +164,7 @@ def require_track_size(source: Source, moov: bytes, size: av1.Size) -> None:
 
 
 def _only(body: bytes, *path: bytes) -> bytes:
-    """The box at this path, each step of which is there once."""
+    """The box at this path, each step of which must be there exactly once."""
     for name in path:
         found = [inner for kind, inner in children(body) if kind == name]
         if len(found) != 1:

@@ -1,4 +1,4 @@
-"""JPEG: its segments, and whether the file is whole."""
+"""JPEG: its segments, and whether the file is complete."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from shared.errors import ImageInvalid, ImageTooLarge, ImageUnsupported
 from shared.images.headers import exif
 from shared.images.headers.info import ImageInfo
-from shared.images.headers.source import CutShort, Source
+from shared.images.headers.source import ByteSource, CutShort
 
 _SOI, _EOI, _SOS, _COM = 0xD8, 0xD9, 0xDA, 0xFE
 _APP0, _APP1, _APP2, _ADOBE, _APP15 = 0xE0, 0xE1, 0xE2, 0xEE, 0xEF
@@ -17,17 +17,19 @@ _STANDALONE = {0x01, *range(0xD0, 0xD9)}
 _FRAMES = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _PROGRESSIVE = {0xC2, 0xC6, 0xCA, 0xCE}
 _MAX_JUNK = 4096
+#: Metadata comes in segments of 64 KB: 50 MB of it are 800.
+_MAX_MARKERS = 10_000
 _MAX_SCANS = 100
-_LONGEST = 65_500  # Of libjpeg, short of the format's own 65,535.
+_LONGEST = 65_500  # Of libjpeg, less than the format's own 65,535.
 
 _ANY_MARKER = re.compile(rb"\xff[^\x00\xff]")
-# In coded data 0xFF is followed by zero or a restart marker; anything else ends it.
+# In coded data 0xFF is followed by zero or a restart marker; anything else ends the data.
 _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A marker's payload, from `start` to `end`, its two length bytes left out."""
+    """A marker's payload, from `start` to `end`, without its two length bytes."""
 
     marker: int
     start: int
@@ -36,19 +38,68 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class Jpeg:
-    """A JPEG up to its first scan; `scan` is where that scan's marker stands."""
+    """The header of a JPEG, up to its first scan; `scan` is the offset of that scan's marker."""
 
     info: ImageInfo
     segments: tuple[Segment, ...]
     scan: int | None
 
+    def profile(self, data: bytes) -> bytes | None:
+        """The ICC profile, joined from its numbered parts; None where there is none.
 
-def read(source: Source) -> Jpeg:
-    """The segments before the first scan.
+        Raises:
+            ValueError: parts are missing.
+        """
+        parts: dict[int, bytes] = {}
+        expected = 0
+        for segment in self.segments:
+            body = data[segment.start : segment.end]
+            if segment.marker == _APP2 and body.startswith(b"ICC_PROFILE\0") and len(body) >= 14:
+                expected = max(expected, body[13])
+                parts[body[12]] = body[14:]
+        if not parts:
+            return None
+        if sorted(parts) != list(range(1, expected + 1)):
+            raise ValueError("parts of the profile are missing")
+        return b"".join(parts[number] for number in sorted(parts))
+
+    def require_end(self, data: bytes) -> int:
+        """The offset of the picture's end marker.
+
+        libjpeg fills a picture that ends early with gray, and OpenCV does not report it; so this
+        walks the file, scan by scan, to the marker that closes it. It does not search from the
+        back, because an EXIF thumbnail or a second picture has an end marker too.
+
+        Raises:
+            ImageInvalid: there is none, or more scans precede it than any encoder writes.
+        """
+        at = self.scan if self.scan is not None else len(data)
+        scans = markers = 0
+        while found := _MARKER.search(data, at):
+            marker = data[found.start() + 1]
+            if marker == _EOI:
+                return found.start()
+            scans += marker == _SOS
+            if scans > _MAX_SCANS:
+                # Each pass covers the whole picture again: a few bytes each, minutes together.
+                raise ImageInvalid(f"The JPEG has more than {_MAX_SCANS} scans.")
+            markers = _counted(markers)
+            at = found.end() + int.from_bytes(data[found.end() : found.end() + 2])
+        raise ImageInvalid("The JPEG is cut short.")
+
+    def without_metadata(self, data: bytes) -> bytes:
+        """The same picture with only the segments that its pixels need."""
+        dropped = {*range(_APP0, _APP15 + 1), _COM} - {_ADOBE}
+        kept = [data[s.start - 4 : s.end] for s in self.segments if s.marker not in dropped]
+        return b"".join([b"\xff\xd8", *kept, data[self.scan :]])
+
+
+def read(source: ByteSource) -> Jpeg:
+    """Read the segments before the first scan.
 
     Raises:
-        ImageInvalid, ImageUnsupported, ImageTooLarge: no decoder would take it.
-        CutShort: the file ends before its frame header; or, if not partial, before its scan.
+        ImageInvalid, ImageUnsupported, ImageTooLarge: no decoder would accept it.
+        CutShort: the file ends before its frame header; if it is not partial, before its scan.
     """
     segments: list[Segment] = []
     frame: Segment | None = None
@@ -75,12 +126,14 @@ def read(source: Source) -> Jpeg:
     return Jpeg(_info(source, frame, turn), tuple(segments), scan)
 
 
-def _segments(source: Source) -> Iterator[Segment]:
+def _segments(source: ByteSource) -> Iterator[Segment]:
     at = 2
+    markers = 0
     while True:
         at, marker = _marker(source, at)
         if marker == _EOI:
             raise ImageInvalid("The JPEG ends before its picture begins.")
+        markers = _counted(markers)
         if marker in _STANDALONE:
             continue
         length = int.from_bytes(source.read(at, 2))
@@ -91,8 +144,19 @@ def _segments(source: Source) -> Iterator[Segment]:
         at += length
 
 
-def _marker(source: Source, at: int) -> tuple[int, int]:
-    """The next marker from `at`, with the offset after it; what stands between is passed over."""
+def _counted(markers: int) -> int:
+    """One marker more.
+
+    Raises:
+        ImageInvalid: more than any encoder writes; 50 MB of empty segments would be 12 million.
+    """
+    if markers == _MAX_MARKERS:
+        raise ImageInvalid(f"The JPEG has more than {_MAX_MARKERS:,} segments.")
+    return markers + 1
+
+
+def _marker(source: ByteSource, at: int) -> tuple[int, int]:
+    """The offset after the next marker from `at`, and the marker; skips other bytes before it."""
     ahead = source.head(_MAX_JUNK, at)
     found = _ANY_MARKER.search(ahead)
     if found is None:
@@ -100,7 +164,7 @@ def _marker(source: Source, at: int) -> tuple[int, int]:
     return at + found.end(), ahead[found.end() - 1]
 
 
-def _info(source: Source, frame: Segment, turn: int | None) -> ImageInfo:
+def _info(source: ByteSource, frame: Segment, turn: int | None) -> ImageInfo:
     if frame.end - frame.start < 6:
         raise ImageInvalid("The JPEG's frame header is cut short.")
     header = source.read(frame.start, 6)
@@ -111,67 +175,8 @@ def _info(source: Source, frame: Segment, turn: int | None) -> ImageInfo:
         raise ImageUnsupported(f"A JPEG of {channels} components is not supported.")
     size = (int.from_bytes(header[3:5]), int.from_bytes(header[1:3]))
     if max(size) > _LONGEST:
-        raise ImageTooLarge(f"The JPEG is {size[0]}×{size[1]}; at most {_LONGEST} a side are read.")
+        raise ImageTooLarge(
+            f"The JPEG is {size[0]}×{size[1]}; at most {_LONGEST} per side are supported."
+        )
     progressive = frame.marker in _PROGRESSIVE
     return ImageInfo.stored("jpeg", size, turn, channels=channels, progressive=progressive)
-
-
-def profile(data: bytes, jpeg: Jpeg) -> bytes | None:
-    """The ICC profile, put together from its numbered parts; None where there is none.
-
-    Raises:
-        ValueError: parts are missing.
-    """
-    parts: dict[int, bytes] = {}
-    expected = 0
-    for segment in jpeg.segments:
-        body = data[segment.start : segment.end]
-        if segment.marker == _APP2 and body.startswith(b"ICC_PROFILE\0") and len(body) >= 14:
-            expected = max(expected, body[13])
-            parts[body[12]] = body[14:]
-    if not parts:
-        return None
-    if sorted(parts) != list(range(1, expected + 1)):
-        raise ValueError("parts of the profile are missing")
-    return b"".join(parts[number] for number in sorted(parts))
-
-
-def require_end(data: bytes, jpeg: Jpeg) -> int:
-    """Where the end marker of the picture stands.
-
-    libjpeg fills a picture that ends early with gray, and OpenCV does not tell; so the file is
-    walked, scan by scan, to the marker that closes it. An EXIF thumbnail or a second picture has
-    an end marker too, hence no search from the back.
-
-    Raises:
-        ImageInvalid: there is none, or the scans before it are more than any encoder writes.
-    """
-    at = jpeg.scan if jpeg.scan is not None else len(data)
-    scans = 0
-    while found := _MARKER.search(data, at):
-        marker = data[found.start() + 1]
-        if marker == _EOI:
-            return found.start()
-        scans += marker == _SOS
-        if scans > _MAX_SCANS:
-            # Each goes over the whole picture again: a few bytes each, minutes together.
-            raise ImageInvalid(f"The JPEG has more than {_MAX_SCANS} scans.")
-        at = found.end() + int.from_bytes(data[found.end() : found.end() + 2])
-    raise ImageInvalid("The JPEG is cut short.")
-
-
-def without_metadata(data: bytes, jpeg: Jpeg) -> bytes:
-    """The same picture with only the segments that its pixels need."""
-    dropped = {*range(_APP0, _APP15 + 1), _COM} - {_ADOBE}
-    kept = [data[s.start - 4 : s.end] for s in jpeg.segments if s.marker not in dropped]
-    return b"".join([b"\xff\xd8", *kept, data[jpeg.scan :]])
-
-
-def with_filler(data: bytes, end: int, length: int) -> bytes:
-    """The same file with `length` bytes of made-up coded data before its end marker.
-
-    A decoder that had all it needed passes over them; one that ran out takes them for pixels.
-    """
-    pattern = bytes(range(1, 255))
-    filler = (pattern * (length // len(pattern) + 1))[:length]
-    return data[:end] + filler + data[end:]

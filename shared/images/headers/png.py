@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from shared.errors import ImageInvalid
 from shared.images.headers import exif
 from shared.images.headers.info import ImageInfo
-from shared.images.headers.source import CutShort, Source
+from shared.images.headers.source import ByteSource, CutShort
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 #: Colour type to (channels, allowed bit depths).
@@ -28,7 +28,7 @@ _MAX_PROFILE = 1 << 24
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """A chunk's payload, from `start` to `end`; four bytes of checksum follow it."""
+    """A chunk's payload, from `start` to `end`; a checksum of four bytes follows it."""
 
     name: bytes
     start: int
@@ -37,19 +37,65 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class Png:
-    """A PNG's chunks, in file order; `colour` is its colour type."""
+    """The header of a PNG: its chunks in file order, and its colour type."""
 
     info: ImageInfo
     chunks: tuple[Chunk, ...]
     colour: int
 
+    def profile(self, data: bytes) -> bytes | None:
+        """The ICC profile, at most 16 MiB of it; None where there is none.
 
-def read(source: Source) -> Png:
-    """All the chunks of a file, or those that a partial one shows.
+        Raises:
+            ValueError: it cannot be unpacked.
+        """
+        for chunk in self.chunks:
+            if chunk.name == b"iCCP":
+                _, separator, packed = data[chunk.start : chunk.end].partition(b"\0")
+                if not separator or packed[:1] != b"\0":
+                    raise ValueError("the profile's packing is not known")
+                try:
+                    return zlib.decompressobj().decompress(packed[1:], _MAX_PROFILE)
+                except zlib.error as error:
+                    raise ValueError("the profile cannot be unpacked") from error
+        return None
+
+    def transparent_colour(self, data: bytes) -> tuple[int, ...] | None:
+        """The one colour that a gray or RGB image shows as transparent, in its samples' scale."""
+        channels = {0: 1, 2: 3}.get(self.colour, 0)
+        full = (1 << self.info.bits) - 1
+        for chunk in self.chunks:
+            if channels and chunk.name == b"tRNS" and chunk.end - chunk.start >= 2 * channels:
+                values = struct.unpack_from(f">{channels}H", data, chunk.start)
+                # Samples of fewer than 8 bits are decoded to 0–255.
+                scale = max(1, 255 // full)
+                return tuple((value & full) * scale for value in values)
+        return None
+
+    def pixels_only(self, data: bytes) -> bytes:
+        """The same picture with only the chunks that its pixels need; libpng checks their sums.
+
+        Decoders refuse sound pictures because of a damaged profile, a long text or a wrong
+        animation header. `tRNS` is kept for a palette only: the one colour that it names in other
+        images is `transparent_colour`'s work.
+
+        Raises:
+            ImageInvalid: there are no pixels.
+        """
+        names = _PIXEL_CHUNKS | ({b"tRNS"} if self.colour == 3 else set())
+        kept = [chunk for chunk in self.chunks if chunk.name in names]
+        if not any(chunk.name == b"IDAT" for chunk in kept):
+            raise ImageInvalid("The PNG has no pixels.")
+        view = memoryview(data)
+        return b"".join([_SIGNATURE, *(view[chunk.start - 8 : chunk.end + 4] for chunk in kept)])
+
+
+def read(source: ByteSource) -> Png:
+    """Read all the chunks of a file, or those that a partial one has.
 
     Raises:
-        ImageInvalid: its header is impossible.
-        CutShort: it ends before its header; or, if not partial, before its end chunk.
+        ImageInvalid: the header is impossible.
+        CutShort: the file ends before its header; if it is not partial, before its end chunk.
     """
     width, height, bits, colour = _header(source)
     chunks: list[Chunk] = []
@@ -79,68 +125,21 @@ def read(source: Source) -> Png:
     return Png(info, tuple(chunks), colour)
 
 
-def _header(source: Source) -> tuple[int, int, int, int]:
+def _header(source: ByteSource) -> tuple[int, int, int, int]:
     """Width, height, bit depth and colour type."""
     if source.read(8, 8) != b"\0\0\0\x0dIHDR":
         raise ImageInvalid("The PNG does not begin with its header.")
     width, height, bits, colour = struct.unpack(">LLBB", source.read(16, 10))
     if colour not in _COLOURS or bits not in _COLOURS[colour][1]:
-        raise ImageInvalid(f"The PNG claims {bits} bits in colour type {colour}: there is none.")
+        raise ImageInvalid(
+            f"The PNG claims {bits} bits in colour type {colour}, which does not exist."
+        )
     return width, height, bits, colour
 
 
-def _chunk(source: Source, at: int) -> Chunk:
+def _chunk(source: ByteSource, at: int) -> Chunk:
     length, name = struct.unpack(">L4s", source.read(at, 8))
     if not name.isalpha():
         raise ImageInvalid("The PNG is damaged: a chunk's name is not readable.")
     source.require(at + 12 + length)
     return Chunk(name, at + 8, at + 8 + length)
-
-
-def profile(data: bytes, png: Png) -> bytes | None:
-    """The ICC profile, or None where there is none.
-
-    Raises:
-        ValueError: it cannot be unpacked.
-    """
-    for chunk in png.chunks:
-        if chunk.name == b"iCCP":
-            _, separator, packed = data[chunk.start : chunk.end].partition(b"\0")
-            if not separator or packed[:1] != b"\0":
-                raise ValueError("the profile's packing is not known")
-            try:
-                return zlib.decompressobj().decompress(packed[1:], _MAX_PROFILE)
-            except zlib.error as error:
-                raise ValueError("the profile cannot be unpacked") from error
-    return None
-
-
-def transparent_colour(data: bytes, png: Png) -> tuple[int, ...] | None:
-    """The one colour that a gray or RGB image shows as transparent, scaled as its samples are."""
-    channels = {0: 1, 2: 3}.get(png.colour, 0)
-    full = (1 << png.info.bits) - 1
-    for chunk in png.chunks:
-        if channels and chunk.name == b"tRNS" and chunk.end - chunk.start >= 2 * channels:
-            values = struct.unpack_from(f">{channels}H", data, chunk.start)
-            # Fewer than 8 bits are decoded to 0–255.
-            scale = max(1, 255 // full)
-            return tuple((value & full) * scale for value in values)
-    return None
-
-
-def pixels_only(data: bytes, png: Png) -> bytes:
-    """The same picture with only the chunks that its pixels need; libpng checks their sums.
-
-    Decoders refuse sound pictures over a damaged profile, a long text or a wrong animation
-    header. `tRNS` is kept for a palette only: for the one colour that it names elsewhere, see
-    `transparent_colour`.
-
-    Raises:
-        ImageInvalid: there are no pixels.
-    """
-    names = _PIXEL_CHUNKS | ({b"tRNS"} if png.colour == 3 else set())
-    kept = [chunk for chunk in png.chunks if chunk.name in names]
-    if not any(chunk.name == b"IDAT" for chunk in kept):
-        raise ImageInvalid("The PNG has no pixels.")
-    view = memoryview(data)
-    return b"".join([_SIGNATURE, *(view[chunk.start - 8 : chunk.end + 4] for chunk in kept)])

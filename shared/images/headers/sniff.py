@@ -1,4 +1,4 @@
-"""What a file is, by its first bytes; never by its name."""
+"""The format of a file by its first bytes, never by its name."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _MAGIC: dict[bytes, Format] = {
 }
 _BMP_HEADERS = {12, 40, 52, 56, 64, 108, 124}
 
-#: Magic numbers of what is not taken, and what to call it.
+#: Offset and magic number of unsupported formats, and their names.
 _FOREIGN: tuple[tuple[int, bytes, str], ...] = (
     (0, b"%PDF", "PDF"),
     (0, b"%!PS", "PostScript"),
@@ -59,8 +59,8 @@ def identify(head: bytes) -> Format:
     """The format of a file that begins with `head` (its first `HEAD` bytes, or all there are).
 
     Raises:
-        ImageUnsupported: it is something else, which the message names where it can.
-        ImageInvalid: it is empty, or a PNG spoilt in transfer.
+        ImageUnsupported: an unsupported format, which the message names if it is known.
+        ImageInvalid: empty, or a PNG whose line endings were changed in transfer.
         CutShort: too few bytes to tell.
     """
     if not head:
@@ -92,7 +92,7 @@ def _known(head: bytes) -> Format | None:
 
 
 def _could_become_known(head: bytes) -> bool:
-    """Whether so few bytes may yet be the beginning of a format that is taken."""
+    """Whether these few bytes may be the beginning of a supported format."""
     # An AVIF begins with the length of its first box, in four bytes.
     if head[0] == 0 and b"ftyp".startswith(head[4:8]):
         return True
@@ -109,7 +109,7 @@ def _brands(head: bytes) -> set[bytes]:
 
 
 def _is_bmp(head: bytes) -> bool:
-    """Whether what begins with the letters BM is a bitmap rather than text."""
+    """Whether a file that begins with the letters BM is a bitmap rather than text."""
     if len(head) < 18:
         raise CutShort
     return struct.unpack_from("<L", head, 14)[0] in _BMP_HEADERS
@@ -125,7 +125,7 @@ def _foreign(head: bytes) -> str:
 
 
 def _text(head: bytes) -> str | None:
-    """What text this is, or None where it is not text."""
+    """The kind of text this is, or None where it is not text."""
     if head.startswith((b"\xff\xfe", b"\xfe\xff")):
         text = head.decode("utf-16", "replace")
     elif b"\0" in head:

@@ -1,4 +1,4 @@
-"""Random access to a file that may be held whole, be a stream, or be only the head of a file."""
+"""Bytes by offset: of a whole file, of a stream, or of the first part of a longer file."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from typing import IO
 
 
 class CutShort(Exception):
-    """More bytes are needed than there are."""
+    """The parser needs more bytes than there are."""
 
 
-class Source:
-    """Bytes by offset; asking for any beyond the end raises `CutShort`.
+class ByteSource:
+    """Bytes by offset. A read beyond the end raises `CutShort` and allocates nothing.
 
     Attributes:
-        size: how many bytes there are.
-        partial: whether the file goes on after them.
+        size: number of bytes available.
+        partial: whether the file continues after them.
     """
 
     def __init__(self, data: IO[bytes] | bytes, *, partial: bool = False) -> None:
@@ -26,8 +26,7 @@ class Source:
 
     def read(self, offset: int, length: int) -> bytes:
         """Exactly `length` bytes from `offset`."""
-        if offset + length > self.size:
-            raise CutShort
+        self.require(offset + length)
         self._stream.seek(offset)
         found = self._stream.read(length)
         if len(found) != length:
@@ -35,15 +34,15 @@ class Source:
         return found
 
     def head(self, length: int, offset: int = 0) -> bytes:
-        """At most `length` bytes from `offset`."""
+        """Up to `length` bytes from `offset`, fewer where the source ends."""
         self._stream.seek(offset)
         return self._stream.read(length)
 
     def require(self, end: int) -> None:
-        """Raise `CutShort` unless the file reaches `end`."""
+        """Raise `CutShort` unless there are bytes up to `end`."""
         if end > self.size:
             raise CutShort
 
     def rewind(self) -> None:
-        """Put the stream back to its start."""
+        """Move the stream back to its start."""
         self._stream.seek(0)

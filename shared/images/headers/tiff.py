@@ -1,4 +1,4 @@
-"""TIFF: its first directory of tags."""
+"""TIFF: the tags of its first directory."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 from shared.errors import ImageInvalid, ImageUnsupported
 from shared.images.headers.info import ImageInfo
-from shared.images.headers.source import CutShort, Source
+from shared.images.headers.source import ByteSource, CutShort
 
-SUBFILE, WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC = 254, 256, 257, 258, 259, 262
-ORIENTATION, SAMPLES, TILE_WIDTH, TILE_HEIGHT = 274, 277, 322, 323
-SUB_DIRECTORIES, PROFILE, DNG_VERSION = 330, 34675, 50706
+_SUBFILE, _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC = 254, 256, 257, 258, 259, 262
+_ORIENTATION, _SAMPLES, _TILE_WIDTH, _TILE_HEIGHT = 274, 277, 322, 323
+_SUB_DIRECTORIES, _PROFILE, _DNG_VERSION = 330, 34675, 50706
 
-WHITE_IS_ZERO, LAB = 0, 8
+_WHITE_IS_ZERO, _LAB = 0, 8
 
 #: The tags that decoders need for the pixels, and no others.
 _PIXEL_TAGS = {
@@ -27,7 +27,7 @@ _PIXEL_TAGS = {
 _SINGLE_TAGS = {256, 257, 259, 262, 266, 277, 278, 284, 292, 293, 317, 322, 323, 531} | {
     *range(512, 516)
 }
-#: Field type to (bytes, struct code); what is not here is never read as numbers.
+#: Field type to (bytes, struct code); types without a code are never read as numbers.
 _TYPES = {1: (1, "B"), 2: (1, "B"), 3: (2, "H"), 4: (4, "L"), 6: (1, "b"), 7: (1, "B")}
 _TYPES |= {5: (8, ""), 8: (2, "h"), 9: (4, "l"), 10: (8, ""), 11: (4, ""), 12: (8, "")}
 _TYPES |= {13: (4, "L"), 16: (8, "Q"), 17: (8, "q"), 18: (8, "Q")}
@@ -37,7 +37,7 @@ _MAX_TILE = 4096
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One tag: `count` values of type `kind` from `start`; `raw` is the entry as it stands."""
+    """One tag: `count` values of type `kind` from `start`; `raw` is the entry as stored."""
 
     kind: int
     count: int
@@ -51,86 +51,162 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
+class _Layout:
+    """Byte order and word size of a file: BigTIFF has 8-byte offsets and counts."""
+
+    order: str
+    big: bool
+
+    @property
+    def word(self) -> str:
+        """The struct code of an offset."""
+        return self.order + ("Q" if self.big else "L")
+
+    @property
+    def room(self) -> int:
+        """Bytes of an offset, and of the values that an entry holds itself."""
+        return 8 if self.big else 4
+
+    @property
+    def entry_size(self) -> int:
+        return 20 if self.big else 12
+
+    @property
+    def count(self) -> str:
+        """The struct code of a directory's number of entries."""
+        return self.order + ("Q" if self.big else "H")
+
+    def entries(self, source: ByteSource, at: int) -> tuple[int, int]:
+        """Number of entries in the directory at `at`, and the offset of the first.
+
+        Raises:
+            ImageInvalid: there cannot be a directory there.
+            CutShort: the file ends before it does.
+        """
+        if at < 8:
+            raise ImageInvalid("The TIFF has no directory.")
+        start = at + struct.calcsize(self.count)
+        (count,) = struct.unpack(self.count, source.read(at, start - at))
+        if count > 65535:
+            raise ImageInvalid("The TIFF's directory is of impossible length.")
+        source.require(start + count * self.entry_size)
+        return count, start
+
+    def following(self, source: ByteSource, at: int) -> int:
+        """The offset of the directory after the one at `at`; 0 for none."""
+        count, start = self.entries(source, at)
+        tail = source.head(self.room, start + count * self.entry_size)
+        return int(struct.unpack(self.word, tail)[0]) if len(tail) == self.room else 0
+
+
+@dataclass(frozen=True, slots=True)
 class Tiff:
-    """A TIFF's first directory: where it starts, and its tags by number."""
+    """The header of a TIFF: the offset of its first directory, and that directory's tags."""
 
     info: ImageInfo
     start: int
     tags: dict[int, Entry]
-    order: str
-    big: bool
+    layout: _Layout
     photometric: int
-    compression: int
+
+    @property
+    def white_is_zero(self) -> bool:
+        """Whether gray levels run from white to black."""
+        return self.photometric == _WHITE_IS_ZERO
+
+    @property
+    def lab(self) -> bool:
+        """Whether its colours are CIELab."""
+        return self.photometric == _LAB
+
+    def profile(self, data: bytes) -> bytes | None:
+        """The ICC profile, or None where there is none."""
+        entry = self.tags.get(_PROFILE)
+        return data[entry.start : entry.start + entry.size] if entry is not None else None
+
+    def pixels_only(self, data: bytes) -> bytes:
+        """The same file, its directory reduced to the tags that its pixels need.
+
+        A wrong metadata tag is then no reason to refuse a sound picture, and the values of all
+        tags that remain lie within the file.
+
+        Raises:
+            ImageInvalid: a needed tag lies outside the file, or has several values where one is
+                allowed.
+        """
+        kept = {tag: entry for tag, entry in self.tags.items() if tag in _PIXEL_TAGS}
+        room = self.layout.room
+        if any(kept[tag].count != 1 for tag in _SINGLE_TAGS & kept.keys()):
+            raise ImageInvalid("The TIFF is damaged: a tag has more values than it may.")
+        outside = [entry for entry in kept.values() if entry.size > room]
+        if any(entry.start + entry.size > len(data) for entry in outside):
+            raise ImageInvalid("The TIFF is cut short: its tags point beyond its end.")
+        if sum(entry.size for entry in outside) > len(data):
+            raise ImageInvalid("The TIFF is damaged: its tags claim more bytes than it has.")
+        count = struct.pack(self.layout.count, len(kept))
+        # The last word is the offset of the next directory: there is none.
+        directory = b"".join([count, *(kept[tag].raw for tag in sorted(kept)), bytes(room)])
+        view = memoryview(data)
+        return b"".join([view[: self.start], directory, view[self.start + len(directory) :]])
 
 
-def read(source: Source) -> Tiff:
-    """The first directory, and how many follow it.
+def read(source: ByteSource) -> Tiff:
+    """Read the first directory, and count those that follow it.
 
     Raises:
-        ImageInvalid: the directory is missing or says what cannot be.
+        ImageInvalid: the directory is missing or impossible.
         ImageUnsupported: a camera's raw file, whose first picture is a thumbnail.
-        CutShort: it ends before its directory, or a tag's values lie beyond its end.
+        CutShort: the file ends before its directory, or a tag's values lie beyond its end.
     """
     head = source.read(0, 8)
-    order = "<" if head[:2] == b"II" else ">"
-    big = head[2:4] in {b"+\0", b"\0+"}
-    if big and order == ">":
-        raise ImageUnsupported("A big-endian BigTIFF is not supported.")  # Nor by Pillow.
-    place = struct.unpack("<Q", source.read(8, 8)) if big else struct.unpack(order + "L", head[4:])
-    at = int(place[0])
-    tags, following = _directory(source, at, order, big=big)
+    layout = _Layout("<" if head[:2] == b"II" else ">", head[2:4] in {b"+\0", b"\0+"})
+    if layout.big and layout.order == ">":
+        raise ImageUnsupported("A big-endian BigTIFF is not supported.")  # Nor does Pillow.
+    (at,) = struct.unpack(layout.word, source.read(8, 8) if layout.big else head[4:])
+    tags = _tags(source, at, layout)
 
     def number(tag: int, default: int) -> int:
-        return _numbers(source, tags, tag, order, limit=1, default=(default,))[0]
+        return _numbers(source, tags, tag, layout, limit=1, default=(default,))[0]
 
-    if DNG_VERSION in tags or (number(SUBFILE, 0) & 1 and SUB_DIRECTORIES in tags):
+    if _DNG_VERSION in tags or (number(_SUBFILE, 0) & 1 and _SUB_DIRECTORIES in tags):
         raise ImageUnsupported("A camera's raw file is not supported; send it developed.")
-    size = (number(WIDTH, 0), number(HEIGHT, 0))
-    _check_tiles(size, (number(TILE_WIDTH, 0), number(TILE_HEIGHT, 0)))
-    turn = number(ORIENTATION, 1)
+    size = (number(_WIDTH, 0), number(_HEIGHT, 0))
+    _check_tiles(size, (number(_TILE_WIDTH, 0), number(_TILE_HEIGHT, 0)))
+    turn = number(_ORIENTATION, 1)
     info = ImageInfo.stored(
         "tiff",
         size,
         turn if turn in range(1, 9) else 1,
-        frames=_frames(source, at, following, order, big=big),
-        bits=max(_numbers(source, tags, BITS, order, limit=16, default=(1,))),
-        channels=number(SAMPLES, 1),
+        frames=_frames(source, at, layout),
+        bits=max(_numbers(source, tags, _BITS, layout, limit=16, default=(1,))),
+        channels=number(_SAMPLES, 1),
     )
-    return Tiff(info, at, tags, order, big, number(PHOTOMETRIC, 0), number(COMPRESSION, 1))
+    return Tiff(info, at, tags, layout, number(_PHOTOMETRIC, 0))
 
 
-def _directory(source: Source, at: int, order: str, *, big: bool) -> tuple[dict[int, Entry], int]:
-    """The tags of the directory at `at`, and where the next one is (0 for none)."""
-    width = 20 if big else 12
-    room = 8 if big else 4
-    count_size = 8 if big else 2
-    if at < 8:
-        raise ImageInvalid("The TIFF has no directory.")
-    (count,) = struct.unpack(order + ("Q" if big else "H"), source.read(at, count_size))
-    if count > 65535:
-        raise ImageInvalid("The TIFF's directory is of impossible length.")
-    at += count_size
-    block = source.read(at, count * width)
+def _tags(source: ByteSource, at: int, layout: _Layout) -> dict[int, Entry]:
+    """The tags of the directory at `at`, by number."""
+    count, first = layout.entries(source, at)
+    width, room = layout.entry_size, layout.room
+    block = source.read(first, count * width)
     tags: dict[int, Entry] = {}
     for index in range(count):
         raw = block[index * width : (index + 1) * width]
-        tag, kind, values = struct.unpack_from(order + ("HHQ" if big else "HHL"), raw)
+        tag, kind, values = struct.unpack_from(layout.order + "HH" + layout.word[1], raw)
         if kind not in _TYPES or tag in tags or not values:
             continue
-        start = at + index * width + width - room
+        start = first + index * width + width - room
         if values * _TYPES[kind][0] > room:
-            (start,) = struct.unpack(order + ("Q" if big else "L"), raw[-room:])
+            (start,) = struct.unpack(layout.word, raw[-room:])
         tags[tag] = Entry(kind, values, start, raw)
-    tail = source.head(room, at + count * width)
-    following = struct.unpack(order + ("Q" if big else "L"), tail)[0] if len(tail) == room else 0
-    return tags, following
+    return tags
 
 
 def _numbers(
-    source: Source,
+    source: ByteSource,
     tags: dict[int, Entry],
     tag: int,
-    order: str,
+    layout: _Layout,
     *,
     limit: int,
     default: tuple[int, ...],
@@ -143,55 +219,25 @@ def _numbers(
     if not code:
         raise ImageInvalid(f"The TIFF's tag {tag} is not a whole number.")
     count = min(entry.count, limit)
-    return struct.unpack(f"{order}{count}{code}", source.read(entry.start, count * size))
+    return struct.unpack(f"{layout.order}{count}{code}", source.read(entry.start, count * size))
 
 
 def _check_tiles(size: tuple[int, int], tile: tuple[int, int]) -> None:
-    """A decoder holds a whole tile, which may be far larger than the image."""
+    """Refuse tiles far larger than the image: a decoder holds a whole one."""
     for side, tile_side in zip(size, tile, strict=True):
         if tile_side > max(_MAX_TILE, side + 16):
             raise ImageInvalid("The TIFF's tiles are larger than its image.")
 
 
-def _frames(source: Source, first: int, following: int, order: str, *, big: bool) -> int | None:
+def _frames(source: ByteSource, first: int, layout: _Layout) -> int | None:
     """How many directories there are; None where a partial file does not show it."""
     seen = {first}
     try:
+        following = layout.following(source, first)
         while following and following not in seen and len(seen) < _MAX_FRAMES:
-            _, after = _directory(source, following, order, big=big)
+            after = layout.following(source, following)
             seen.add(following)
             following = after
     except (CutShort, ImageInvalid):
         return None if source.partial else len(seen)
     return len(seen)
-
-
-def profile(data: bytes, tiff: Tiff) -> bytes | None:
-    """The ICC profile, or None where there is none."""
-    entry = tiff.tags.get(PROFILE)
-    return data[entry.start : entry.start + entry.size] if entry is not None else None
-
-
-def pixels_only(data: bytes, tiff: Tiff) -> bytes:
-    """The same file, its directory cut down to the tags that its pixels need.
-
-    A wrong metadata tag is then no reason to refuse a sound picture, and what the tags are said
-    to hold stays within the file.
-
-    Raises:
-        ImageInvalid: a needed tag lies outside the file, or is not one value where it must be.
-    """
-    kept = {tag: entry for tag, entry in tiff.tags.items() if tag in _PIXEL_TAGS}
-    room = 8 if tiff.big else 4
-    if any(kept[tag].count != 1 for tag in _SINGLE_TAGS & kept.keys()):
-        raise ImageInvalid("The TIFF is damaged: a tag has more values than it may.")
-    outside = [entry for entry in kept.values() if entry.size > room]
-    if any(entry.start + entry.size > len(data) for entry in outside):
-        raise ImageInvalid("The TIFF is cut short: its tags point beyond its end.")
-    if sum(entry.size for entry in outside) > len(data):
-        raise ImageInvalid("The TIFF is damaged: its tags say more than it holds.")
-    count = struct.pack(tiff.order + ("Q" if tiff.big else "H"), len(kept))
-    # Followed by the offset of the next directory: there is none.
-    directory = b"".join([count, *(kept[tag].raw for tag in sorted(kept)), bytes(room)])
-    view = memoryview(data)
-    return b"".join([view[: tiff.start], directory, view[tiff.start + len(directory) :]])

@@ -24,8 +24,9 @@ from PIL import Image
 from redis import Redis
 from torch.nn import functional
 
-from shared import images
 from shared.arrays import UInt8Array
+from shared.images.decode import decode
+from shared.images.encode import encode
 from shared.schema import OutputFormat, Prompt
 from shared.settings import Settings
 from shared.storage import Storage, open_storage
@@ -57,8 +58,8 @@ PILLOW = Codecs(
     encode=_by_pillow,
 )
 OURS = Codecs(
-    decode=lambda data: images.decode(data).rgb,
-    encode=lambda image: images.encode(image, OutputFormat.PNG),
+    decode=lambda data: decode(data).rgb,
+    encode=lambda image: encode(image, OutputFormat.PNG),
 )
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from shared.arrays import UInt8Array
-from shared.images import decode
+from shared.images.decode import decode
 
 ROOT = Path(__file__).resolve().parents[3]
 #: Photographs where they are at hand; else the sample that the package carries.

@@ -13,7 +13,7 @@ from typing import Any
 
 from redis.commands.core import Script
 
-from shared.images import probe
+from shared.images.probe import probe
 from shared.job import Input, Job, Lane, new_id
 from shared.queue.connection import PREFIX, Connection, _source
 from shared.queue.doorbell import QUEUES, Doorbell, make_celery
