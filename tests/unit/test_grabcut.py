@@ -9,6 +9,7 @@ from shared.schema import Edge, Prompt
 from worker.job.cut import obeyed
 from worker.matting.edges import refine
 from worker.segmenters.grabcut import GrabCutSegmenter
+from worker.segmenters.masks import iou
 from worker.segmenters.protocol import Prediction, Question
 
 SIZE = (240, 320)
@@ -40,10 +41,6 @@ def cut(image: UInt8Array, prior: FloatArray | None = None, **prompt: object) ->
 def at_size(prediction: Prediction, shape: tuple[int, ...]) -> BoolArray:
     full = cv2.resize(prediction.mask, (shape[1], shape[0]), interpolation=cv2.INTER_LINEAR)
     return np.asarray(full.reshape(shape[:2]) > 0.5)
-
-
-def iou(one: BoolArray, other: BoolArray) -> float:
-    return float((one & other).sum() / max(1, int((one | other).sum())))
 
 
 def test_a_click_cuts_what_it_lies_on() -> None:

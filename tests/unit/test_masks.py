@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from shared.arrays import FloatArray
-from worker.segmenters.masks import ranking, resized, stability
+from shared.arrays import BoolArray, FloatArray
+from worker.segmenters.masks import iou, ranking, stability
+from worker.segmenters.postprocess import resized
 
 
 def disc(inside: float, edge: float, outside: float) -> FloatArray:
@@ -15,6 +16,29 @@ def disc(inside: float, edge: float, outside: float) -> FloatArray:
     logits[5:11, 5:11] = edge
     logits[6:10, 6:10] = inside
     return logits
+
+
+def row(*on: int) -> BoolArray:
+    """(1, 8) with these columns set."""
+    mask = np.zeros((1, 8), bool)
+    mask[0, list(on)] = True
+    return mask
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "expected"),
+    [
+        (row(1, 2), row(1, 2), 1.0),
+        (row(1, 2, 3), row(2, 3, 4), 2 / 4),
+        (row(1), row(1, 2, 3), 1 / 3),
+        (row(1), row(2), 0.0),
+        (row(1), row(), 0.0),
+        (row(), row(), 1.0),
+    ],
+)
+def test_iou(one: BoolArray, other: BoolArray, expected: float) -> None:
+    assert iou(one, other) == expected
+    assert iou(other, one) == expected
 
 
 @pytest.mark.parametrize(

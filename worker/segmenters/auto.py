@@ -19,6 +19,7 @@ from shared.schema import Prompt
 from worker.segmenters.classical.choice import bounds
 from worker.segmenters.classical.view import FINE
 from worker.segmenters.grabcut import GrabCutSegmenter
+from worker.segmenters.masks import iou
 from worker.segmenters.protocol import Prediction, Question, Segmenter
 
 #: Points a side of the grid.
@@ -148,9 +149,9 @@ def verdict(
     the photo or runs along three of its sides; support is the share of proposals, wherever they
     asked, that were answered with the same mask.
     """
-    ious = np.array([[_iou(one, other) for other in masks] for one in masks])
+    ious = np.array([[_alike(one, other) for other in masks] for one in masks])
     support = (ious >= _SAME).mean(axis=1)
-    alike = np.array([_iou(mask, classical) for mask in masks])
+    alike = np.array([_alike(mask, classical) for mask in masks])
     plausible = np.array([_plausibility(mask) for mask in masks])
     scores = np.asarray(qualities) * plausible * (0.4 + 0.3 * support + 0.3 * alike)
     best = int(scores.argmax())
@@ -188,9 +189,9 @@ def _plausibility(mask: BoolArray) -> float:
     return 1.0 if _TINY <= share <= _FULL and along < 3 else _UNLIKELY
 
 
-def _iou(one: BoolArray, other: BoolArray) -> float:
-    union = int((one | other).sum())
-    return float((one & other).sum()) / union if union else 0.0
+def _alike(one: BoolArray, other: BoolArray) -> float:
+    """IoU, but an empty mask is like nothing, not even like another empty one."""
+    return iou(one, other) if one.any() else 0.0
 
 
 def _reduced(image: UInt8Array) -> UInt8Array:

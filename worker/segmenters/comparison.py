@@ -18,6 +18,7 @@ from shared.checkpoints import Choice
 from shared.errors import ConfigError
 from shared.images.decode import decode
 from shared.schema import Prompt
+from worker.segmenters.masks import iou
 from worker.segmenters.precision import Placement, Precision
 from worker.segmenters.protocol import Question
 from worker.segmenters.sam_loader import open_sam
@@ -115,9 +116,7 @@ def beside(measured: Measured, reference: Measured) -> Row:
     """How a format differs from the reference."""
     ious, differences = [], []
     for found, wanted in zip(measured.logits, reference.logits, strict=True):
-        one, other = found > 0, wanted > 0
-        union = int((one | other).sum())
-        ious.append(float((one & other).sum()) / union if union else 1.0)
+        ious.append(iou(found > 0, wanted > 0))
         differences.append(float(np.abs(found - wanted).max()))
     return Row(
         precision=measured.precision.value,

@@ -14,6 +14,7 @@ from worker.segmenters.classical.guesses import guesses
 from worker.segmenters.classical.hints import read
 from worker.segmenters.classical.hypotheses import pursue
 from worker.segmenters.classical.view import View, take_in
+from worker.segmenters.masks import iou
 from worker.segmenters.protocol import Prediction, Question
 
 
@@ -74,4 +75,4 @@ def _distinct(ranked: Sequence[tuple[Traits, BoolArray]]) -> list[tuple[Traits, 
 
 
 def _differ(one: BoolArray, other: BoolArray) -> bool:
-    return int((one ^ other).sum()) > 0.1 * int((one | other).sum())
+    return iou(one, other) < 0.9

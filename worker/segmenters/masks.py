@@ -1,19 +1,23 @@
-"""From a model's logits to masks, and which of several to take."""
+"""Masks compared and ranked. Needs NumPy only, so that what runs without torch can import it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch.nn import functional
 
-from shared.arrays import FloatArray
+from shared.arrays import BoolArray, FloatArray
 from shared.errors import SegmenterFailed
 
 #: How far from the threshold stability is measured; SAM's automatic mask generator's own.
 STABILITY_OFFSET = 1.0
+
+
+def iou(one: BoolArray, other: BoolArray) -> float:
+    """Intersection over union of two (h, w) masks, 0..1; two empty masks agree: 1."""
+    union = int((one | other).sum())
+    return float((one & other).sum()) / union if union else 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,15 +60,3 @@ def ranking(ious: FloatArray, stabilities: FloatArray) -> NDArray[np.intp]:
     can publish, and an empty one is last. Of equals the higher prediction wins, then the first.
     """
     return np.lexsort((-ious, -(np.clip(ious, 0, 1) * stabilities)))
-
-
-def soft(logits: FloatArray) -> FloatArray:
-    """Logits as a mask in 0..1."""
-    return np.asarray(torch.sigmoid(torch.from_numpy(logits)).numpy(), np.float32)
-
-
-def resized(logits: FloatArray, width: int, height: int) -> FloatArray:
-    """(h, w) logits as (height, width): bilinear, as both references bring masks to size."""
-    given = torch.from_numpy(logits)[None, None]
-    large = functional.interpolate(given, (height, width), mode="bilinear", align_corners=False)
-    return np.asarray(large[0, 0].numpy(), np.float32)

@@ -16,7 +16,7 @@ from torch import Tensor
 from shared.arrays import FloatArray, UInt8Array
 from shared.errors import SegmenterFailed
 from shared.schema import Prompt
-from worker.segmenters import masks, prompts
+from worker.segmenters import masks, postprocess, prompts
 from worker.segmenters.faults import within_memory
 from worker.segmenters.masks import Candidates
 from worker.segmenters.precision import Placement
@@ -161,7 +161,7 @@ class SamSegmenter(ABC):
 
     def full_logits(self, logits: FloatArray, width: int, height: int) -> FloatArray:
         """Low-resolution logits as the (height, width) ones that the reference gives."""
-        return masks.resized(self._seen(logits, width, height), width, height)
+        return postprocess.resized(self._seen(logits, width, height), width, height)
 
     def _prediction(self, photo: Features, candidates: Candidates) -> Prediction:
         seen = [self._seen(logits, photo.width, photo.height) for logits in candidates.logits]
@@ -169,7 +169,7 @@ class SamSegmenter(ABC):
         order = masks.ranking(candidates.ious, stabilities)
         best = int(order[0])
         return Prediction(
-            mask=masks.soft(seen[best]),
+            mask=postprocess.soft(seen[best]),
             scores=tuple(float(np.clip(candidates.ious[index], 0, 1)) for index in order),
             logits=np.clip(candidates.logits[best], -_LOGIT_LIMIT, _LOGIT_LIMIT),
             stability=tuple(float(stabilities[index]) for index in order),

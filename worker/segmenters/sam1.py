@@ -16,7 +16,7 @@ from segment_anything import sam_model_registry
 from torch import Tensor
 
 from shared.arrays import FloatArray, UInt8Array
-from worker.segmenters import masks, prompts
+from worker.segmenters import postprocess, prompts
 from worker.segmenters.checkpoint import load_weights
 from worker.segmenters.masks import Candidates
 from worker.segmenters.precision import Placement
@@ -98,5 +98,5 @@ class Sam1Segmenter(SamSegmenter):
     def _seen(self, logits: FloatArray, width: int, height: int) -> FloatArray:
         """At the size of the model's input, as the reference has it before it removes padding."""
         seen_width, seen_height = longest_side(width, height, self._side)
-        square = masks.resized(logits, self._side, self._side)
+        square = postprocess.resized(logits, self._side, self._side)
         return np.ascontiguousarray(square[:seen_height, :seen_width])

@@ -16,9 +16,9 @@ import numpy as np
 
 from shared.arrays import BoolArray, FloatArray
 from worker.segmenters.classical.hints import Hints
-from worker.segmenters.classical.hypotheses import overlap
 from worker.segmenters.classical.palette import histogram, separation
 from worker.segmenters.classical.view import View
+from worker.segmenters.masks import iou
 
 # The band on either side of the outline, as a share of the short side.
 _BAND = 0.06
@@ -80,7 +80,7 @@ def traits(
     return Traits(
         sharper=_step(view.detail, region, ~region),
         sharper_at_edge=_step(view.detail, inner, outer),
-        agreement=float(np.mean([overlap(region, other) for other in others])),
+        agreement=float(np.mean([iou(region, other) for other in others])),
         distinct=_unlike(view, region, ~region),
         distinct_at_edge=_unlike(view, inner, outer),
         edge=_mean(contrast, outline) / (float(view.gradient.mean()) + 1.0),

@@ -35,12 +35,6 @@ _EMPHASIS, _AROUND = 0.15, 0.05
 _AT_SIDE = 0.03
 
 
-def overlap(one: BoolArray, other: BoolArray) -> float:
-    """Intersection over union; two empty regions agree."""
-    union = int((one | other).sum())
-    return float((one & other).sum()) / union if union else 1.0
-
-
 def odds_of(view: View, region: FloatArray, ground: FloatArray) -> FloatArray:
     """(K,) log odds of each palette entry, from (h, w) weights of the two regions."""
     return log_odds(
