@@ -65,7 +65,7 @@ def main(argv: list[str] | None = None) -> int:
     except StorageUnavailable as error:
         log.critical("%s", error)
         return 1
-    watch_in_flight(lambda: runtime.photos.held, runtime.photos.limit)
+    watch_in_flight(lambda: runtime.pixels_in_flight.held, runtime.pixels_in_flight.limit)
     _register(celery, runtime, gate)
     _warm_up(runtime)
     runtime.heartbeat.start()
@@ -118,8 +118,8 @@ def build(settings: Settings, celery: Celery, segmenter: Segmenter, me: WorkerIn
         outbound=Outbound(Guard(settings.allow_networks)),
         engine=engine,
         heartbeat=heartbeat,
-        photos=InFlightLimit(settings.pixels_in_hand),
-        processors=InFlightLimit(_cores(settings) + 1),
+        pixels_in_flight=InFlightLimit(settings.pixels_in_hand),
+        cores=InFlightLimit(_cores(settings) + 1),
     )
     threading.Thread(target=_leave_when, args=[lost, runtime], daemon=True).start()
     return runtime

@@ -19,9 +19,9 @@ class Runtime:
     """What a job's pipeline works with.
 
     Attributes:
-        photos: pixels in hand, which bound the memory.
-        processors: a unit for each core and one more, since a stage now and then waits for another
-            thread. Yet more at once would only slow each other down.
+        pixels_in_flight: limits the pixels of the photos in memory at once.
+        cores: limits the stages that compute at once, to the number of cores plus one: a stage
+            sometimes waits for another thread, and more would only slow each other down.
     """
 
     settings: Settings
@@ -31,6 +31,6 @@ class Runtime:
     outbound: Outbound
     engine: Engine
     heartbeat: Heartbeat
-    photos: InFlightLimit
-    processors: InFlightLimit
+    pixels_in_flight: InFlightLimit
+    cores: InFlightLimit
     draining: threading.Event = field(default_factory=threading.Event)

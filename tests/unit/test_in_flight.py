@@ -1,4 +1,4 @@
-"""InFlightLimit, with holders on real threads."""
+"""InFlightLimit, held by real threads."""
 
 from __future__ import annotations
 
@@ -10,39 +10,39 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from worker.engine import InFlightLimit
-from worker.engine.backlog import PATIENCE
+from worker.engine.device_queue import MAX_PASSED_OVER
 
 
 class Holders:
-    """Threads that each hold a permit until let go; `entered` is the order they came in."""
+    """Threads that each hold a reservation until let go; `entered` is the order of admission."""
 
-    def __init__(self, permits: InFlightLimit) -> None:
-        self.permits = permits
+    def __init__(self, limit: InFlightLimit) -> None:
+        self.limit = limit
         self.entered: list[str] = []
         self._let_go: dict[str, threading.Event] = {}
         self.pool = ThreadPoolExecutor(32)
 
     def come(self, name: str, amount: int, *, urgent: bool = False) -> None:
-        """A holder asks; returns once it holds or waits."""
+        """Start a holder; return once it holds or waits."""
         self._let_go[name] = threading.Event()
-        waiting = len(self.permits._waiting)
+        waiting = len(self.limit._waiting)
         entered = len(self.entered)
 
         def hold() -> None:
-            with self.permits.holding(amount, urgent=urgent):
+            with self.limit.holding(amount, urgent=urgent):
                 self.entered.append(name)
                 self._let_go[name].wait(5)
 
         self.pool.submit(hold)
-        until(lambda: len(self.entered) > entered or len(self.permits._waiting) > waiting)
+        until(lambda: len(self.entered) > entered or len(self.limit._waiting) > waiting)
 
     def go(self, name: str, *, then: list[str]) -> None:
-        """A holder leaves, and these have come in by then."""
+        """Let a holder go, and wait until the last to be admitted are `then`."""
         self._let_go[name].set()
         until(lambda: self.entered[-len(then) :] == then if then else True)
 
     def await_last(self, *names: str) -> None:
-        """Until the last to come in is one of these."""
+        """Wait until the last to be admitted is one of these."""
         until(lambda: self.entered[-1] in names)
 
     def all_go(self) -> None:
@@ -64,14 +64,14 @@ def holders() -> Iterator[Holders]:
     yield made
     made.all_go()
     made.pool.shutdown()
-    assert made.permits.held == 0
+    assert made.limit.held == 0
 
 
 def test_what_fits_is_held_at_once(holders: Holders) -> None:
     holders.come("a", 60)
     holders.come("b", 40)
     assert holders.entered == ["a", "b"]
-    assert holders.permits.held == 100
+    assert holders.limit.held == 100
 
 
 def test_what_does_not_fit_waits_until_it_does(holders: Holders) -> None:
@@ -81,7 +81,7 @@ def test_what_does_not_fit_waits_until_it_does(holders: Holders) -> None:
     holders.go("a", then=["a", "b"])
 
 
-def test_the_urgent_go_first_and_then_the_older(holders: Holders) -> None:
+def test_urgent_holders_go_first_then_in_order_of_arrival(holders: Holders) -> None:
     holders.come("a", 100)
     for name in ("b", "c"):
         holders.come(name, 100)
@@ -93,23 +93,24 @@ def test_the_urgent_go_first_and_then_the_older(holders: Holders) -> None:
 
 
 @pytest.mark.parametrize("amount", [50, 100])
-def test_a_steady_stream_of_urgent_ones_keeps_nobody_out_for_ever(
-    holders: Holders, amount: int
-) -> None:
+def test_a_steady_stream_of_urgent_holders_starves_nobody(holders: Holders, amount: int) -> None:
     holders.come("urgent 0", amount, urgent=True)
     holders.come("bulk", 100)
-    for number in range(1, PATIENCE + 3):
+    for number in range(1, MAX_PASSED_OVER + 3):
         name = f"urgent {number}"
         holders.come(name, amount, urgent=True)
         holders.go(f"urgent {number - 1}", then=[])
         holders.await_last(name, "bulk")
         if holders.entered[-1] == "bulk":
             break
-        until(lambda: holders.permits.held == amount)
-    assert holders.entered == [*(f"urgent {number}" for number in range(PATIENCE + 1)), "bulk"]
+        until(lambda: holders.limit.held == amount)
+    assert holders.entered == [
+        *(f"urgent {number}" for number in range(MAX_PASSED_OVER + 1)),
+        "bulk",
+    ]
 
 
-def test_a_large_one_is_not_overtaken_by_small_ones(holders: Holders) -> None:
+def test_a_large_holder_is_not_overtaken_by_small_ones(holders: Holders) -> None:
     holders.come("a", 50)
     holders.come("large", 80)
     holders.come("small", 10)
@@ -118,7 +119,7 @@ def test_a_large_one_is_not_overtaken_by_small_ones(holders: Holders) -> None:
     until(lambda: sorted(holders.entered) == ["a", "large", "small"])
 
 
-def test_several_come_in_when_a_large_one_goes(holders: Holders) -> None:
+def test_several_are_admitted_when_a_large_holder_goes(holders: Holders) -> None:
     holders.come("large", 100)
     for name in "abc":
         holders.come(name, 30)
@@ -126,7 +127,7 @@ def test_several_come_in_when_a_large_one_goes(holders: Holders) -> None:
     until(lambda: sorted(holders.entered[1:]) == ["a", "b", "c"])
 
 
-def test_more_than_there_is_gets_all_there_is_alone(holders: Holders) -> None:
+def test_a_request_over_the_limit_gets_all_of_it_and_runs_alone(holders: Holders) -> None:
     holders.come("a", 10)
     holders.come("huge", 1000)
     assert holders.entered == ["a"]
@@ -135,32 +136,32 @@ def test_more_than_there_is_gets_all_there_is_alone(holders: Holders) -> None:
     assert holders.entered == ["a", "huge"]
 
 
-def test_what_was_reserved_beyond_need_lets_others_in(holders: Holders) -> None:
-    with holders.permits.holding(100) as permit:
+def test_shrinking_a_reservation_admits_others(holders: Holders) -> None:
+    with holders.limit.holding(100) as reservation:
         holders.come("a", 70)
         assert holders.entered == []
-        permit.shrink(30)
+        reservation.shrink(30)
         until(lambda: holders.entered == ["a"])
-        permit.shrink(90)  # never grows
-        assert holders.permits.held == 100
+        reservation.shrink(90)  # no effect: a reservation never grows
+        assert holders.limit.held == 100
     holders.go("a", then=["a"])
 
 
-def test_an_error_gives_the_permit_back() -> None:
-    permits = InFlightLimit(10)
-    with pytest.raises(ValueError, match="inside"), permits.holding(10):
+def test_an_error_releases_the_reservation() -> None:
+    limit = InFlightLimit(10)
+    with pytest.raises(ValueError, match="inside"), limit.holding(10):
         raise ValueError("inside")
-    assert permits.held == 0
+    assert limit.held == 0
 
 
-def test_never_more_than_the_limit_among_many(holders: Holders) -> None:
-    permits, peak = InFlightLimit(7), [0]
+def test_many_holders_never_exceed_the_limit(holders: Holders) -> None:
+    limit, peak = InFlightLimit(7), [0]
     lock = threading.Lock()
     held = [0]
 
     def hold(number: int) -> None:
         amount = number % 4 + 1
-        with permits.holding(amount, urgent=number % 3 == 0):
+        with limit.holding(amount, urgent=number % 3 == 0):
             with lock:
                 held[0] += amount
                 peak[0] = max(peak[0], held[0])
@@ -171,4 +172,4 @@ def test_never_more_than_the_limit_among_many(holders: Holders) -> None:
     with ThreadPoolExecutor(16) as pool:
         list(pool.map(hold, range(300)))
     assert 4 <= peak[0] <= 7
-    assert permits.held == 0
+    assert limit.held == 0

@@ -104,12 +104,12 @@ class Watching(MemoryStorage):
 
     def __init__(self) -> None:
         super().__init__()
-        self.permits: InFlightLimit | None = None
+        self.pixels: InFlightLimit | None = None
         self.held: list[int] = []
 
     def put(self, key: str, data: bytes | BinaryIO, content_type: str) -> None:
-        if self.permits is not None:
-            self.held.append(self.permits.held)
+        if self.pixels is not None:
+            self.held.append(self.pixels.held)
         super().put(key, data, content_type)
 
 
@@ -123,18 +123,18 @@ def test_a_worker_has_nothing_else_in_hand_while_it_runs_one(
     storage = Watching()
     storage.put(keys.input_key("shop", house.jobs.get(job_id).input_id), sample, "")
     runtime = working(house.connection, storage)
-    storage.permits = runtime.photos
-    with runtime.photos.holding(1):  # a neighbour's
+    storage.pixels = runtime.pixels_in_flight
+    with runtime.pixels_in_flight.holding(1):  # a neighbour's
         thread = threading.Thread(target=pipeline.process, args=(runtime, job_id))
         thread.start()
         thread.join(0.5)
         waited = thread.is_alive()
     thread.join()
     assert house.status(job_id) is Status.SUCCEEDED
-    photo, everything = 600 * 400, runtime.photos.limit
+    photo, everything = 600 * 400, runtime.pixels_in_flight.limit
     if deaths == 2:
         assert waited
         assert set(storage.held) == {everything}
     else:
         assert set(storage.held) <= {photo, photo + 1}
-    assert runtime.photos.held == 0
+    assert runtime.pixels_in_flight.held == 0

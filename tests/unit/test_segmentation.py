@@ -72,7 +72,7 @@ class Desk:
         self.bright = Bright()
         self.runtime: Any = SimpleNamespace(
             engine=Engine(self.bright, cache_bytes=1 << 28),
-            processors=InFlightLimit(1),
+            cores=InFlightLimit(1),
             settings=Settings(second_look=second_look),
         )
 

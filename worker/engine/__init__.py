@@ -1,7 +1,7 @@
-"""The engine: permits, the device's backlog, batches, the embeddings kept. Knows no torch."""
+"""The engine: in-flight limit, device queue, batches, embedding cache. Imports no torch."""
 
-from worker.engine.calls import Answer, Ask, Call
+from worker.engine.calls import Ask, Call, CallResult
 from worker.engine.device import Engine
 from worker.engine.in_flight import InFlightLimit, Reservation
 
-__all__ = ["Answer", "Ask", "Call", "Engine", "InFlightLimit", "Reservation"]
+__all__ = ["Ask", "Call", "CallResult", "Engine", "InFlightLimit", "Reservation"]

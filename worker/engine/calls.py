@@ -1,4 +1,4 @@
-"""What the device is asked, and what it answers."""
+"""A caller's request to the device, and its result."""
 
 from __future__ import annotations
 
@@ -13,43 +13,45 @@ from worker.segmenters.protocol import Embedding, Prediction, Prepared, Question
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """A prompt on a photo, and the earlier answer that it starts from; see `Question`."""
+    """A prompt on a photo, with the earlier mask or logits it refines, if any; see `Question`."""
 
     prompt: Prompt
     prior: FloatArray | None = None
     prior_logits: FloatArray | None = None
 
     def of(self, embedding: Embedding) -> Question:
-        """The question that this is, of a photo's embedding."""
+        """The question that puts this prompt to a photo's embedding."""
         return Question(embedding, self.prompt, self.prior, self.prior_logits)
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """A prediction for each ask, and the device's milliseconds for the batches they were in.
+class CallResult:
+    """One prediction per ask, and the milliseconds the device took to encode the call's batch.
 
-    `encode_ms` is 0 where the embedding was kept from before.
+    `encode_ms` is 0 if the embedding was cached.
     """
 
     predictions: tuple[Prediction, ...]
     encode_ms: float
-    segment_ms: float
 
 
 @dataclass(eq=False, slots=True)
 class Call:
-    """A caller at the device: a photo, what is asked of it, and where the answer goes.
+    """A photo and the prompts on it, queued for the device.
 
     Attributes:
         image: (H, W, 3) uint8 RGB.
-        digest: of the photo's file: the key of its embedding.
-        asks: one prompt or several, each answered on its own.
-        urgent: before all that are not; so is, in the end, who was passed over too often.
-        departed: whether the caller no longer wants its answer.
-        prepared: what the segmenter made of the photo before it came to the device; None where
-            its embedding was kept, and once it is encoded.
-        embedding: once there is one.
-        turn: its place among those of its urgency, once it is queued.
+        digest: of the photo's file; the key of its embedding in the cache.
+        asks: one or more prompts, each answered separately.
+        urgent: whether it goes before calls that are not. A call passed over too often becomes
+            urgent.
+        departed: returns whether the caller no longer wants the result.
+        prepared: the photo as the segmenter prepared it for the device; None if its embedding was
+            cached, and again once it is encoded.
+        embedding: set once the photo is encoded or found in the cache.
+        turn: the order of arrival, set when the call is first queued.
+        encode_ms: as in `CallResult`.
+        future: receives the result or the error.
     """
 
     image: UInt8Array
@@ -61,7 +63,7 @@ class Call:
     embedding: Embedding | None = None
     turn: int | None = None
     encode_ms: float = 0.0
-    future: Future[Answer] = field(default_factory=Future)
+    future: Future[CallResult] = field(default_factory=Future)
 
     @property
     def has_auto(self) -> bool:

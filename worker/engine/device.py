@@ -1,8 +1,9 @@
-"""One thread owns the device; callers make their photos ready, queue them and wait.
+"""One thread owns the device; callers prepare their photos, queue them and wait.
 
-When the device falls free it takes what is queued, interactive first, up to the batch limit. It
-never waits for a batch to fill. Photos are encoded together and prompts decoded together, so that
-a click on a photo whose embedding is kept never pays for another's encoding. Knows no torch.
+When the device becomes free it takes what is queued, interactive first, up to the batch limit. It
+never waits for a batch to fill. A batch either encodes photos or decodes prompts, so a click on a
+photo whose embedding is cached never shares its batch with another photo's encoding. Imports no
+torch.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from collections.abc import Callable, Sequence
 from shared.arrays import UInt8Array
 from shared.errors import DeviceLost, SegmenterFailed, ServiceError
 from shared.metrics.worker import device_at_work
-from worker.engine.backlog import Backlog, Step
-from worker.engine.calls import Answer, Ask, Call
+from worker.engine.calls import Ask, Call, CallResult
+from worker.engine.device_queue import DeviceQueue, Step
 from worker.engine.embeddings import EmbeddingCache
 from worker.engine.progress import Progress
 from worker.segmenters.protocol import Embedding, Prepared, Segmenter
@@ -30,7 +31,7 @@ def _never() -> bool:
 
 
 class Engine:
-    """The device's backlog and its thread."""
+    """The device's thread, its queue and its embedding cache."""
 
     def __init__(
         self,
@@ -42,7 +43,7 @@ class Engine:
         self._segmenter = segmenter
         self.cache = EmbeddingCache(cache_bytes)
         self._on_device_lost = on_device_lost
-        self._backlog = Backlog()
+        self._queue = DeviceQueue()
         self._progress = Progress()
         threading.Thread(target=self._serve, name="device", daemon=True).start()
 
@@ -52,9 +53,10 @@ class Engine:
 
     @property
     def busy_since(self) -> float:
-        """When the device was given the batch it is at, by `time.monotonic`; infinity while idle.
+        """The `time.monotonic` at which the current batch began; infinity while idle.
 
-        However long the queue, this is recent, unless one batch takes long: that is a hung device.
+        This stays recent even if the queue is long. Only a batch that takes too long, that is a
+        hung device, makes it old.
         """
         return self._progress.since
 
@@ -67,26 +69,26 @@ class Engine:
         urgent: bool,
         departed: Callable[[], bool] = _never,
     ) -> Call:
-        """Make an (H, W, 3) uint8 RGB photo ready, in the caller's thread; see `Call`.
+        """Prepare an (H, W, 3) uint8 RGB photo in the caller's thread; see `Call`.
 
-        The processor's share of the model's work is done here, beside the device's.
+        The CPU's share of the model's work is done here, while the device works on other calls.
         """
         call = Call(image, digest, asks, urgent, departed)
         if digest not in self.cache:
             call.prepared = self._prepared(call)
         return call
 
-    def segment(self, call: Call) -> Answer:
-        """Queue a call that `prepare` made; blocks until the device has answered.
+    def segment(self, call: Call) -> CallResult:
+        """Queue a call that `prepare` made, and block until the device has answered it.
 
         Raises:
-            SegmenterFailed: the segmenter raised, or answered wrongly.
+            SegmenterFailed: the segmenter raised, or returned the wrong number of answers.
             DeviceLost: the device failed; this process is about to exit.
             LeaseLost: the caller had departed when its turn came.
         """
         step = Step.DECODE if call.prepared is None else Step.ENCODE
         with self._progress.awaited():
-            self._backlog.add(step, call)
+            self._queue.add(step, call)
             return call.future.result()
 
     def _prepared(self, call: Call) -> Prepared:
@@ -94,7 +96,7 @@ class Engine:
 
     def _serve(self) -> None:
         while True:
-            step, batch = self._backlog.take(self._segmenter.max_batch)
+            step, batch = self._queue.take(self._segmenter.max_batch)
             self._progress.move()
             try:
                 if step is Step.ENCODE:
@@ -104,23 +106,23 @@ class Engine:
                     self._decode(batch)
             except ServiceError as error:
                 self._fail(batch, error)
-            except Exception as error:  # noqa: BLE001  # whatever a model may raise
+            except Exception as error:  # noqa: BLE001  # a model may raise anything
                 failure = SegmenterFailed(f"{type(error).__name__}: {error}")
                 failure.__cause__ = error
                 self._fail(batch, failure)
             self._progress.move()
 
     def _fail(self, batch: Sequence[Call], error: ServiceError) -> None:
-        """Every caller of the batch hears of its error; the thread lives on."""
+        """Raise the error in every caller of the batch; the device's thread carries on."""
         for call in batch:
-            self.cache.drop(call.digest)  # should its embedding be what is wrong
+            self.cache.drop(call.digest)  # the embedding itself may be at fault
             call.future.set_exception(error)
         if isinstance(error, DeviceLost):
             log.critical("%s", error)
             self._on_device_lost()
 
     def _encode(self, batch: Sequence[Call]) -> None:
-        """Embed the batch's photos, each once, and queue its calls to be decoded."""
+        """Encode each distinct photo of the batch once, then queue its calls for decoding."""
         made: dict[str, Embedding] = {}
         missing: dict[str, Call] = {}
         begun = time.perf_counter()
@@ -144,34 +146,32 @@ class Engine:
             call.prepared = None
             if call.embedding is None:
                 call.embedding, call.encode_ms = made[call.digest], spent_ms
-        self._backlog.add(Step.DECODE, *batch)
+        self._queue.add(Step.DECODE, *batch)
 
     def _embedded(self, batch: Sequence[Call]) -> list[Call]:
-        """Those that can be decoded; a photo whose embedding went meanwhile is encoded first."""
+        """The calls ready for decoding; those whose embedding was evicted are queued to encode."""
         ready: list[Call] = []
         for call in batch:
             if call.embedding is None:
                 call.embedding = self.cache.get(call.digest)
             if call.embedding is None:
-                self._backlog.add(Step.ENCODE, call)
+                self._queue.add(Step.ENCODE, call)
             else:
                 ready.append(call)
         return ready
 
     def _decode(self, batch: Sequence[Call]) -> None:
-        """Answer the batch's prompts."""
+        """Decode the batch's prompts together and hand each call its predictions."""
         questions = [ask.of(call.embedding) for call in batch for ask in call.asks]
         if not questions:
             return
-        begun = time.perf_counter()
         with device_at_work("decode", len(questions)):
             predictions = self._segmenter.decode(questions)
         _require_one_each(predictions, questions)
-        spent_ms = (time.perf_counter() - begun) * 1000
-        answered = iter(predictions)
+        unassigned = iter(predictions)
         for call in batch:
-            found = tuple(itertools.islice(answered, len(call.asks)))
-            call.future.set_result(Answer(found, call.encode_ms, spent_ms))
+            own = tuple(itertools.islice(unassigned, len(call.asks)))
+            call.future.set_result(CallResult(own, call.encode_ms))
 
 
 def _require_one_each(answers: Sequence[object], questions: Sequence[object]) -> None:

@@ -9,33 +9,30 @@ from worker.segmenters.protocol import Embedding
 
 
 class EmbeddingCache:
-    """Least recently used first out. Keys are digests of photos: one engine has one model.
+    """A least-recently-used cache, keyed by the photo's digest alone: one engine has one model.
 
-    Of the device's thread alone, so it needs no lock; others may only ask whether a key is `in` it.
+    Only the device's thread may use it, so it has no lock; other threads may only test whether a
+    key is `in` it.
     """
 
     def __init__(self, limit: int) -> None:
-        """Keep at most `limit` bytes; 0 keeps nothing."""
+        """Hold at most `limit` bytes; 0 caches nothing."""
         self._limit = limit
         self._kept: OrderedDict[str, Embedding] = OrderedDict()
         self.nbytes = 0
-        self.hits = 0
-        self.misses = 0
 
     def get(self, digest: str) -> Embedding | None:
-        """The photo's embedding, now the most recently used."""
+        """The photo's embedding, marked as most recently used; None if it is not cached."""
         embedding = self._kept.get(digest)
         if embedding is None:
-            self.misses += 1
             EMBEDDING_MISSES.inc()
             return None
-        self.hits += 1
         EMBEDDING_HITS.inc()
         self._kept.move_to_end(digest)
         return embedding
 
     def put(self, digest: str, embedding: Embedding) -> None:
-        """Keep it, unless it alone is over the limit."""
+        """Cache an embedding, unless it alone exceeds the limit."""
         self.drop(digest)
         if embedding.nbytes > self._limit:
             return
@@ -45,7 +42,7 @@ class EmbeddingCache:
             self.drop(next(iter(self._kept)))
 
     def drop(self, digest: str) -> None:
-        """Forget it, where it is kept."""
+        """Remove an embedding, if it is cached."""
         embedding = self._kept.pop(digest, None)
         if embedding is not None:
             self.nbytes -= embedding.nbytes

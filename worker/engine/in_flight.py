@@ -1,4 +1,4 @@
-"""InFlightLimit: how much may be in hand at once, the urgent first."""
+"""InFlightLimit: bounds how much work is in flight at once."""
 
 from __future__ import annotations
 
@@ -10,37 +10,38 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from operator import attrgetter
 
-from worker.engine.backlog import PATIENCE
+from worker.engine.device_queue import MAX_PASSED_OVER
 
 
 @dataclass(eq=False, slots=True)
 class Reservation:
-    """Leave to hold `amount`, until the block that asked for it ends."""
+    """`amount` units of a limit, held until the block that reserved them ends."""
 
     amount: int
-    _permits: InFlightLimit
+    _limit: InFlightLimit
 
     def shrink(self, amount: int) -> None:
-        """Give back what was reserved beyond `amount`; a permit never grows."""
+        """Release all but `amount` units; a larger `amount` changes nothing."""
         spare = max(0, self.amount - amount)
         self.amount -= spare
-        self._permits.give_back(spare)
+        self._limit.release(spare)
 
 
 @dataclass(order=True, slots=True)
 class _Waiter:
-    patience: bool
+    can_wait: bool  # False: urgent
     order: int
     amount: int = field(compare=False)
     admitted: threading.Event = field(compare=False, default_factory=threading.Event)
 
 
 class InFlightLimit:
-    """So many units in all, handed out in order: the urgent first, then the older.
+    """A fixed number of units, reserved by urgent waiters first, then in order of arrival.
 
-    Nobody is overtaken by one that asks for less and comes later: a large photo would wait for
-    ever; and whoever the urgent have passed over too often becomes one of them. One that asks for
-    more than there is gets all there is, and is alone.
+    A smaller request never overtakes a larger one in front of it, since a large photo would
+    otherwise wait for ever. The oldest waiter becomes urgent after being passed over
+    `MAX_PASSED_OVER` times. A request for more than the limit is cut to the whole limit, so it runs
+    alone.
     """
 
     def __init__(self, limit: int) -> None:
@@ -53,14 +54,14 @@ class InFlightLimit:
 
     @contextmanager
     def holding(self, amount: int, *, urgent: bool = False) -> Iterator[Reservation]:
-        """Wait for leave to hold `amount` units, and hold them while the block runs."""
+        """Wait until `amount` units are free, and hold them while the block runs."""
         amount = min(max(amount, 0), self.limit)
         self._wait(_Waiter(not urgent, next(self._order), amount))
-        permit = Reservation(amount, self)
+        reservation = Reservation(amount, self)
         try:
-            yield permit
+            yield reservation
         finally:
-            self.give_back(permit.amount)
+            self.release(reservation.amount)
 
     def _wait(self, waiter: _Waiter) -> None:
         with self._lock:
@@ -68,18 +69,18 @@ class InFlightLimit:
             self._admit()
         waiter.admitted.wait()
 
-    def give_back(self, amount: int) -> None:
-        """That many units are free again; permits say so themselves."""
+    def release(self, amount: int) -> None:
+        """Free `amount` units; called by reservations."""
         with self._lock:
             self.held -= amount
             self._admit()
 
     def _admit(self) -> None:
-        """Let in those in front, for as long as the first of them fits."""
+        """Admit waiters in order until the first one left does not fit."""
         while self._waiting:
             oldest = min(self._waiting, key=attrgetter("order"))
-            if self._passed >= PATIENCE and oldest.patience:
-                oldest.patience = False
+            if self._passed >= MAX_PASSED_OVER and oldest.can_wait:
+                oldest.can_wait = False
                 heapq.heapify(self._waiting)
             if self.held + self._waiting[0].amount > self.limit:
                 return

@@ -1,4 +1,4 @@
-"""Since when the device owes an answer."""
+"""How long the device has gone without progress while callers wait."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from contextlib import contextmanager
 
 
 class Progress:
-    """A clock that runs while anybody waits for the device, and begins anew with each batch.
+    """A clock that runs while any caller waits for the device, and restarts with every batch.
 
-    It knows the callers and not only the batch in hand, so that it runs as well where the device's
-    thread is dead, and nobody will ever take what is queued.
+    It counts callers instead of watching the current batch, so that it also runs if the device's
+    thread has died and the queue will never be served.
     """
 
     def __init__(self) -> None:
@@ -23,7 +23,7 @@ class Progress:
 
     @contextmanager
     def awaited(self) -> Iterator[None]:
-        """Somebody waits while the block runs."""
+        """Count a waiting caller while the block runs."""
         with self._lock:
             if self._callers == 0:
                 self._moved = time.monotonic()
@@ -35,12 +35,12 @@ class Progress:
                 self._callers -= 1
 
     def move(self) -> None:
-        """A batch begins, or has ended."""
+        """Restart the clock: a batch begins or has ended."""
         with self._lock:
             self._moved = time.monotonic()
 
     @property
     def since(self) -> float:
-        """The `time.monotonic` of the last move while anybody waits; infinity while nobody does."""
+        """The `time.monotonic` of the last progress; infinity while no caller waits."""
         with self._lock:
             return self._moved if self._callers else math.inf

@@ -42,9 +42,9 @@ def process(runtime: Runtime, job_id: str) -> None:
             return
         pixels = (load.pixels or runtime.settings.max_pixels) + load.extra_pixels
         if load.alone:  # with all of them in hand nothing else is: it kills no neighbour
-            pixels = runtime.photos.limit
+            pixels = runtime.pixels_in_flight.limit
         came = time.perf_counter()
-        with runtime.photos.holding(pixels, urgent=load.lane is not Lane.BULK) as permit:
+        with runtime.pixels_in_flight.holding(pixels, urgent=load.lane is not Lane.BULK) as permit:
             PERMIT_WAIT.observe(time.perf_counter() - came)
             if runtime.draining.is_set():
                 return

@@ -46,7 +46,7 @@ class Run:
     @contextmanager
     def work(self, name: str) -> Iterator[None]:
         """A stage that keeps a core busy. Waiting for the core is not part of it."""
-        with self.runtime.processors.holding(1, urgent=self.urgent), self.stage(name):
+        with self.runtime.cores.holding(1, urgent=self.urgent), self.stage(name):
             yield
 
     @contextmanager

@@ -10,7 +10,7 @@ from shared.arrays import UInt8Array
 from shared.errors import PromptInvalid
 from shared.images.photo import Photo
 from shared.schema import JobRequest
-from worker.engine import Answer, Ask
+from worker.engine import Ask, CallResult
 from worker.framing.cutout import within
 from worker.job.closeup import Closeup
 from worker.job.cut import Cut, Earlier, finished, obeyed
@@ -68,7 +68,7 @@ def cut_out(request: JobRequest, photo: Photo, finding: Finding) -> Cut:
     return Cut.of(within(alpha, photo.alpha), finding.predictions)
 
 
-def _asked(run: Run, rgb: UInt8Array, asks: list[Ask], digest: str) -> Answer:
+def _asked(run: Run, rgb: UInt8Array, asks: list[Ask], digest: str) -> CallResult:
     """The device's answer on an (H, W, 3) uint8 photo whose embedding's key is `digest`."""
     engine = run.runtime.engine
     with run.work("encode"):

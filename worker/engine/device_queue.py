@@ -1,4 +1,4 @@
-"""What waits for the device, in the order in which it is served."""
+"""The queue of calls that wait for the device, and the order in which they are served."""
 
 from __future__ import annotations
 
@@ -10,23 +10,24 @@ from enum import StrEnum
 from shared.errors import LeaseLost
 from worker.engine.calls import Call
 
-#: How many batches in a row may leave the oldest call waiting before it leads the next one. So the
-#: urgent, be they ever so many, leave a share of the device to the others; and they do not feel it,
-#: for where they leave it idle now and then, or do not fill their batches, it never comes to that.
-PATIENCE = 16
+#: How often in a row the oldest call may be passed over; it then goes first, so that nothing
+#: starves. Under steady urgent load the other calls lead one batch in 17. Urgent calls that leave
+#: the device idle now and then, or do not fill their batches, never reach the limit.
+MAX_PASSED_OVER = 16
 
 
 class Step(StrEnum):
-    """The device's two kinds of work; a batch is of one kind."""
+    """The two kinds of work on the device; all calls of a batch are at the same step."""
 
     ENCODE = "encode"
     DECODE = "decode"
 
 
-class Backlog:
-    """Calls by step: in each the urgent first, then the older. Callers add, the device takes.
+class DeviceQueue:
+    """Calls waiting for each step, urgent ones first, then in order of arrival.
 
-    Whoever is passed over too often becomes urgent, so that nobody waits for ever.
+    Any thread adds calls; the device's thread takes them. After being passed over
+    `MAX_PASSED_OVER` times in a row the oldest call becomes urgent.
     """
 
     def __init__(self) -> None:
@@ -45,15 +46,16 @@ class Backlog:
             self._changed.notify()
 
     def take(self, limit: int) -> tuple[Step, list[Call]]:
-        """Up to `limit` calls of one step, at least one; blocks while there are none.
+        """Take one to `limit` calls of one step; block while the queue is empty.
 
-        Whoever has departed is told so here, and costs the device nothing.
+        Calls whose caller has departed are dropped here with `LeaseLost`, at no cost to the device.
         """
         with self._changed:
             while True:
                 self._changed.wait_for(self._any)
                 oldest = self._oldest()
-                step = self._next_step() if self._passed < PATIENCE else self._promote(oldest)
+                promoted = self._passed >= MAX_PASSED_OVER
+                step = self._promote(oldest) if promoted else self._next_step()
                 batch: list[Call] = []
                 while self._waiting[step] and len(batch) < limit:
                     call = heapq.heappop(self._waiting[step])[-1]
@@ -74,7 +76,7 @@ class Backlog:
         return any(self._waiting.values())
 
     def _next_step(self) -> Step:
-        """The step with the most urgent call; of two alike decoding, which ends a call."""
+        """The step with the most urgent call; on a tie decoding, because it completes a call."""
         encode, decode = self._waiting[Step.ENCODE], self._waiting[Step.DECODE]
         if not decode:
             return Step.ENCODE
@@ -83,12 +85,12 @@ class Backlog:
         return Step.ENCODE if encode[0][0] < decode[0][0] else Step.DECODE
 
     def _oldest(self) -> Call:
-        """Who came first of all that wait, urgent or not, for either step."""
+        """The call that arrived first of all that wait, at either step and of any urgency."""
         entries = itertools.chain.from_iterable(self._waiting.values())
         return min(entries, key=lambda entry: entry[1])[-1]
 
     def _promote(self, oldest: Call) -> Step:
-        """Put the oldest call before all others, from here to its answer; the step it waits for."""
+        """Make the oldest call urgent until it is answered; return the step it waits for."""
         oldest.urgent = True
         for step, waiting in self._waiting.items():
             for place, (_, turn, call) in enumerate(waiting):
