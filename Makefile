@@ -4,20 +4,28 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: help demo test install up check format docs clean chaos chaos-short
-.PHONY: bench bench-quick bench-codecs bench-quality bench-sam
+# Photos and true alphas that tests and benches use where they are present (tests/material.py).
+export NUKKI_TEST_MATERIAL ?= $(abspath ../shared)
+# Processes that share the tests which may run side by side; the others follow one by one.
+TEST_PROCESSES ?= 2
+
+.PHONY: help demo test test-quick coverage install up check format docs clean chaos chaos-short
+.PHONY: fuzz bench bench-quick bench-codecs bench-quality bench-sam
 
 help:
-	@echo "make demo     set up the small stack, cut a sample photo four ways, stop"
-	@echo "make up       run the service until Ctrl-C (http://127.0.0.1:8000)"
-	@echo "make test     set up everything and run every test"
-	@echo "make check    ruff, mypy --strict, the schemas of workflows and compose files, hadolint"
-	@echo "make chaos    kill, stop, cut and fill everything for 20 minutes: nothing may be lost"
-	@echo "make chaos-short     each of its faults once: three minutes, and a part of make test"
-	@echo "make bench    measure the service on this machine, beside its bounds: ten minutes"
-	@echo "make bench-quick     the same with smaller counts: two minutes"
-	@echo "make bench-codecs, bench-quality, bench-sam     measure a part by itself"
-	@echo "make docs     write the README's generated parts anew"
+	@echo "make demo           set up the small stack, cut a sample photo four ways, stop"
+	@echo "make up             run the service until Ctrl-C (http://127.0.0.1:8000)"
+	@echo "make test           set up everything and run every test"
+	@echo "make test-quick     unit and API tests only: three minutes"
+	@echo "make coverage       every test, with the lines that none of them runs"
+	@echo "make check          ruff, mypy --strict, workflow and compose schemas, hadolint"
+	@echo "make chaos          20 minutes of faults under load; nothing may be lost"
+	@echo "make chaos-short    each kind of fault once: three minutes, part of make test"
+	@echo "make fuzz           20,000 mutated image files through the header parsers"
+	@echo "make bench          compare the service with its bounds on this machine: ten minutes"
+	@echo "make bench-quick    the same with smaller counts: four minutes"
+	@echo "make bench-codecs, bench-quality, bench-sam     one part alone"
+	@echo "make docs           regenerate the generated parts of README and docs"
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -42,14 +50,30 @@ demo: $(VENV)/.base
 up: $(VENV)/.base
 	$(BIN)/nukki up
 
+# Both passes run even where the first fails; the status is the worse one.
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest
+	@status=0; \
+	$(BIN)/python -m pytest $(PYTEST) $(PARALLEL) -m "not serial" || status=1; \
+	$(BIN)/python -m pytest $(PYTEST) $(SERIAL) -m serial || status=1; \
+	exit $$status
+
+# Whole files go to a process, so that a file's stack is started once; the longest files first.
+PARALLEL = -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder tests/integration tests
+
+test-quick: $(VENV)/.dev
+	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile -m "not serial and not slow" tests/unit tests/api
+
+# Apart from `make test`, which tracing would slow down.
+coverage: $(VENV)/.dev
+	rm -f .coverage
+	$(MAKE) test PARALLEL="$(PARALLEL) --cov --cov-report=" SERIAL="--cov --cov-append"
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
 	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec compose/compose*.yaml
 	$(BIN)/hadolint compose/*.Dockerfile
 
@@ -64,6 +88,9 @@ chaos: $(VENV)/.dev
 	mkdir -p bench-results
 	$(BIN)/python -m tests.chaos --minutes 20 --seed 1 --json bench-results/chaos.json
 
+fuzz: $(VENV)/.dev
+	$(BIN)/python -m tests.fuzz --files 20000
+
 bench: $(VENV)/.dev
 	$(BIN)/python -m tests.bench
 
@@ -72,18 +99,15 @@ bench-quick: $(VENV)/.dev
 
 bench-codecs: $(VENV)/.dev
 	mkdir -p bench-results
-	$(BIN)/python tests/bench/codecs.py --json bench-results/codecs.json
-
-# True-alpha photos for the quality bench; it says so and goes on where they are absent.
-MATTES ?= ../shared/data/mattes
+	$(BIN)/python -m tests.bench.codecs --json bench-results/codecs.json
 
 bench-quality: $(VENV)/.dev
 	mkdir -p bench-results
-	$(BIN)/python tests/bench/quality.py --data $(MATTES) --json bench-results/quality.json
+	$(BIN)/python -m tests.bench.quality --json bench-results/quality.json
 
 bench-sam: $(VENV)/.dev
 	mkdir -p bench-results
-	$(BIN)/python tests/bench/sam.py --json bench-results/sam.json
+	$(BIN)/python -m tests.bench.sam --json bench-results/sam.json
 
 docs: $(VENV)/.dev
 	$(BIN)/python -m tests.readme --write

@@ -1,6 +1,6 @@
 """Decoders and encoders side by side, for the choices in `shared/images`.
 
-    python tests/bench/codecs.py [--photo FILE] [--runs N] [--json OUT]
+    python -m tests.bench.codecs [--photo FILE] [--runs N] [--json OUT]
 
 Each row is the median of several runs, in turn with the others' so that a busy machine hits all
 alike; ratios are against the first row of its table, run in the same call.
@@ -28,9 +28,10 @@ from shared.arrays import UInt8Array
 from shared.images.decode import decode
 from shared.images.encode import encode
 from shared.schema import OutputFormat
+from tests import material
 
 PIXELS = 2_250_000
-A_PHOTO = Path(__file__).resolve().parents[3] / "shared/data/photos/truck.jpg"
+A_PHOTO = material.folder("data", "photos", "truck.jpg")
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """How well the cut without weights does, on any folder with `image/` and `alpha/`.
 
-    python tests/bench/quality.py --data DIR --json OUT [--sheet OUT.png] [--edges DIR] [--quick]
+    python -m tests.bench.quality --json OUT [--data DIR] [--sheet OUT.png] [--edges DIR] [--quick]
 
 Each photo is cut by one click where the subject is deepest, by random clicks inside it, and by no
 click at all; upright, turned, at other sizes, and with the subject pasted smaller onto its own
@@ -17,7 +17,6 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before numpy: the figures 
 
 import argparse
 import json
-import sys
 import time
 from collections import defaultdict
 from pathlib import Path
@@ -26,10 +25,9 @@ from typing import Any
 import cv2
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-
 from shared.images.photo import Photo
 from shared.schema import Output, Prompt
+from tests import material
 from tests.bench import edges
 from tests.bench.cases import Case, Point, anywhere, composited, deepest, load, resized, turned
 from worker.job.cut import finished
@@ -177,7 +175,12 @@ def table(rows: dict[str, dict[str, Any]], means: dict[str, Any]) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Measure the cut without weights.")
-    parser.add_argument("--data", type=Path, required=True, help="has image/ and alpha/")
+    parser.add_argument(
+        "--data",
+        type=Path,
+        default=material.folder("data", "mattes"),
+        help="has image/ and alpha/ (default: data/mattes of NUKKI_TEST_MATERIAL)",
+    )
     parser.add_argument("--json", type=Path, help="write the figures here")
     parser.add_argument("--sheet", type=Path, help="write a contact sheet here (PNG)")
     parser.add_argument("--edges", type=Path, help="write every photo's edges here (PNG files)")

@@ -1,6 +1,6 @@
 """SAM's speed: a second click, our batches beside a loop over Meta's predictor, the decoder.
 
-    python tests/bench/sam.py [--model NAME] [--checkpoint FILE] [--batches 1,4] [--json OUT]
+    python -m tests.bench.sam [--model NAME] [--checkpoint FILE] [--batches 1,4] [--json OUT]
 
 Without a checkpoint the model's weights are random: its time does not depend on them. On a
 machine with CUDA it runs there, in FP16, beside the reference in FP32; on a CPU in what `Placement`
@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -21,9 +20,6 @@ from typing import Any
 
 import numpy as np
 import torch
-
-sys.path.insert(0, str(Path(__file__).parent.parent.parent))
-
 from sam2.build_sam import build_sam2
 
 from shared.arrays import UInt8Array

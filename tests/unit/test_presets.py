@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,11 +13,12 @@ from shared.images.decode import decode
 from shared.job import Compliance
 from shared.presets import presets
 from shared.schema import Output
+from tests import material
 from worker.framing import compliance
 from worker.framing.publication import Publication, Trimmings, publish
 from worker.review.subject import measure
 
-MATTES = Path(__file__).resolve().parents[3] / "shared" / "data" / "mattes"
+MATTES = material.folder("data", "mattes")
 NAMES = list(presets())
 ON_WHITE = ["amazon", "coupang", "square-white"]
 

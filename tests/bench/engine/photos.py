@@ -14,10 +14,11 @@ from PIL import Image
 
 from shared.arrays import UInt8Array
 from shared.images.decode import decode
+from tests import material
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = material.ROOT
 #: Photographs where they are at hand; else the sample that the package carries.
-_FOLDERS = (ROOT.parent / "shared" / "data" / "photos", ROOT / "nukki" / "samples")
+_FOLDERS = (material.folder("data", "photos"), ROOT / "nukki" / "samples")
 _QUALITY = 90
 _numbers = itertools.count()
 
