@@ -25,12 +25,11 @@ from typing import Any
 import cv2
 import numpy as np
 
-from shared.images.photo import Photo
 from shared.schema import Output, Prompt
 from tests import material
 from tests.bench import edges
 from tests.bench.cases import Case, Point, anywhere, composited, deepest, load, resized, turned
-from worker.job.cut import finished
+from worker.matting.clicks import clean_mask
 from worker.matting.edges import refine
 from worker.segmenters.grabcut import GrabCutSegmenter
 from worker.segmenters.protocol import Prediction, Question
@@ -86,7 +85,7 @@ class Bench:
         begun = time.process_time()
         prediction = self.segmenter.decode([Question(embedding, prompt)])[0]
         seconds = time.process_time() - begun
-        mask = finished(prediction.mask, prompt, Photo(case.rgb), clean=True)
+        mask = clean_mask(prediction.mask, prompt, case.rgb.shape[1::-1])
         return refine(mask, case.rgb, Output().edge), mask, prediction, seconds
 
     def measure(self, case: Case, *, clicks: int = 0, baseline: bool = False) -> None:

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from shared.arrays import FloatArray
-from shared.images.photo import Photo
 from shared.schema import Prompt
 from worker.job.closeup import Closeup
+from worker.matting.alpha import crop, paste
 
 SIZE = (1600, 1200)
 JOB = "job_" + "0" * 24
@@ -63,7 +63,7 @@ class TestWhere:
 
     def test_it_shows_the_photos_own_pixels(self) -> None:
         rgb = np.random.default_rng(0).integers(0, 256, (1200, 1600, 3), np.uint8)
-        part = looked(Prompt()).part_of(Photo(rgb)).rgb
+        part = crop(rgb, looked(Prompt()).box)
         assert part.flags.c_contiguous
         assert (part == rgb[330:670, 730:1070]).all()
 
@@ -114,7 +114,7 @@ class TestTheAnswer:
     def test_it_goes_back_to_its_place(self) -> None:
         closeup = looked(Prompt())
         alpha = np.full((340, 340), 200, np.uint8)
-        whole = closeup.pasted(alpha, SIZE)
+        whole = paste(alpha, closeup.box, SIZE)
         assert whole.shape == (1200, 1600)
         assert (whole[330:670, 730:1070] == 200).all()
         assert whole.sum() == 200 * 340 * 340

@@ -23,7 +23,7 @@ from shared.testing import RedisProcess
 from worker.__main__ import build
 from worker.engine import Ask
 from worker.engine.progress import Progress
-from worker.job.cut import Earlier
+from worker.job.earlier import Earlier
 from worker.job.run import Run
 from worker.job.segmentation import Finding, segment
 from worker.segmenters import Prediction, Question

@@ -7,7 +7,7 @@ import pytest
 
 from shared.arrays import UInt8Array
 from shared.schema import Output
-from worker.framing.picture import draw
+from tests.framing import published_pixels
 from worker.matting.foreground import estimate_foreground
 
 BOX = (0, 0, 1, 1)  # what nothing here is cropped to
@@ -43,13 +43,13 @@ def test_no_green_rim_on_a_background(colour: str) -> None:
     image, alpha = green_room()
     paint = np.array(list(bytes.fromhex(colour[1:])))
     part = alpha[..., None] / 255
-    composed = draw(image, alpha, Output(background=colour), BOX).pixels
+    composed = published_pixels(image, alpha, Output(background=colour), BOX)
     assert np.abs(composed - (part * RED + (1 - part) * paint)).max() <= 3
 
 
 def test_no_green_rim_in_a_transparent_cutout() -> None:
     image, alpha = green_room()
-    cutout = draw(image, alpha, Output(), BOX).pixels
+    cutout = published_pixels(image, alpha, Output(), BOX)
     rim = (alpha > 60) & edge_of(alpha)
     assert cutout[rim][:, 1].max() < 50
 

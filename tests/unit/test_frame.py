@@ -7,7 +7,8 @@ import pytest
 
 from shared.arrays import UInt8Array
 from worker.framing.frame import Region, place, resampled, seen
-from worker.framing.layout import Box, Layout
+from worker.framing.layout import Layout
+from worker.matting.solid import Box
 
 RANDOM = np.random.default_rng(3)
 RGB: UInt8Array = RANDOM.integers(1, 256, (40, 60, 3), np.uint8)

@@ -6,7 +6,7 @@ import pytest
 
 from shared.arrays import BoolArray, FloatArray, UInt8Array
 from shared.schema import Edge, Prompt
-from worker.job.cut import obeyed
+from worker.matting.clicks import obey
 from worker.matting.edges import refine
 from worker.segmenters.grabcut import GrabCutSegmenter
 from worker.segmenters.masks import iou
@@ -106,7 +106,7 @@ def test_the_signs_of_clicks_hold_wherever_they_lie() -> None:
         labels = [1, 0, 1, 0]
         prediction = cut(image, points=points, labels=labels)
         prompt = Prompt(points=tuple(points), labels=tuple(labels))
-        alpha = obeyed(refine(prediction.mask, image, Edge.MATTE), prediction.mask, prompt)
+        alpha = obey(refine(prediction.mask, image, Edge.MATTE), prediction.mask, prompt)
         for (x, y), label in zip(points, labels, strict=True):
             assert (alpha[int(y), int(x)] > 127) == bool(label)
 

@@ -16,9 +16,10 @@ from shared.images.photo import Photo
 from shared.schema import JobRequest, Prompt
 from shared.settings import Settings
 from worker.engine import Engine, InFlightLimit
-from worker.job.cut import Earlier
+from worker.job.cut import cut_out
+from worker.job.earlier import Earlier
 from worker.job.run import Run
-from worker.job.segmentation import Finding, cut_out, segment
+from worker.job.segmentation import Finding, segment
 from worker.segmenters.protocol import Prediction, Question
 
 SIZE = (1600, 1200)
@@ -91,8 +92,7 @@ class Desk:
         lease: Any = SimpleNamespace(
             claim=claim, lost=False, stage="", deadline=0.0, require=lambda: None
         )
-        permit: Any = None
-        return Run(self.runtime, lease, permit)
+        return Run(self.runtime, lease, None)
 
 
 def iou(alpha: UInt8Array) -> float:

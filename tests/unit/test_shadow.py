@@ -9,9 +9,12 @@ import pytest
 from shared.arrays import UInt8Array
 from shared.images.photo import Photo
 from shared.schema import Output, Shadow
-from worker.framing.layout import Box
-from worker.framing.picture import draw
+from tests.framing import published_pixels
+from worker.framing.frame import place
+from worker.framing.layout import plan
+from worker.framing.publication import Trimmings, publish
 from worker.framing.shadow import cast
+from worker.matting.solid import Box
 
 BOX = (150, 80, 250, 300)
 
@@ -88,42 +91,45 @@ class TestInThePicture:
     RGB: UInt8Array = np.full((400, 400, 3), (200, 60, 60), np.uint8)
 
     def test_the_subject_keeps_its_colours(self) -> None:
-        picture = draw(self.RGB, standing(), Output(background="#ffffff", shadow=Shadow()), BOX)
-        assert (picture.pixels[standing() == 255] == (200, 60, 60)).all()
-        assert picture.pixels[BOX[3] + 2, 200].max() < 250
-        assert picture.warnings == ()
+        output = Output(background="#ffffff", shadow=Shadow())
+        pixels = published_pixels(self.RGB, standing(), output, BOX)
+        assert (pixels[standing() == 255] == (200, 60, 60)).all()
+        assert pixels[BOX[3] + 2, 200].max() < 250
+        assert publish(self.RGB, standing(), output, BOX, Trimmings()).warnings == ()
 
     def test_it_darkens_the_ground_by_its_opacity(self) -> None:
         output = Output(background="#808080", shadow=Shadow(opacity=0.5))
-        picture = draw(self.RGB, standing(), output, BOX)
+        pixels = published_pixels(self.RGB, standing(), output, BOX)
         shadow = cast(standing(), BOX, Shadow(opacity=0.5))
         exact = 128 * (1 - shadow / 255)
         ground = standing() == 0
-        assert np.abs(picture.pixels[..., 0][ground] - exact[ground]).max() <= 1
+        assert np.abs(pixels[..., 0][ground] - exact[ground]).max() <= 1
 
     def test_a_transparent_picture_carries_it_in_its_alpha(self) -> None:
         alpha = np.asarray(cv2.GaussianBlur(standing(), (0, 0), 3), np.uint8)
         shadow = Shadow(opacity=0.9)
-        rgba = draw(self.RGB, alpha, Output(shadow=shadow), BOX).pixels.astype(float)
-        flat = draw(self.RGB, alpha, Output(shadow=shadow, background="#ffffff"), BOX).pixels
+        rgba = published_pixels(self.RGB, alpha, Output(shadow=shadow), BOX).astype(float)
+        white = Output(shadow=shadow, background="#ffffff")
+        flat = published_pixels(self.RGB, alpha, white, BOX)
         weight = rgba[..., 3:] / 255
         assert np.abs(rgba[..., :3] * weight + 255 * (1 - weight) - flat).max() <= 3
-        assert (draw(self.RGB, alpha, Output(shadow=shadow), BOX).alpha == alpha).all()
 
     def test_it_follows_the_subject_to_its_place(self) -> None:
         output = Output.model_validate(
             {"size": 200, "scale": 0.5, "align": "top-left", "margin": 30, "shadow": {}}
         )
-        picture = draw(self.RGB, standing(), output, BOX)
-        shown = picture.pixels[..., 3] > picture.alpha
+        layout = plan(output, (400, 400), BOX)
+        _, subject = place(self.RGB, standing(), layout)
+        shown = published_pixels(self.RGB, standing(), output, BOX)[..., 3] > subject
         rows, columns = np.nonzero(shown)
-        foot = picture.layout.place[3]
+        foot = layout.place[3]
         assert abs(rows.mean() - foot) < 4
-        assert columns.min() < picture.layout.place[0]
+        assert columns.min() < layout.place[0]
 
     def test_where_there_is_no_room_the_job_says_so(self) -> None:
-        picture = draw(self.RGB, standing(), Output(crop=True, shadow=Shadow()), BOX)
-        assert picture.warnings[0].startswith("no_room_for_shadow")
+        output = Output(crop=True, shadow=Shadow())
+        made = publish(self.RGB, standing(), output, BOX, Trimmings())
+        assert made.warnings[0].startswith("no_room_for_shadow")
 
 
 class TestBackdrops:
@@ -139,7 +145,7 @@ class TestBackdrops:
     @pytest.mark.parametrize("size", [(40, 20), (400, 400), (20, 80), (3, 3), (80, 10)])
     def test_it_covers_the_canvas_from_its_middle(self, size: tuple[int, int]) -> None:
         alpha = np.zeros((20, 40), np.uint8)
-        pixels = draw(self.RGB, alpha, self.UPLOAD, (0, 0, 40, 20), self.behind(*size)).pixels
+        pixels = published_pixels(self.RGB, alpha, self.UPLOAD, (0, 0, 40, 20), self.behind(*size))
         assert pixels.shape == (20, 40, 3)
         corners = pixels[[0, 0, -1, -1], [0, -1, 0, -1], :2] > 120
         assert corners.tolist() == [[False, False], [True, False], [False, True], [True, True]]
@@ -147,11 +153,12 @@ class TestBackdrops:
     def test_the_subject_lies_on_it(self) -> None:
         alpha = np.zeros((20, 40), np.uint8)
         alpha[5:10, 5:10] = 255
-        pixels = draw(self.RGB, alpha, self.UPLOAD, (5, 5, 10, 10), self.behind(40, 20)).pixels
+        pixels = published_pixels(self.RGB, alpha, self.UPLOAD, (5, 5, 10, 10), self.behind(40, 20))
         assert (pixels[5:10, 5:10] == 9).all()
         assert (pixels[15, 30] == (240, 240, 0)).all()
 
     def test_where_it_is_clear_it_is_white(self) -> None:
         clear = Photo(np.zeros((20, 40, 3), np.uint8), np.zeros((20, 40), np.uint8))
         nothing = np.zeros((20, 40), np.uint8)
-        assert (draw(self.RGB, nothing, self.UPLOAD, (0, 0, 40, 20), clear).pixels == 255).all()
+        pixels = published_pixels(self.RGB, nothing, self.UPLOAD, (0, 0, 40, 20), clear)
+        assert (pixels == 255).all()

@@ -13,6 +13,7 @@ from shared.arrays import UInt8Array
 from shared.job import Check, Compliance
 from shared.presets import Range, Rules, presets
 from worker.framing.haze import CLEARANCE, near
+from worker.matting.solid import box_of, solid_alpha
 
 
 def report(file: bytes, alpha: UInt8Array, preset: str, *, limited: bool) -> Compliance:
@@ -64,8 +65,8 @@ def fill(alpha: UInt8Array) -> float:
 
     The box is of what is more opaque than not, as `Subject.box` is.
     """
-    solid = cv2.threshold(alpha, 127, 255, cv2.THRESH_BINARY)[1]
-    _, _, width, height = cv2.boundingRect(solid)
+    x1, y1, x2, y2 = box_of(solid_alpha(alpha)) or (0, 0, 0, 0)
+    width, height = x2 - x1, y2 - y1
     side = 0 if height > width else 1
     return float(max(width, height) / alpha.shape[side])
 

@@ -1,4 +1,4 @@
-"""From a canvas's colours and alpha to the picture asked for: pure functions on arrays."""
+"""From a canvas's colours and alpha to the picture's pixels."""
 
 from __future__ import annotations
 
@@ -8,13 +8,8 @@ import numpy as np
 from shared.arrays import UInt8Array
 from shared.schema import Output, OutputFormat, OutputType
 
-#: Rows composed at once: temporaries stay small however large the photo.
+#: Rows composed at once, so that temporaries stay small for a photo of any size.
 _BAND = 256
-
-
-def within(alpha: UInt8Array, own: UInt8Array | None) -> UInt8Array:
-    """The found alpha, never more opaque than the photo itself was; both (H, W) uint8."""
-    return alpha if own is None else np.minimum(alpha, own)
 
 
 def compose(
@@ -25,14 +20,14 @@ def compose(
     backdrop: UInt8Array | None = None,
     shadow: UInt8Array | None = None,
 ) -> UInt8Array:
-    """The picture that `output` asks for, of what its canvas shows.
+    """The pixels that `output` asks for.
 
     Args:
         rgb: (H, W, 3) uint8, the subject's colours.
         alpha: (H, W) uint8.
         output: what to make.
-        backdrop: (H, W, 3) uint8, what `output.background` names, where that is an image.
-        shadow: (H, W) uint8, how dark the ground is under the subject's shadow.
+        backdrop: (H, W, 3) uint8, the image that `output.background` names.
+        shadow: (H, W) uint8, how dark the subject's shadow makes the ground.
 
     Returns:
         (H, W) uint8 for a mask, (H, W, 4) for a transparent cutout, (H, W, 3) on a background.
@@ -42,22 +37,22 @@ def compose(
     if output.format is OutputFormat.ZIP:
         return np.asarray(cv2.merge((*cv2.split(rgb), alpha)), np.uint8)
     if backdrop is not None:
-        return _over(rgb, alpha, _shaded(backdrop, shadow))
+        return over(rgb, alpha, _shaded(backdrop, shadow))
     if output.background == "transparent":
         return _transparent(rgb, alpha) if shadow is None else _shadowed(rgb, alpha, shadow)
     colour = np.array(list(bytes.fromhex(str(output.background)[1:])), np.uint8)
-    return _over(rgb, alpha, _shaded(colour, shadow))
+    return over(rgb, alpha, _shaded(colour, shadow))
 
 
 def _transparent(rgb: UInt8Array, alpha: UInt8Array) -> UInt8Array:
-    """RGBA with the colours under alpha 0 zeroed: they leak the background and double the file."""
-    # By OpenCV, a tenth of numpy's time, and other threads run on meanwhile.
+    """RGBA, zeroed where alpha is 0: colours there leak the background and double the file."""
+    # OpenCV takes a tenth of NumPy's time and lets other threads run.
     visible = cv2.bitwise_and(rgb, rgb, mask=np.ascontiguousarray(alpha))
     return np.asarray(cv2.merge((*cv2.split(visible), alpha)), np.uint8)
 
 
 def _shadowed(rgb: UInt8Array, alpha: UInt8Array, shadow: UInt8Array) -> UInt8Array:
-    """RGBA of the subject over black that is as opaque as its shadow is dark."""
+    """RGBA of the subject over its shadow: black, as opaque as the shadow is dark."""
     under = cv2.multiply(shadow, cv2.bitwise_not(alpha), scale=1 / 255)
     opacity = cv2.add(alpha, under)
     channels = [
@@ -68,7 +63,7 @@ def _shadowed(rgb: UInt8Array, alpha: UInt8Array, shadow: UInt8Array) -> UInt8Ar
 
 
 def _shaded(ground: UInt8Array, shadow: UInt8Array | None) -> UInt8Array:
-    """The ground, (3,) or (H, W, 3), less the light that its shadow takes, where there is one."""
+    """The ground, (3,) or (H, W, 3), darkened by the shadow, if there is one."""
     if shadow is None:
         return ground
     if ground.ndim == 1:
@@ -78,8 +73,8 @@ def _shaded(ground: UInt8Array, shadow: UInt8Array | None) -> UInt8Array:
     return np.asarray(cv2.merge(channels), np.uint8)
 
 
-def _over(rgb: UInt8Array, alpha: UInt8Array, ground: UInt8Array) -> UInt8Array:
-    """`alpha·rgb + (1 - alpha)·ground`, rounded; the ground is (H, W, 3), or (3,) of one colour."""
+def over(rgb: UInt8Array, alpha: UInt8Array, ground: UInt8Array) -> UInt8Array:
+    """`alpha·rgb + (1 - alpha)·ground`, rounded; the ground is (H, W, 3), or one colour, (3,)."""
     composed = np.empty_like(rgb)
     for top in range(0, rgb.shape[0], _BAND):
         band = slice(top, top + _BAND)

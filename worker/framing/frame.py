@@ -10,7 +10,8 @@ import numpy as np
 from PIL import Image
 
 from shared.arrays import UInt8Array
-from worker.framing.layout import Box, Layout
+from worker.framing.layout import Layout
+from worker.matting.solid import Box, box_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +58,9 @@ def seen(alpha: UInt8Array, layout: Layout) -> Region | None:
     The box itself lies on whole pixels of both; from there the region grows by whole pixels of the
     canvas, as far as anything is visible and both have room. None: nothing is visible there.
     """
-    x, y, width, height = cv2.boundingRect(alpha)
-    if not width:
+    visible = box_of(alpha)
+    if visible is None:
         return None
-    visible = (x, y, x + width, y + height)
     across = _span(0, layout, visible, alpha.shape[1])
     down = _span(1, layout, visible, alpha.shape[0])
     if across is None or down is None:

@@ -9,8 +9,7 @@ from shared.errors import ImageTooLarge
 from shared.presets import presets
 from shared.schema import Output
 from shared.schema.canvas import MAX_SIDE, Align
-
-Box = tuple[int, int, int, int]
+from worker.matting.solid import Box
 
 #: Shares of the free room to the left and above.
 _SHARES = {
@@ -50,6 +49,22 @@ class Layout:
         """Canvas pixels a photo pixel, across and down. They differ by rounding alone."""
         (x1, y1, x2, y2), (left, top, right, bottom) = self.box, self.place
         return (right - left) / (x2 - x1), (bottom - top) / (y2 - y1)
+
+    def moved(self, box: Box) -> Box:
+        """A box of the photo, moved to the canvas and clipped to it."""
+        (across, down), (width, height) = self.factors, self.canvas
+
+        def moved(value: int, axis: int, factor: float, limit: int) -> int:
+            there = self.place[axis] + (value - self.box[axis]) * factor
+            return min(max(round(there), 0), limit)
+
+        x1, y1, x2, y2 = box
+        return (
+            moved(x1, 0, across, width),
+            moved(y1, 1, down, height),
+            moved(x2, 0, across, width),
+            moved(y2, 1, down, height),
+        )
 
     @property
     def is_whole(self) -> bool:

@@ -1,4 +1,4 @@
-"""A cut as the file asked for, and what that file measures."""
+"""From a photo's alpha to the file asked for: one function, one step per line."""
 
 from __future__ import annotations
 
@@ -10,19 +10,25 @@ from shared.images.encode import encode
 from shared.images.exif import kept
 from shared.images.photo import Photo
 from shared.job import Compliance
-from shared.schema import Output
+from shared.schema import Output, OutputType
+from worker.framing.backdrop import covering
 from worker.framing.compliance import report
-from worker.framing.layout import Box
-from worker.framing.picture import draw
+from worker.framing.cutout import compose
+from worker.framing.frame import place
+from worker.framing.haze import without_haze
+from worker.framing.layout import Layout, plan
+from worker.framing.shadow import cast
+from worker.matting.foreground import estimate_foreground
+from worker.matting.solid import Box
 
 
 @dataclass(frozen=True, slots=True)
 class Trimmings:
-    """What a picture takes beside the cut.
+    """What a picture needs beside the cut.
 
     Attributes:
         backdrop: the image behind the subject.
-        exif: to be carried over from the photo's file.
+        exif: the photo's metadata to carry over.
         warnings: what of it could not be read.
     """
 
@@ -32,9 +38,9 @@ class Trimmings:
 
     @classmethod
     def read(
-        cls, output: Output, photo: bytes, backdrop: bytes | None, max_pixels: int
+        cls, output: Output, data: bytes, backdrop: bytes | None, max_pixels: int
     ) -> Trimmings:
-        """From the photo's file, and the backdrop's where `output` names one.
+        """Read them from the photo's file, and from the backdrop's if `output` names one.
 
         Raises:
             ImageError: the backdrop cannot be read.
@@ -43,7 +49,7 @@ class Trimmings:
         if not output.keep_metadata:
             return cls(behind)
         try:
-            return cls(behind, kept(photo))
+            return cls(behind, kept(data))
         except ValueError as error:
             return cls(behind, warnings=(f"The metadata was left out: {error}.",))
 
@@ -55,8 +61,8 @@ class Publication:
     Attributes:
         file: the bytes.
         size: its picture's (width, height).
-        compliance: where a preset was asked for.
-        warnings: what could not be as it was asked.
+        compliance: the preset's checks; None without a preset.
+        warnings: what could not be done as asked.
     """
 
     file: bytes
@@ -68,23 +74,45 @@ class Publication:
 def publish(
     rgb: UInt8Array, alpha: UInt8Array, output: Output, subject: Box, trimmings: Trimmings
 ) -> Publication:
-    """The file that `output` asks for.
+    """The file that `output` asks for, in the subject's own colours.
 
     Args:
         rgb: (H, W, 3) uint8, the photo.
         alpha: (H, W) uint8.
         output: what to make.
         subject: its box in the photo.
-        trimmings: what it takes beside.
+        trimmings: what it needs beside the cut.
 
     Raises:
-        ImageTooLarge: as `draw` and `encode`.
+        ImageTooLarge: as `plan` and `encode`.
     """
-    picture = draw(rgb, alpha, output, subject, trimmings.backdrop)
-    file = encode(picture.pixels, output.format, trimmings.exif)
+    layout = plan(output, (alpha.shape[1], alpha.shape[0]), subject)
+    # Before scaling, because scaling mixes the half-background pixels with their neighbours.
+    colours = rgb if output.type is OutputType.MASK else estimate_foreground(rgb, alpha)
+    colours, shown = place(colours, alpha, layout)
+    if output.preset is not None:
+        shown = without_haze(shown)  # marketplaces reject a background that is not quite white
+    shadow = None if output.shadow is None else cast(shown, layout.moved(subject), output.shadow)
+    behind = None if trimmings.backdrop is None else covering(trimmings.backdrop, layout.canvas)
+    pixels = compose(colours, shown, output, backdrop=behind, shadow=shadow)
+    warnings = (*trimmings.warnings, *_warnings(output, layout, shadow))
+    del colours, shadow, behind  # encoding needs memory of its own
+    file = encode(pixels, output.format, trimmings.exif)
     compliance = None
     if output.preset is not None:
-        limited = picture.layout.shortfall > 1
-        compliance = report(file, picture.alpha, output.preset, limited=limited)
-    warnings = trimmings.warnings + picture.warnings
-    return Publication(file, picture.layout.canvas, compliance, warnings)
+        compliance = report(file, shown, output.preset, limited=layout.shortfall > 1)
+    return Publication(file, layout.canvas, compliance, warnings)
+
+
+def _warnings(output: Output, layout: Layout, shadow: UInt8Array | None) -> list[str]:
+    """What could not be done as asked, for the job's `warnings`."""
+    warnings = []
+    if layout.shortfall > 1:
+        warnings.append(
+            f"upscale_required: what was asked for is {layout.shortfall:.2f} times as large as the "
+            "photo's own pixels; output.upscale allows enlarging them"
+        )
+    wanted = output.shadow is not None and output.shadow.opacity > 0
+    if wanted and shadow is not None and not shadow.any():
+        warnings.append("no_room_for_shadow: give a margin, or a larger size")
+    return warnings

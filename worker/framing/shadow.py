@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from shared.arrays import FloatArray, UInt8Array
 from shared.schema import Shadow
-from worker.framing.layout import Box
+from worker.matting.solid import Box
 
 #: Longest side at which a shadow is drawn: it is soft, and finer shows nothing more.
 _DRAWN = 800

@@ -1,4 +1,4 @@
-"""A second look: a small subject seen larger, with the first mask as its prompt."""
+"""A second look at a small subject, enlarged, with the first mask as its prompt."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ from typing import Self
 import cv2
 import numpy as np
 
-from shared.arrays import FloatArray, UInt8Array
-from shared.images.photo import Photo
+from shared.arrays import FloatArray
 from shared.schema import Prompt
-from worker.framing.layout import Box
+from worker.matting.solid import Box, box_of, solid_mask
+from worker.segmenters.masks import iou
 
-#: Kept around the subject, as a share of its longer side: what it is told from must be seen.
+#: Margin around the subject, as a share of its longer side: the model needs to see the background.
 _AROUND = 0.35
-#: Least side of a close-up, in pixels: below it nothing is seen better.
+#: Least side of a close-up, in pixels: a smaller one shows no more detail.
 _LEAST = 64
-#: A close-up of more than this share of the photo shows little more than the photo.
+#: Largest close-up, as a share of the photo: a larger one shows little more than the photo does.
 _WIDEST = 0.6
-#: A second mask is taken where it means what the first did: from this IoU on.
+#: IoU with the first mask from which the second counts as the same subject.
 _SAME = 0.6
 
 
 @dataclass(frozen=True, slots=True)
 class Closeup:
-    """A part of a photo, and what to ask of it.
+    """A part of a photo, and what to ask about it.
 
     Attributes:
         box: `[x1, y1, x2, y2]` of the photo.
-        prompt: in the part's own pixels.
+        prompt: what to ask, in the part's own pixels.
         prior: (h, w) float32 in 0..1, the part of the first mask, at its own size.
     """
 
@@ -41,7 +41,7 @@ class Closeup:
     def of(
         cls, mask: FloatArray, prompt: Prompt, size: tuple[int, int], below: float
     ) -> Self | None:
-        """The close-up of a subject whose box is less than `below` of the photo; else None.
+        """The close-up of a subject whose box is smaller than `below` of the photo; else None.
 
         Args:
             mask: (h, w) float32 in 0..1, the first answer, of the whole photo.
@@ -49,7 +49,7 @@ class Closeup:
             size: the photo's (width, height).
             below: share of the photo; 0 for never.
         """
-        subject = _box_of(mask, size)
+        subject = _subject_box(mask, size)
         if subject is None or _area(subject) >= below * size[0] * size[1]:
             return None
         box = _window(subject, prompt, size)
@@ -57,48 +57,34 @@ class Closeup:
             return None
         return cls(box, _moved(prompt, subject, box), _part(mask, box, size))
 
-    def part_of(self, photo: Photo) -> Photo:
-        """What it shows, opaque: the photo's own alpha is for the whole cut to honour."""
-        return Photo(np.ascontiguousarray(photo.rgb[self._place]))
-
     def key(self, digest: str) -> str:
-        """What its embedding is kept under, beside the photo's own."""
+        """The cache key of its embedding, different from the photo's own."""
         return "{}:{},{},{},{}".format(digest, *self.box)
 
     def confirms(self, mask: FloatArray) -> bool:
-        """Whether a (h, w) mask of the part means what the first mask did."""
-        first = cv2.resize(self.prior, mask.shape[::-1], interpolation=cv2.INTER_LINEAR) > 0.5
-        second = mask > 0.5
-        union = int((first | second).sum())
-        return bool(union) and int((first & second).sum()) >= _SAME * union
-
-    def pasted(self, alpha: UInt8Array, size: tuple[int, int]) -> UInt8Array:
-        """The part's (h, w) uint8 alpha in one of the photo's (width, height), 0 around it."""
-        whole = np.zeros(size[::-1], np.uint8)
-        whole[self._place] = alpha
-        return whole
-
-    @property
-    def _place(self) -> tuple[slice, slice]:
-        x1, y1, x2, y2 = self.box
-        return slice(y1, y2), slice(x1, x2)
+        """Whether an (h, w) mask of the part shows the same subject as the first mask."""
+        prior = cv2.resize(self.prior, mask.shape[::-1], interpolation=cv2.INTER_LINEAR)
+        first, second = solid_mask(np.asarray(prior, np.float32)), solid_mask(mask)
+        return bool(second.any()) and iou(first, second) >= _SAME
 
 
-def _box_of(mask: FloatArray, size: tuple[int, int]) -> Box | None:
-    x, y, width, height = cv2.boundingRect((mask > 0.5).astype(np.uint8))
-    if not width:
+def _subject_box(mask: FloatArray, size: tuple[int, int]) -> Box | None:
+    """The subject's box in the photo's pixels, of a mask at its own size; None if it is empty."""
+    box = box_of(solid_mask(mask).astype(np.uint8))
+    if box is None:
         return None
     across, down = size[0] / mask.shape[1], size[1] / mask.shape[0]
+    x1, y1, x2, y2 = box
     return (
-        int(x * across),
-        int(y * down),
-        min(size[0], round((x + width) * across)),
-        min(size[1], round((y + height) * down)),
+        int(x1 * across),
+        int(y1 * down),
+        min(size[0], round(x2 * across)),
+        min(size[1], round(y2 * down)),
     )
 
 
 def _window(subject: Box, prompt: Prompt, size: tuple[int, int]) -> Box:
-    """Around the subject, and whatever the prompt says is part of it."""
+    """The close-up's box: around the subject, the prompt's box and its clicks on the subject."""
     clicks = [p for p, sign in zip(prompt.points, prompt.signs, strict=True) if sign == 1]
     corners = [] if prompt.box is None else [prompt.box[:2], prompt.box[2:]]
     xs = [subject[0], subject[2], *(int(x) for x, _ in (*clicks, *corners))]
@@ -113,9 +99,10 @@ def _window(subject: Box, prompt: Prompt, size: tuple[int, int]) -> Box:
 
 
 def _moved(prompt: Prompt, subject: Box, box: Box) -> Prompt:
-    """The prompt in the part's pixels: clicks outside it go, and of none the subject's box is made.
+    """The prompt in the part's pixels, without the clicks outside it.
 
-    The first mask comes along as the prior, so `mask` is not needed.
+    When it has no box and no click on the subject is left, it asks for the subject's box. `mask` is
+    left out because the first mask is passed as the prior.
     """
     left, top, right, bottom = box
     inside = [
@@ -137,7 +124,7 @@ def _moved(prompt: Prompt, subject: Box, box: Box) -> Prompt:
 
 
 def _part(mask: FloatArray, box: Box, size: tuple[int, int]) -> FloatArray:
-    """The part of a photo's (h, w) mask, at the size at which it covers as many mask pixels."""
+    """The part of a photo's (h, w) mask inside the box, at the mask's own resolution."""
     down, across = mask.shape[0] / size[1], mask.shape[1] / size[0]
     x1, y1, x2, y2 = box
     part = mask[

@@ -17,9 +17,9 @@ from worker.runtime import Runtime
 
 log = logging.getLogger("nukki.worker")
 
-#: Redis is away, or refuses what takes memory: either way the record stays as it is.
+#: Redis is down, or is full and refuses writes: either way the record stays as it is.
 NO_QUEUE = (QueueUnavailable, QueueFull)
-#: How long a worker whose job is done tries to say so to a Redis that is away.
+#: Seconds for which `finish` is retried while Redis is down.
 _FINISH_PATIENCE = 60.0
 
 
@@ -57,10 +57,10 @@ def settle(run: Run, error: Exception) -> None:
                 if released.failed:
                     _count(run, Status.FAILED, impatient)
     except NO_QUEUE:
-        log.warning("Redis is away; the lease runs out by itself", extra={"job": job.id})
+        log.warning("Redis is down; the lease runs out by itself", extra={"job": job.id})
     except LeaseLost:
         LEASE_LOSSES.inc()
-        log.info("no longer this worker's", extra={"job": job.id})
+        log.info("lease lost: the job is no longer this worker's", extra={"job": job.id})
     clean_up(run)
 
 
@@ -70,11 +70,11 @@ def _require_ours(released: Released) -> None:
 
 
 def finish(run: Run, status: Status, outcome: Outcome) -> None:
-    """Make the job terminal; a Redis that is away or full for a moment costs no work.
+    """Make the job terminal, retrying while Redis is down or full, so that no work is lost.
 
     Raises:
-        LeaseLost: too late.
-        QueueUnavailable, QueueFull: Redis stayed away, or full.
+        LeaseLost: the job is no longer this worker's.
+        QueueUnavailable, QueueFull: Redis stayed down or full for `_FINISH_PATIENCE`.
     """
     give_up = time.monotonic() + _FINISH_PATIENCE
     while True:
@@ -105,16 +105,18 @@ def _count(run: Run, status: Status, outcome: Outcome) -> None:
 
 
 def clean_up(run: Run) -> None:
-    """Delete what this claim stored in vain. What cannot be deleted now is swept later."""
+    """Delete what this run stored; the sweeper deletes later what cannot be deleted now."""
     if run.stored:
         try:
             run.runtime.storage.delete(run.stored)
         except StorageUnavailable:
-            log.info("left for the janitor", extra={"job": run.claim.job.id})
+            log.info(
+                "storage is down; the sweeper deletes the files", extra={"job": run.claim.job.id}
+            )
 
 
 def hand_back(runtime: Runtime) -> None:
-    """Give up every job in hand, no attempt spent, for another worker to take at once."""
+    """Return every job in hand at once, for another worker; no attempt is spent."""
     for lease in runtime.heartbeat.held():
         job = lease.claim.job
         try:

@@ -1,4 +1,4 @@
-"""A job's way through the stages: whose it is, what it took, what it stored."""
+"""A run: one attempt at a job, with its lease, its timings and what it stored."""
 
 from __future__ import annotations
 
@@ -15,20 +15,28 @@ from worker.engine import Reservation
 from worker.heartbeat import Lease
 from worker.runtime import Runtime
 
-#: What a job's `timings_ms` may hold, in order.
+#: The names that a job's `timings_ms` may have, in order.
 TIMINGS = ("queued", "fetch", "decode", "encode", "segment", "compose", "store", "total")
 
 
 @dataclass(slots=True)
 class Run:
-    """A job's way through the stages: who owns it, how long each took.
+    """One attempt at a job.
 
-    `permit` is what its photo reserved; None where all is to stay reserved, for it runs alone.
+    Attributes:
+        runtime: what the worker process holds.
+        lease: this worker's right to the job.
+        reservation: the pixels reserved for its photo; None for a job that runs alone, which keeps
+            all of them.
+        timings_ms: milliseconds per stage so far.
+        warnings: for the job's `warnings`.
+        stored: keys written so far, to be deleted if the job does not finish here.
+        begun: when it began, by `time.perf_counter`.
     """
 
     runtime: Runtime
     lease: Lease
-    permit: Reservation | None
+    reservation: Reservation | None
     timings_ms: dict[str, float] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     stored: list[str] = field(default_factory=list)
@@ -40,20 +48,23 @@ class Run:
 
     @property
     def urgent(self) -> bool:
-        """Whether somebody waits for the job."""
+        """Whether a person waits for the job."""
         return self.claim.job.request.priority is Priority.INTERACTIVE
 
     @contextmanager
     def work(self, name: str) -> Iterator[None]:
-        """A stage that keeps a core busy. Waiting for the core is not part of it."""
+        """A stage that keeps a core busy. Waiting for the core does not count as part of it."""
         with self.runtime.cores.holding(1, urgent=self.urgent), self.stage(name):
             yield
 
     @contextmanager
     def stage(self, name: str, *, bounded: bool = True) -> Iterator[None]:
-        """Time a stage, bound it, and begin it only while the job is still this worker's.
+        """Time a stage and set its deadline.
 
-        One that only waits for others is not `bounded`: theirs are.
+        A stage that only waits for other jobs is not `bounded`: their stages are.
+
+        Raises:
+            LeaseLost: the job is no longer this worker's; the stage does not begin.
         """
         self.lease.require()
         self.lease.stage = name
@@ -69,7 +80,7 @@ class Run:
             STAGE_CPU.labels(name).inc(time.thread_time() - cpu)
 
     def outcome(self, **fields: object) -> Outcome:
-        """The report, with what is known so far."""
+        """The job's report: `fields`, with the warnings and timings so far."""
         job = self.claim.job
         queued = (job.started_ms or 0) - job.created_ms
         run = (time.perf_counter() - self.begun) * 1000

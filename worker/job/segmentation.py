@@ -1,21 +1,17 @@
-"""A job's photo before the device: what is asked of it, and the cut that the answer makes."""
+"""What the device finds in a job's photo; a small subject is looked at twice."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from shared.arrays import UInt8Array
 from shared.errors import PromptInvalid
 from shared.images.photo import Photo
-from shared.schema import JobRequest
 from worker.engine import Ask, CallResult
-from worker.framing.cutout import within
 from worker.job.closeup import Closeup
-from worker.job.cut import Cut, Earlier, finished, obeyed
+from worker.job.earlier import Earlier
 from worker.job.run import Run
-from worker.matting.edges import refine
+from worker.matting.alpha import crop
 from worker.segmenters.protocol import Prediction
 
 
@@ -24,8 +20,8 @@ class Finding:
     """What the device found.
 
     Attributes:
-        predictions: one for each of the job's prompts.
-        closeup: the part of the photo that the only prediction is of, where it is not the whole.
+        predictions: one per prompt of the job.
+        closeup: the part of the photo that the only prediction shows; None for the whole photo.
     """
 
     predictions: tuple[Prediction, ...]
@@ -33,7 +29,7 @@ class Finding:
 
 
 def segment(run: Run, photo: Photo, digest: str, earlier: Earlier) -> Finding:
-    """Find what the job asks for; a small subject is looked at again from close.
+    """Find what the job asks for, with a second look at a small subject.
 
     Raises:
         PromptInvalid: the prompt does not fit the photo.
@@ -50,26 +46,8 @@ def segment(run: Run, photo: Photo, digest: str, earlier: Earlier) -> Finding:
     return _closer(run, photo, digest, finding.predictions[0]) or finding
 
 
-def cut_out(request: JobRequest, photo: Photo, finding: Finding) -> Cut:
-    """The subject's alpha at the photo's size: of several objects their union."""
-    closeup, prompts, seen = finding.closeup, request.prompts, photo
-    if closeup is not None:
-        prompts, seen = (closeup.prompt,), closeup.part_of(photo)
-    masks = [
-        finished(prediction.mask, prompt, seen, clean=request.output.clean)
-        for prediction, prompt in zip(finding.predictions, prompts, strict=True)
-    ]
-    mask = np.maximum.reduce(masks)
-    alpha = refine(mask, seen.rgb, request.output.edge)
-    for prompt in prompts:
-        alpha = obeyed(alpha, mask, prompt)
-    if closeup is not None:
-        alpha = closeup.pasted(alpha, (photo.width, photo.height))
-    return Cut.of(within(alpha, photo.alpha), finding.predictions)
-
-
 def _asked(run: Run, rgb: UInt8Array, asks: list[Ask], digest: str) -> CallResult:
-    """The device's answer on an (H, W, 3) uint8 photo whose embedding's key is `digest`."""
+    """Ask the device about an (H, W, 3) uint8 photo; `digest` is the key of its embedding."""
     engine = run.runtime.engine
     with run.work("encode"):
         call = engine.prepare(
@@ -80,7 +58,8 @@ def _asked(run: Run, rgb: UInt8Array, asks: list[Ask], digest: str) -> CallResul
             departed=lambda: run.lease.lost,
         )
     before = run.timings_ms.get("segment", 0.0)
-    # A long queue at the device is no fault; the heartbeat bounds what the device is at itself.
+    # Not bounded: a long queue at the device is no fault, and the heartbeat bounds the device
+    # call itself.
     with run.stage("segment", bounded=False):
         answer = engine.segment(call)
     run.timings_ms["encode"] += answer.encode_ms
@@ -89,10 +68,10 @@ def _asked(run: Run, rgb: UInt8Array, asks: list[Ask], digest: str) -> CallResul
 
 
 def _closer(run: Run, photo: Photo, digest: str, first: Prediction) -> Finding | None:
-    """A small subject's better mask; None where it is not small, or looks like another from close.
+    """A better mask of a small subject; None when it is not small, or the second look disagrees.
 
-    The photo's own logits stay, for a later correction begins from them, and so do the doubts of
-    whoever found the subject.
+    Keeps the first look's logits, because a later correction starts from those of the whole photo,
+    and its reasons for review, because it was the first look that chose the subject.
     """
     (prompt,) = run.claim.job.request.prompts
     below = run.runtime.settings.second_look
@@ -100,8 +79,8 @@ def _closer(run: Run, photo: Photo, digest: str, first: Prediction) -> Finding |
     if closeup is None:
         return None
     asks = [Ask(closeup.prompt, closeup.prior)]
-    part = closeup.part_of(photo)
-    (second,) = _asked(run, part.rgb, asks, closeup.key(digest)).predictions
+    part = crop(photo.rgb, closeup.box)
+    (second,) = _asked(run, part, asks, closeup.key(digest)).predictions
     if not closeup.confirms(second.mask):
         return None
     return Finding((replace(second, logits=first.logits, reasons=first.reasons),), closeup)

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from shared.arrays import BoolArray, FloatArray, UInt8Array
+from worker.matting.solid import solid_mask
 
 #: Shares of the mask's area below which an island or a hole is noise, not a subject's shape. Holes
 #: are more often a highlight or an eye than a window: on thirteen photos filling them up to 0.0015
@@ -25,7 +26,7 @@ def cleaned(mask: FloatArray, kept: Sequence[Spot] = (), open_: Sequence[Spot] =
         kept: pixels (x, y) whose island stays however small: clicks on the subject.
         open_: pixels whose hole stays: clicks on the background.
     """
-    solid = mask > 0.5
+    solid = solid_mask(mask)
     islands = _small(solid, SMALLEST_ISLAND * mask.size, kept)
     holes = _small(~solid, SMALLEST_HOLE * mask.size, open_)
     if not islands.any() and not holes.any():

@@ -12,6 +12,7 @@ from worker.matting.alignment import aligned, haze_of, known
 from worker.matting.guided import guide_of
 from worker.matting.matte import matte
 from worker.matting.planes import smaller
+from worker.matting.solid import MIDDLE
 
 #: The longer side that masks are worked on at, SAM's own: all constants are in such pixels.
 _MASK_SIDE = 256
@@ -37,7 +38,7 @@ def refine(mask: FloatArray, rgb: UInt8Array, edge: Edge) -> UInt8Array:
 
 def hard(mask: FloatArray, rgb: UInt8Array) -> UInt8Array:
     """The alpha of `soft`, cut at its middle: 0 and 255 and nothing between."""
-    alpha = cv2.threshold(soft(mask, rgb), 127, 255, cv2.THRESH_BINARY)[1]
+    alpha = cv2.threshold(soft(mask, rgb), MIDDLE, 255, cv2.THRESH_BINARY)[1]
     return np.asarray(alpha, np.uint8).reshape(rgb.shape[:2])
 
 

@@ -6,8 +6,9 @@ import cv2
 import numpy as np
 
 from shared.arrays import FloatArray, UInt8Array
-from worker.matting import colours, outline
+from worker.matting import outline
 from worker.matting.alignment import aligned, haze_of, known, settled
+from worker.matting.colour_odds import colour_odds
 from worker.matting.guided import LocalLinear, blurred, fit, guide_of
 from worker.matting.outline import Outline
 
@@ -72,7 +73,7 @@ def _by_colour(local: LocalLinear, mask: FloatArray, guide: FloatArray) -> Local
     Where that would move more of the subject than a misplaced outline can, the estimate stays.
     """
     prior = local.at(guide)
-    evidence = _CERTAIN * (2 * prior - 1) + colours.odds(prior, guide)
+    evidence = _CERTAIN * (2 * prior - 1) + colour_odds(prior, guide)
     posterior = np.asarray(1 / (1 + np.exp(-evidence)), np.float32)
     found = fit(posterior, guide, _COLOUR_RADIUS, 1e-4, _trust(posterior))
     change = cv2.blur(found.at(guide) - mask, (_WINDOW, _WINDOW), borderType=cv2.BORDER_REFLECT)

@@ -12,6 +12,7 @@ import numpy as np
 
 from shared.arrays import UInt8Array
 from shared.review import ReviewLimits
+from worker.matting.solid import solid_alpha
 
 #: Longest side at which shapes are measured: they are no finer.
 _MEASURED = 1024
@@ -32,7 +33,7 @@ def doubts(
         limits: the thresholds.
     """
     small = _reduced(alpha)
-    solid = np.asarray(cv2.threshold(small, 127, 1, cv2.THRESH_BINARY)[1], np.uint8)
+    solid = solid_alpha(small)
     share = float(solid.mean())
     found = {
         "low_confidence": any(iou < limits.iou for iou, _ in judged),

@@ -7,6 +7,7 @@ import cv2
 from shared.arrays import UInt8Array
 from shared.errors import SubjectNotFound
 from shared.job import Subject
+from worker.matting.solid import box_of, solid_alpha
 
 
 def measure(
@@ -20,12 +21,12 @@ def measure(
     Raises:
         SubjectNotFound: nothing is opaque.
     """
-    solid = cv2.threshold(alpha, 127, 255, cv2.THRESH_BINARY)[1]
-    x, y, width, height = cv2.boundingRect(solid)
-    if width == 0:
+    solid = solid_alpha(alpha)
+    box = box_of(solid)
+    if box is None:
         raise SubjectNotFound
     return Subject(
-        box=(x, y, x + width, y + height),
+        box=box,
         area=round(cv2.countNonZero(solid) / solid.size, 4),
         scores=tuple(round(score, 4) for score in scores),
         stability=tuple(round(share, 4) for share in stability),

@@ -13,7 +13,7 @@ _BINS = 20
 _UNSEEN = 0.1
 
 
-def odds(alpha: FloatArray, guide: FloatArray) -> FloatArray:
+def colour_odds(alpha: FloatArray, guide: FloatArray) -> FloatArray:
     """The logarithm of how much likelier each pixel's colour is in the subject; (h, w) float32.
 
     Every pixel counts for the side it is on, and the less the less certain its side is.
