@@ -16,7 +16,7 @@ from shared.records import Records
 from shared.testing import MemoryStorage
 from shared.webhooks import SecretBook, new_secret
 from tests.unit.test_deliveries import DELIVERED, QUEUED, Post
-from tests.unit.test_outbound import Server, answer, outbound
+from tests.web import Server, answer, outbound
 from worker.courier.redelivery import OUTAGE_DELAY, decide
 from worker.courier.webhook_sender import WebhookSender
 

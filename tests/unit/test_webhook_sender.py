@@ -22,8 +22,8 @@ from shared.records import Records
 from shared.testing import MemoryStorage
 from shared.webhooks import SecretBook
 from tests.unit.test_deliveries import DOUBTFUL, Post
-from tests.unit.test_outbound import Server, answer, outbound
 from tests.unit.test_queue import DONE
+from tests.web import Server, answer, outbound
 from worker.courier.webhook_sender import WebhookSender
 
 OLD, NEW = webhooks.new_secret(), webhooks.new_secret()
