@@ -1,4 +1,4 @@
-"""What the tests of both generations of SAM share."""
+"""Helpers shared by the tests of both generations of SAM."""
 
 from __future__ import annotations
 
@@ -11,16 +11,17 @@ import torch
 
 from shared.arrays import FloatArray, UInt8Array
 from shared.schema import Prompt
+from worker.segmenters.postprocess import resized
 from worker.segmenters.protocol import Question
 from worker.segmenters.sam import SamSegmenter
 
-#: What both sides may differ by, in logits: rounding in another order.
+#: How far logits may differ from the reference's, because sums are rounded in another order.
 TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True)
 class Case:
-    """A prompt in shares of the photo's size, and whether earlier logits go with it."""
+    """A prompt in fractions of the photo's size, with or without earlier logits."""
 
     name: str
     points: tuple[tuple[float, float], ...] = ()
@@ -59,9 +60,9 @@ CASES = (
 
 
 def randomised(model: Any) -> Any:
-    """A model whose every weight counts, giving logits as large as a trained one's.
+    """A model in which every weight affects the output, with logits as large as a trained one's.
 
-    Freshly built, positions and biases are zero: whoever forgets them would not be found out.
+    In a newly built model positions and biases are zero, so code that forgot them would pass.
     """
     with torch.no_grad():
         for weight in model.parameters():
@@ -79,18 +80,18 @@ def photo(seed: int, width: int, height: int) -> UInt8Array:
     ramp = np.linspace(0, 160, width, dtype=np.float32)[None, :, None]
     noise = rng.integers(0, 96, (height, width, 3))
     image: UInt8Array = (ramp + noise).astype(np.uint8)
-    image.flags.writeable = False  # as decoders give them
+    image.flags.writeable = False  # as the decoders return it
     return image
 
 
 def earlier(side: int) -> FloatArray:
-    """(side, side) logits as an answer before would have had."""
+    """(side, side) logits such as an earlier answer has."""
     rng = np.random.default_rng(5)
     return rng.normal(0, 6, (side, side)).astype(np.float32)
 
 
 def arguments(case: Case, image: UInt8Array, side: int) -> dict[str, Any]:
-    """The case as both reference predictors' `predict` takes it."""
+    """The arguments of both reference predictors' `predict` for a case."""
     prompt = case.prompt(image)
     return {
         "point_coords": np.array(prompt.points) if prompt.points else None,
@@ -116,10 +117,10 @@ def assert_equals_reference(
     multimask: bool,
     clamped: bool,
 ) -> None:
-    """Low-resolution logits, full-size logits, scores and masks of one prompt.
+    """Compare low-resolution logits, full-size logits, scores and masks of one prompt.
 
-    `predictor` has its image set to `image`, `embedding` is ours of the same; `clamped` tells
-    whether the reference clamps the low-resolution logits that it gives (SAM 2).
+    `predictor` has its image set to `image`, and `embedding` is our embedding of it; `clamped` says
+    whether the reference clamps the low-resolution logits that it returns (SAM 2).
     """
     height, width = image.shape[:2]
     side = segmenter._side // 4
@@ -133,7 +134,7 @@ def assert_equals_reference(
     assert np.abs(logits - low).max() <= TOLERANCE
     assert np.abs(ours.ious - scores).max() <= TOLERANCE
     for index, expected in enumerate(full):
-        found = segmenter.full_logits(ours.logits[index], width, height)
+        found = resized(segmenter._seen(ours.logits[index], width, height), width, height)
         assert found.shape == expected.shape == (height, width)
         assert np.abs(found - expected).max() <= TOLERANCE
         moved = (found > 0) != (expected > 0)

@@ -1,4 +1,4 @@
-"""Prompts as SAM's prompt encoder takes them."""
+"""Prompts in the form that SAM's prompt encoder takes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from torch import Tensor
 from shared.arrays import FloatArray
 from shared.schema import Prompt
 
-#: The logit of a pixel that an earlier mask is sure of, as the reference uses to fill a hole.
+#: The logit of a pixel that an earlier mask is sure of; the reference uses it to fill holes.
 _SURE = 10.0
 _BOX_LABELS = (2, 3)
 
@@ -27,10 +27,10 @@ class Tokens:
     Attributes:
         points: (N, 2) float32, x and y.
         labels: (N,) int32; 1 subject, 0 background, 2 and 3 a box's corners.
-        box: (4,) float32 where the model takes a box apart from the points, else None.
+        box: (4,) float32 if the model takes a box separately from the points, else None.
         logits: (h, w) float32, an earlier answer to refine, else None.
-        ambiguous: whether more than one thing may be meant, so that several masks are asked for:
-            at most one point, no box and no earlier answer.
+        ambiguous: whether it may mean more than one thing, so that several masks are asked for:
+            it has at most one point, no box and no earlier answer.
     """
 
     points: FloatArray
@@ -41,20 +41,20 @@ class Tokens:
 
     @property
     def shape(self) -> tuple[int, bool]:
-        """Prompts of one shape can be encoded together; none is ever padded to another's."""
+        """Number of points, and whether there is a box; only prompts of one shape are batched."""
         return len(self.labels), self.box is not None
 
 
 def tokens_of(
     prompt: Prompt, logits: FloatArray | None, scale: tuple[float, float], *, box_as_points: bool
 ) -> Tokens:
-    """A prompt, its full-size pixels brought to the model's.
+    """A prompt scaled from the photo's pixels to the model's.
 
     Args:
-        prompt: as the caller gave it.
+        prompt: in the photo's pixels.
         logits: an earlier answer to refine.
-        scale: model pixels a photo pixel, (x, y).
-        box_as_points: whether the box's corners go first among the points (SAM 2).
+        scale: model pixels per photo pixel, (x, y).
+        box_as_points: whether the box becomes two points before the others (SAM 2).
     """
     factors = np.array(scale)
     points = np.array(prompt.points, np.float64).reshape(-1, 2) * factors
@@ -76,11 +76,11 @@ def tokens_of(
 
 
 def logits_of(mask: FloatArray, extent: tuple[int, int], side: int) -> FloatArray:
-    """A photo's soft mask in 0..1 as (side, side) float32 logits, where none were stored.
+    """A photo's soft mask in 0..1 as (side, side) float32 logits, for masks stored without them.
 
     Args:
         mask: (h, w), of the whole photo, at any size.
-        extent: the (width, height) of the square that the photo covers; the rest is background.
+        extent: the (width, height) that the photo covers of the square; the rest is background.
         side: of the square.
     """
     small = cv2.resize(mask, extent, interpolation=cv2.INTER_AREA).astype(np.float64)
@@ -91,16 +91,25 @@ def logits_of(mask: FloatArray, extent: tuple[int, int], side: int) -> FloatArra
     return square
 
 
-def embed(
-    encoder: Any, batch: Sequence[Tokens], device: torch.device
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Prompts of one `shape` through the model's prompt encoder, in FP32.
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """A batch of prompts as the mask decoder takes it.
 
-    Half precision would move a click: its position is a matrix product here.
+    Attributes:
+        sparse: (B, T, C), of points and boxes.
+        dense: (B, C, h, w), of earlier logits.
+        positions: (1, C, h, w), of the photo's own tokens.
+    """
 
-    Returns:
-        sparse (B, T, C) and dense (B, C, h, w) embeddings, and the positions (1, C, h, w) of the
-        photo's own tokens.
+    sparse: Tensor
+    dense: Tensor
+    positions: Tensor
+
+
+def embed(encoder: Any, batch: Sequence[Tokens], device: torch.device) -> Embedded:
+    """Run prompts of one `shape` through the model's prompt encoder, in FP32.
+
+    The encoder computes a click's position by a matrix product, so half precision would move it.
     """
     count, (length, boxed) = len(batch), batch[0].shape
     points = boxes = None
@@ -122,4 +131,4 @@ def embed(
             _, own = encoder(points=None, boxes=None, masks=given)
             dense = dense.clone()
             dense[refined] = own
-        return sparse, dense, encoder.get_dense_pe()
+        return Embedded(sparse, dense, encoder.get_dense_pe())

@@ -1,4 +1,4 @@
-"""What both generations of SAM share: batches, groups of like prompts, and the choice of a mask."""
+"""The base of both generations of SAM: batching, grouping of prompts, choice among masks."""
 
 from __future__ import annotations
 
@@ -7,58 +7,30 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, ClassVar
+from pathlib import Path
+from typing import Any, ClassVar, Self
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from shared.arrays import FloatArray, UInt8Array
 from shared.errors import SegmenterFailed
 from shared.schema import Prompt
-from worker.segmenters import masks, postprocess, prompts
+from worker.segmenters import features, masks, postprocess, prompts
+from worker.segmenters.checkpoint import load_weights
 from worker.segmenters.faults import within_memory
+from worker.segmenters.features import Features, Pixels, stacked
 from worker.segmenters.masks import Candidates
 from worker.segmenters.precision import Placement
-from worker.segmenters.prompts import Tokens
+from worker.segmenters.prompts import Embedded, Tokens
 from worker.segmenters.protocol import Prediction, Question
 
-#: Photos encoded at once. A CPU gains nothing from more than one.
+#: Photos encoded at once. Larger batches gain nothing on a CPU.
 MAX_BATCH = {"cuda": 16, "cpu": 1}
-#: Prompts decoded at once. On a CPU sixteen together take twice as long as one by one.
+#: Prompts decoded at once. On a CPU, sixteen together take twice as long as one by one.
 MAX_PROMPTS = {"cuda": 16, "cpu": 1}
-#: Beyond this a logit says no more; the reference clamps what it feeds back.
+#: Stored logits are clamped to ± this, as the reference clamps the logits that it feeds back.
 _LOGIT_LIMIT = 32.0
-
-
-@dataclass(frozen=True, slots=True)
-class Features:
-    """What the encoder makes of a photo, on the model's device and in its precision.
-
-    Attributes:
-        coarse: (C, h, w), an image token for each sixteenth of the square's side.
-        fine: the maps of higher resolution that SAM 2's decoder looks at; none of SAM 1.
-        width: of the photo.
-        height: of the photo.
-    """
-
-    coarse: Tensor
-    fine: tuple[Tensor, ...]
-    width: int
-    height: int
-
-    @property
-    def nbytes(self) -> int:
-        return sum(tensor.nbytes for tensor in (self.coarse, *self.fine))
-
-
-@dataclass(frozen=True, slots=True)
-class Pixels:
-    """A photo as the model takes it in: (3, side, side) float32, in the processor's memory."""
-
-    square: Tensor
-    width: int
-    height: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,15 +42,15 @@ class Item:
 
 
 class SamSegmenter(ABC):
-    """A model behind the segmenters' protocol. Threads may share it: a call's state is its own."""
+    """A SAM model as a `Segmenter`. Thread-safe: no call leaves state on the segmenter."""
 
-    #: Whether a box goes to the model as two points.
+    #: Whether the model takes a box as two points.
     _box_as_points: ClassVar[bool]
 
     def __init__(
         self, name: str, model: Any, placement: Placement, max_batch: int | None = None
     ) -> None:
-        """Take a model over, weights loaded: it is moved and brought to the precision in place."""
+        """Wrap a model with its weights loaded; it is moved and converted in place."""
         self.name = name
         self.device = str(placement.device)
         self.max_batch = max_batch or MAX_BATCH.get(placement.device.type, 1)
@@ -87,27 +59,43 @@ class SamSegmenter(ABC):
         self._model = model
         placement.place(model, exact=self._prompt_encoder)
 
+    @classmethod
+    def load(
+        cls, name: str, checkpoint: Path, placement: Placement, max_batch: int | None = None
+    ) -> Self:
+        """The model `name`, one of its module's `CONFIGS`, with a checkpoint's weights.
+
+        Raises:
+            ConfigError: the file is missing, is not a checkpoint, or belongs to another model.
+        """
+        model = cls._build(name)
+        load_weights(model, checkpoint, name)
+        return cls(name, model, placement, max_batch)
+
     def prepare(self, image: UInt8Array, *, auto: bool = False) -> Pixels:  # noqa: ARG002
-        """An (H, W, 3) uint8 RGB photo as the reference's own transform brings it to the model."""
+        """Transform an (H, W, 3) uint8 RGB photo as the reference's own code does."""
         square = self._squared(image)
         if self.placement.device.type == "cuda":
-            square = square.pin_memory()  # the copy to the device then waits for nobody
+            square = square.pin_memory()  # so that the copy to the device is asynchronous
         return Pixels(square, int(image.shape[1]), int(image.shape[0]))
 
     def encode(self, photos: Sequence[Pixels]) -> list[Features]:
-        """Embed prepared photos in one forward.
+        """Encode prepared photos in one forward pass.
 
         Raises:
-            SegmenterFailed: the device's memory does not hold one photo.
+            SegmenterFailed: one photo alone exceeds the device's memory.
             DeviceLost: the device failed; the process must exit.
         """
         return within_memory(self._encode, photos) if photos else []
 
     def decode(self, questions: Sequence[Question]) -> list[Prediction]:
-        """Answer prompts of any photos: like prompts together, each answer as if it were alone.
+        """Answer prompts on any photos.
+
+        Prompts of one shape are decoded together; batching does not change an answer.
 
         Raises:
-            SegmenterFailed: an answer is not a number, or the device's memory does not hold one.
+            SegmenterFailed: an answer is not a number, or one prompt alone exceeds the device's
+                memory.
             DeviceLost: the device failed; the process must exit.
         """
         found = self.candidates(questions)
@@ -119,11 +107,11 @@ class SamSegmenter(ABC):
     def candidates(
         self, questions: Sequence[Question], *, multimask: bool | None = None
     ) -> list[Candidates]:
-        """Every mask the model gives for each prompt, its logits (h, w) as they come.
+        """All masks that the model gives for each prompt, with their (h, w) logits unchanged.
 
         Args:
-            questions: prompts of any photos.
-            multimask: three masks a prompt or one; None: three where the prompt is ambiguous.
+            questions: prompts on any photos.
+            multimask: whether each prompt gets three masks or one; None: three if it is ambiguous.
 
         Raises:
             SegmenterFailed, DeviceLost: as `decode`.
@@ -148,20 +136,16 @@ class SamSegmenter(ABC):
 
     @property
     def weight_bytes(self) -> int:
-        """Of the weights held."""
+        """Bytes of the model's weights."""
         return sum(weight.nbytes for weight in self._model.parameters())
 
     def warm_up(self, batches: Sequence[int] = (1,)) -> None:
-        """Run each batch size once, so that the first job does not pay for kernels and memory."""
+        """Run each batch size once, so that no job waits for kernels to load and memory to grow."""
         photo = np.zeros((64, 64, 3), np.uint8)
         for size in batches:
             embeddings = self.encode([self.prepare(photo)] * size)
             click = Prompt(points=((32, 32),))
             self.decode([Question(embedding, click) for embedding in embeddings])
-
-    def full_logits(self, logits: FloatArray, width: int, height: int) -> FloatArray:
-        """Low-resolution logits as the (height, width) ones that the reference gives."""
-        return postprocess.resized(self._seen(logits, width, height), width, height)
 
     def _prediction(self, photo: Features, candidates: Candidates) -> Prediction:
         seen = [self._seen(logits, photo.width, photo.height) for logits in candidates.logits]
@@ -186,7 +170,7 @@ class SamSegmenter(ABC):
         )
 
     def _prior(self, question: Question, side: int) -> FloatArray | None:
-        """The earlier answer as (side, side) logits of the square that the model sees."""
+        """The earlier answer as (side, side) logits of the model's input square; None without."""
         given, photo = question.prior_logits, question.embedding
         if given is None and question.prior is not None:
             extent = self._extent(photo.width, photo.height, side)
@@ -195,63 +179,55 @@ class SamSegmenter(ABC):
             raise SegmenterFailed(f"the earlier logits are not {side} × {side} numbers")
         return given
 
-    def _batch(self, photos: Sequence[Pixels]) -> Tensor:
-        """(B, 3, side, side) float32 on the device."""
+    def _encode(self, photos: Sequence[Pixels]) -> list[Features]:
+        with self.placement.computing():
+            coarse, fine = self._maps(features.batched(photos, self.placement.device))
+            return features.unbatched(coarse, fine, photos, self.placement.dtype)
+
+    def _decode(self, items: Sequence[Item], *, multimask: bool) -> list[Candidates]:
         device = self.placement.device
-        return torch.stack([item.square.to(device, non_blocking=True) for item in photos])
+        with self.placement.computing():
+            embedded = prompts.embed(self._prompt_encoder, [item.tokens for item in items], device)
+            coarse = stacked([item.features.coarse for item in items], device)
+            levels = zip(*(item.features.fine for item in items), strict=True)
+            fine = [stacked(level, device) for level in levels]
+            logits, ious = self._masks(coarse, fine, embedded, multimask=multimask)
+            pairs = zip(logits.float().cpu().numpy(), ious.float().cpu().numpy(), strict=True)
+            return [Candidates(one.copy(), scores.copy()) for one, scores in pairs]
 
-    def _features(
-        self, coarse: Tensor, fine: Sequence[Tensor], photos: Sequence[Pixels]
-    ) -> list[Features]:
-        """The encoder's (B, C, h, w) maps, photo by photo."""
-        kept = self.placement.dtype
-        return [
-            Features(
-                # Copies: a view would keep the whole batch for as long as one photo of it.
-                coarse=coarse[index].to(kept, copy=True),
-                fine=tuple(level[index].to(kept, copy=True) for level in fine),
-                width=photo.width,
-                height=photo.height,
-            )
-            for index, photo in enumerate(photos)
-        ]
-
-    def _answers(self, logits: Tensor, ious: Tensor) -> list[Candidates]:
-        """(B, C, h, w) and (B, C) from the device, prompt by prompt."""
-        pairs = zip(logits.float().cpu().numpy(), ious.float().cpu().numpy(), strict=True)
-        return [Candidates(one.copy(), scores.copy()) for one, scores in pairs]
+    @classmethod
+    @abstractmethod
+    def _build(cls, name: str) -> Any:
+        """The model `name` on the CPU, without weights."""
 
     @property
     @abstractmethod
     def _prompt_encoder(self) -> Any:
-        """The model's, kept in FP32: see `prompts.embed`."""
+        """The model's prompt encoder, kept in FP32: see `prompts.embed`."""
 
     @property
     @abstractmethod
     def _side(self) -> int:
-        """Of the model's square input, in pixels; its logits are a fourth of it."""
+        """Side of the model's square input, in pixels; its logits have a quarter of it."""
 
     @abstractmethod
     def _squared(self, image: UInt8Array) -> Tensor:
-        """(3, side, side) float32, in the processor's memory."""
+        """An (H, W, 3) photo as (3, side, side) float32, in the CPU's memory."""
 
     @abstractmethod
-    def _encode(self, photos: Sequence[Pixels]) -> list[Features]: ...
+    def _maps(self, batch: Tensor) -> tuple[Tensor, Sequence[Tensor]]:
+        """The encoder's coarse and fine (B, C, h, w) maps of a (B, 3, side, side) batch."""
 
     @abstractmethod
-    def _decode(self, items: Sequence[Item], *, multimask: bool) -> list[Candidates]: ...
+    def _masks(
+        self, coarse: Tensor, fine: Sequence[Tensor], embedded: Embedded, *, multimask: bool
+    ) -> tuple[Tensor, Tensor]:
+        """The decoder's (B, C, h, w) logits and (B, C) predicted IoUs of one prompt per photo."""
 
     @abstractmethod
     def _extent(self, width: int, height: int, side: int) -> tuple[int, int]:
-        """How much of a square of `side` a photo covers, from its upper left corner."""
+        """(width, height) that a photo covers of a square of `side`, from its upper left corner."""
 
     @abstractmethod
     def _seen(self, logits: FloatArray, width: int, height: int) -> FloatArray:
-        """The part of (h, w) logits that a photo covers, at the size at which it is exact."""
-
-
-def stacked(tensors: Sequence[Tensor], device: torch.device) -> Tensor:
-    """Maps of several photos as one batch; of one photo, several times, without copies."""
-    if all(tensor is tensors[0] for tensor in tensors):
-        return tensors[0].to(device)[None].expand(len(tensors), *tensors[0].shape)
-    return torch.stack([tensor.to(device) for tensor in tensors])
+        """The part of (h, w) logits that the photo covers, before it is scaled to the photo."""

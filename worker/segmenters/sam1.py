@@ -1,13 +1,12 @@
-"""SAM, the first, on the `segment-anything` package's model (it imports torchvision).
+"""SAM 1, on the model of the `segment-anything` package (which imports torchvision).
 
-A. Kirillov et al., "Segment Anything", ICCV 2023. What `SamPredictor` does around the model is done
-here without its state and for several photos at once.
+A. Kirillov et al., "Segment Anything", ICCV 2023. This replaces `SamPredictor` around the model: it
+keeps no state and handles several photos at once.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,14 +15,13 @@ from segment_anything import sam_model_registry
 from torch import Tensor
 
 from shared.arrays import FloatArray, UInt8Array
-from worker.segmenters import postprocess, prompts
-from worker.segmenters.checkpoint import load_weights
-from worker.segmenters.masks import Candidates
+from worker.segmenters import postprocess
 from worker.segmenters.precision import Placement
 from worker.segmenters.preprocess import longest_side, pad
-from worker.segmenters.sam import Features, Item, Pixels, SamSegmenter, stacked
+from worker.segmenters.prompts import Embedded
+from worker.segmenters.sam import SamSegmenter
 
-#: The package's own name of each model.
+#: The package's name for each model.
 CONFIGS: Mapping[str, str] = {
     "sam_vit_b": "vit_b",
     "sam_vit_l": "vit_l",
@@ -32,33 +30,20 @@ CONFIGS: Mapping[str, str] = {
 
 
 class Sam1Segmenter(SamSegmenter):
-    """Points, a box, earlier logits, together or alone."""
+    """SAM 1 as a segmenter; takes points, a box and earlier logits, in any combination."""
 
     _box_as_points = False
 
     def __init__(
         self, name: str, model: Any, placement: Placement, max_batch: int | None = None
     ) -> None:
-        # Photos are prepared on the processor, wherever the model goes.
+        # Photos are prepared on the CPU, wherever the model runs.
         self._mean, self._std = model.pixel_mean.cpu(), model.pixel_std.cpu()
         super().__init__(name, model, placement, max_batch)
 
     @classmethod
-    def load(
-        cls,
-        name: str,
-        checkpoint: Path,
-        placement: Placement | None = None,
-        max_batch: int | None = None,
-    ) -> Sam1Segmenter:
-        """The model `name`, one of `CONFIGS`, with a checkpoint's weights.
-
-        Raises:
-            ConfigError: the file is missing, is no checkpoint, or is not this model's.
-        """
-        model = sam_model_registry[CONFIGS[name]]()
-        load_weights(model, checkpoint, name)
-        return cls(name, model, placement or Placement.choose(), max_batch)
+    def _build(cls, name: str) -> Any:
+        return sam_model_registry[CONFIGS[name]]()
 
     @property
     def _prompt_encoder(self) -> Any:
@@ -71,32 +56,34 @@ class Sam1Segmenter(SamSegmenter):
     def _squared(self, image: UInt8Array) -> Tensor:
         return pad(image, self._side, self._mean, self._std)
 
-    def _encode(self, photos: Sequence[Pixels]) -> list[Features]:
-        with self.placement.computing():
-            return self._features(self._model.image_encoder(self._batch(photos)), (), photos)
+    def _maps(self, batch: Tensor) -> tuple[Tensor, Sequence[Tensor]]:
+        return self._model.image_encoder(batch), ()
 
-    def _decode(self, items: Sequence[Item], *, multimask: bool) -> list[Candidates]:
-        model, device = self._model, self.placement.device
-        with self.placement.computing():
-            tokens = [item.tokens for item in items]
-            sparse, dense, positions = prompts.embed(self._prompt_encoder, tokens, device)
-            coarse = stacked([item.features.coarse for item in items], device)
-            # The decoder repeats one photo for all prompts and adds the dense embeddings. With no
-            # photo, and each prompt's own photo in its dense embeddings, the sums are the same.
-            logits, ious = model.mask_decoder(
-                image_embeddings=torch.zeros_like(coarse[:1]),
-                image_pe=positions,
-                sparse_prompt_embeddings=sparse,
-                dense_prompt_embeddings=coarse + dense,
-                multimask_output=multimask,
-            )
-            return self._answers(logits, ious)
+    def _masks(
+        self,
+        coarse: Tensor,
+        fine: Sequence[Tensor],  # noqa: ARG002
+        embedded: Embedded,
+        *,
+        multimask: bool,
+    ) -> tuple[Tensor, Tensor]:
+        # The decoder repeats one photo for all prompts and adds the dense embeddings to it. Given
+        # zeros as the photo, and each prompt's own photo within its dense embeddings, it computes
+        # the same sums.
+        logits, ious = self._model.mask_decoder(
+            image_embeddings=torch.zeros_like(coarse[:1]),
+            image_pe=embedded.positions,
+            sparse_prompt_embeddings=embedded.sparse,
+            dense_prompt_embeddings=coarse + embedded.dense,
+            multimask_output=multimask,
+        )
+        return logits, ious
 
     def _extent(self, width: int, height: int, side: int) -> tuple[int, int]:
         return longest_side(width, height, side)
 
     def _seen(self, logits: FloatArray, width: int, height: int) -> FloatArray:
-        """At the size of the model's input, as the reference has it before it removes padding."""
+        """Scaled to the model's input, where the reference removes the padding too."""
         seen_width, seen_height = longest_side(width, height, self._side)
         square = postprocess.resized(logits, self._side, self._side)
         return np.ascontiguousarray(square[:seen_height, :seen_width])
