@@ -1,4 +1,4 @@
-"""From where on a person should look at a cut: the thresholds, and the reasons they give."""
+"""Thresholds from which a person should review a cut, and the reason that each gives."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class ReviewLimits(Model):
-    """Thresholds of what is measured on every cut; each is named with the reason it gives.
+    """Thresholds of what is measured on every cut, each with the reason that it gives.
 
     Attributes:
         iou: `low_confidence` where the model predicts a lower IoU for its own mask.
         stability: `unstable` where the mask changes more with its threshold; see `Subject`.
         border: `touches_border` from this share of the photo's outline on.
-        pieces: `fragmented` from so many pieces on; specks do not count.
+        pieces: `fragmented` from this many pieces on; specks do not count.
         smallest: `tiny` below this share of the photo.
         largest: `fills_frame` above this share of it.
         softness: `soft_edges` where the half-transparent edge is wider on average, as a share of
@@ -37,5 +37,5 @@ class ReviewLimits(Model):
     @model_validator(mode="before")
     @classmethod
     def _read_json(cls, value: object) -> object:
-        """As the environment gives it: JSON, in which anything may be left out."""
+        """Read the environment's value: JSON, in which any field may be left out."""
         return json.loads(value) if isinstance(value, str) else value

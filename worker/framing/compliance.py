@@ -1,4 +1,4 @@
-"""A finished file held to its preset's rules: the file is read again, and measured."""
+"""Reads a finished file again and measures it against its preset's rules."""
 
 from __future__ import annotations
 

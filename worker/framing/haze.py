@@ -1,4 +1,4 @@
-"""Where a subject is seen, and what of its alpha is too faint and too far away to be meant."""
+"""Removes faint alpha far from the subject."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import numpy as np
 
 from shared.arrays import UInt8Array
 
-#: Alpha from which a pixel is the subject's: what is fainter is hardly seen on any screen.
+#: Alpha from which a pixel counts as the subject; fainter ones are hardly visible on any screen.
 SEEN = 13
 #: The background begins this far from the subject, in pixels along either axis.
 CLEARANCE = 16
-#: The side of a JPEG's block, within which a pixel changes all others.
+#: The side of a JPEG block; a pixel affects all others in its block.
 _BLOCK = 8
 
 

@@ -35,8 +35,8 @@ class Layout:
         canvas: (width, height) of the result.
         box: `[x1, y1, x2, y2]` of the photo, what is placed: the subject's box, or all of it.
         place: where on the canvas the box goes, `[x1, y1, x2, y2]`, whole pixels.
-        shortfall: how much larger the box was to be than it may be without enlarging; 1 where it
-            is as large as was asked.
+        shortfall: the size asked for over the largest possible without enlarging; 1 when the box
+            is as large as asked.
     """
 
     canvas: tuple[int, int]
@@ -46,7 +46,7 @@ class Layout:
 
     @property
     def factors(self) -> tuple[float, float]:
-        """Canvas pixels a photo pixel, across and down. They differ by rounding alone."""
+        """Canvas pixels per photo pixel, across and down. They differ only by rounding."""
         (x1, y1, x2, y2), (left, top, right, bottom) = self.box, self.place
         return (right - left) / (x2 - x1), (bottom - top) / (y2 - y1)
 

@@ -12,12 +12,12 @@ from shared.arrays import FloatArray, UInt8Array
 from shared.schema import Shadow
 from worker.matting.solid import Box
 
-#: Longest side at which a shadow is drawn: it is soft, and finer shows nothing more.
+#: Longest side at which a shadow is drawn: it is soft, so a larger one shows no more detail.
 _DRAWN = 800
 #: Heights, as shares of the subject's, between which it is cut into slices. Under a broad light a
 #: slice's shadow is the softer the higher the slice: by its height in the reach asked for.
 _HEIGHTS = (0.0, 0.02, 0.06, 0.14, 0.3, 0.6)
-#: The ground is seen from a little above, by 25°: this much of its depth shows.
+#: The ground is seen from 25° above, which shows this share of its depth.
 _FORESHORTENED = 0.4
 #: What stands on the ground is rounded below: its shadow has this share of the reach at least.
 _CONTACT = 0.4

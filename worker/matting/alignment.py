@@ -8,28 +8,28 @@ import numpy as np
 from shared.arrays import FloatArray
 from worker.matting.guided import LocalLinear, blurred, fit
 
-#: Half the window, in mask pixels: by a mask that is right, and by one that may lie 2 pixels wrong
-#: and needs a window in which most of it is right.
+#: Half the window, in mask pixels: for a mask that is right, and for one that may be 2 pixels off,
+#: which needs a window in which most of it is right.
 _RADIUS = (2, 10)
 
-#: Blur of the guide, in mask pixels. A mask is alpha, blurred; alpha is locally linear in the
-#: colours; so the mask is linear in the colours blurred alike. Not knowing where an outline lies
-#: within 2 pixels blurs it by as much again.
+#: Blur of the guide, in mask pixels. A mask is a blurred alpha, and alpha is locally linear in the
+#: colours, so the mask is linear in colours with the same blur. An outline that may be 2 pixels off
+#: is blurred by that much more.
 _BLUR = (0.6, 2.2)
 
 #: Regularisation, in squared intensities of 0..1.
 _EPSILON = (1e-5, 1e-4)
 
-#: What is so near to 0 or 1 is uncertainty and not alpha: a grey veil on a white background.
+#: Values this near to 0 or 1 are uncertainty, not alpha; kept, they are a grey veil on white.
 _HAZE = (0.012, 0.08)
 
-#: How far from the outline hair or an error may reach, in mask pixels: beyond, the mask is taken at
-#: its word.
+#: How far from the outline hair or an error may reach, in mask pixels. Beyond it the mask is
+#: trusted.
 _REACH = (8, 16)
 
 
 def aligned(mask: FloatArray, guide: FloatArray, doubt: float) -> LocalLinear:
-    """Alpha of a soft mask by a guided filter whose window follows the mask's doubt.
+    """Alpha of a soft mask by a guided filter, with a wider window for a more doubtful mask.
 
     Args:
         mask: (h, w) float32 in 0..1.

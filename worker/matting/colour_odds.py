@@ -1,4 +1,4 @@
-"""What the subject's colours are, and what the background's: a histogram of each."""
+"""How much likelier each colour is in the subject than in the background, by histograms."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import numpy as np
 
 from shared.arrays import FloatArray
 
-#: Steps of each channel: coarse enough that a small subject fills its own.
+#: Histogram bins per channel: few enough that a small subject fills its bins.
 _BINS = 20
 
-#: What every bin holds before anything is counted, so that a colour never seen tells nothing.
+#: Added to every bin, so that a colour that never occurs is no evidence for either side.
 _UNSEEN = 0.1
 
 
 def colour_odds(alpha: FloatArray, guide: FloatArray) -> FloatArray:
     """The logarithm of how much likelier each pixel's colour is in the subject; (h, w) float32.
 
-    Every pixel counts for the side it is on, and the less the less certain its side is.
+    Each pixel counts for its side, weighted by how certain that side is.
 
     Args:
         alpha: (h, w) float32 in 0..1, an estimate.

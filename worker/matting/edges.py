@@ -1,4 +1,4 @@
-"""A coarse mask brought to the photo's own size along the photo's own edges."""
+"""Refines a coarse mask to an alpha at the photo's size that follows the photo's edges."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def refine(mask: FloatArray, rgb: UInt8Array, edge: Edge) -> UInt8Array:
     """The (H, W) uint8 alpha of a mask.
 
     Args:
-        mask: (h, w) float32 in 0..1, soft: a thresholded mask loses the place of its edge.
+        mask: (h, w) float32 in 0..1, soft, because thresholding loses where the edge lies.
         rgb: (H, W, 3) uint8, the photo.
         edge: which edges.
     """
@@ -37,13 +37,13 @@ def refine(mask: FloatArray, rgb: UInt8Array, edge: Edge) -> UInt8Array:
 
 
 def hard(mask: FloatArray, rgb: UInt8Array) -> UInt8Array:
-    """The alpha of `soft`, cut at its middle: 0 and 255 and nothing between."""
+    """The alpha of `soft`, thresholded at its middle: 0 and 255 only."""
     alpha = cv2.threshold(soft(mask, rgb), MIDDLE, 255, cv2.THRESH_BINARY)[1]
     return np.asarray(alpha, np.uint8).reshape(rgb.shape[:2])
 
 
 def soft(mask: FloatArray, rgb: UInt8Array) -> UInt8Array:
-    """The alpha of one guided filter, its window as wide as the mask's own doubt asks for."""
+    """The alpha of one guided filter, with a wider window for a more doubtful mask."""
     height, width = mask.shape
     doubt = outline.read(mask).doubt
     local = aligned(mask, guide_of(rgb, width, height), doubt)
@@ -51,7 +51,7 @@ def soft(mask: FloatArray, rgb: UInt8Array) -> UInt8Array:
 
 
 def _reduced(mask: FloatArray) -> FloatArray:
-    """The mask at no more than `_MASK_SIDE`; one that a person's eye made is no finer in truth."""
+    """The mask at `_MASK_SIDE` at most; a larger one, drawn by hand, is no more exact."""
     height, width = mask.shape
     scale = _MASK_SIDE / max(height, width)
     if scale >= 1:

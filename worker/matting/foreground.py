@@ -14,20 +14,20 @@ from numpy.typing import NDArray
 from shared.arrays import FloatArray, UInt8Array
 from worker.matting.planes import larger, smaller
 
-#: How often alpha is squared to say how much a pixel's colour counts, pass by pass: the first must
-#: not take in what is half background; the later ones have had most of it taken out.
+#: How often alpha is squared to give a pixel's weight, per pass. The first pass must ignore pixels
+#: that are half background; later passes have had most of the background removed.
 _SQUARINGS = (3, 2, 2)
 
 #: The weight below which a level of the pyramid leaves a pixel to the next coarser one.
 _ENOUGH = np.float32(0.1)
 
-#: What every pixel weighs at least, for where none is pure.
+#: Least weight of a pixel, for places without any pure pixel.
 _LEAST = np.float32(1e-6)
 
 #: The estimate's size: half of the photo's, its longer side at most this.
 _LONGEST = 1024
 
-#: What of the photo is looked at round the band, in pixels of the estimate.
+#: Margin of the photo used around the band, in pixels of the estimate.
 _MARGIN = 16
 
 #: Rows corrected at once.
@@ -40,8 +40,8 @@ _POINTS = 1024
 def estimate_foreground(rgb: UInt8Array, alpha: UInt8Array) -> UInt8Array:
     """The (H, W, 3) uint8 photo with the subject's own colours where 0 < alpha < 255.
 
-    Everywhere else it is the photo. Where there is no such pixel it is `rgb` itself, no copy.
-    Beyond the result, memory is bounded however large the photo.
+    Everywhere else it is the photo. Without any such pixel it returns `rgb` itself, not a copy.
+    Apart from the result, memory is bounded for a photo of any size.
 
     Args:
         rgb: (H, W, 3) uint8, the photo.

@@ -21,24 +21,25 @@ _HAIR_RADIUS, _COLOUR_RADIUS = 16, 5
 #: Log-odds of a pixel that the first estimate is certain of.
 _CERTAIN = 4.0
 
-#: How far the colours may move the mean of a window of so many mask pixels. An outline 2 pixels
-#: wrong moves it by 0.1: from the first on evidence is believed less, from the second not at all.
+#: A window's side in mask pixels, and how far colour evidence may move the window's mean. An
+#: outline that is 2 pixels off moves it by 0.1. Evidence counts less from the first limit on, and
+#: not at all from the second.
 _WINDOW, _MOVED, _ELSEWHERE = 21, 0.15, 0.3
 
-#: The share of the colours' evidence where the mask is in complete doubt; the rest is the mask's.
+#: Weight of the colour evidence for a completely doubtful mask; the rest is the mask's.
 _EVIDENCE = 0.8
 
-#: The last fit's grid: one point for so many pixels of the photo, and how long at most.
+#: The last fit's grid: photo pixels per point, and its longest side.
 _GRAIN, _LONGEST = 3, 1024
 
 
 def matte(mask: FloatArray, rgb: UInt8Array) -> UInt8Array:
     """The (H, W) uint8 alpha of a mask.
 
-    The mask is aligned with the photo in windows as wide as its own doubt asks for. Where it is
-    not in doubt but soft, there is hair, and the ends of alpha's scale are learnt from solid parts
-    further away. Where it is in doubt, the subject's and the background's colours are weighed
-    with it. What comes of it is fitted once more, on a grid that follows the photo's size.
+    Aligns the mask with the photo, in wider windows for a more doubtful mask. A mask that is soft
+    without being doubtful shows hair; there the ends of alpha's scale are learnt from solid parts
+    further away. A doubtful mask is weighed against the colours of subject and background. The
+    result is fitted once more, on a grid that follows the photo's size.
 
     Args:
         mask: (h, w) float32 in 0..1, soft.

@@ -1,4 +1,4 @@
-"""How soft a mask's outline is: what a mask tells of its own error."""
+"""Measures how soft a mask's outline is, which shows how far off the mask may be."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ import numpy as np
 
 from shared.arrays import FloatArray
 
-#: Over how much of an outline its softness is averaged: a window's side, in mask pixels.
+#: Side of the window over which softness is averaged, in mask pixels.
 _STRETCH = 21
 
-#: How much of an outline counts as its crispest: noise must not decide, nor must hair.
+#: Percentile of the outline's widths taken as its crispest: neither noise nor hair should decide.
 _CRISPEST = 5
 
-#: Doubt by the width of the crispest stretches, in mask pixels, linear between. A truth reduced to
-#: mask pixels ramps over 1.7 to 2.1 of them; a network's that lies 1 to 2 pixels wrong over 2.7 and
-#: more; a steeper one than any reduction gives was thresholded and tells nothing of itself.
+#: Doubt by the width of the crispest stretches, in mask pixels, linear between. A true alpha
+#: reduced to mask size ramps over 1.7 to 2.1 pixels; a network's mask that is 1 to 2 pixels off,
+#: over 2.7 or more. A ramp steeper than any reduction gives was thresholded and shows nothing of
+#: its error.
 _WIDTHS, _DOUBTS = (1.2, 1.5, 2.2, 2.7), (1.0, 0.0, 0.0, 1.0)
 
 
@@ -39,7 +40,7 @@ def read(mask: FloatArray) -> Outline:
     """The outline of a soft (h, w) float32 mask in 0..1.
 
     The integral of 4·m·(1 - m) across an edge measures its width, and that of the gradient is 1;
-    the ratio of both, summed near by, needs no outline to be traced.
+    the ratio of the two, each summed near by, gives the width without tracing the outline.
     """
     ramp = 4 * mask * (1 - mask)
     across, down = (

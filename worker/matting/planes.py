@@ -1,4 +1,4 @@
-"""Planes of numbers, brought to another size."""
+"""Resizes planes of numbers."""
 
 from __future__ import annotations
 

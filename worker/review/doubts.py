@@ -1,6 +1,6 @@
-"""What speaks against a cut by measurement, whichever segmenter made it.
+"""Reasons to review a cut, measured on its alpha, for any segmenter.
 
-The segmenters name doubts of their own, by the same names where they mean the same.
+Segmenters add reasons of their own, under the same names where they mean the same.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from shared.arrays import UInt8Array
 from shared.review import ReviewLimits
 from worker.matting.solid import solid_alpha
 
-#: Longest side at which shapes are measured: they are no finer.
+#: Longest side at which shapes are measured; more detail would not change them.
 _MEASURED = 1024
 #: Share of the photo below which a piece is a speck.
 _SPECK = 0.0002
@@ -29,7 +29,7 @@ def doubts(
 
     Args:
         alpha: (H, W) uint8, at the photo's size.
-        judged: predicted IoU and stability, an object each; empty where no model predicts them.
+        judged: predicted IoU and stability per object; empty when the model predicts none.
         limits: the thresholds.
     """
     small = _reduced(alpha)

@@ -1,4 +1,4 @@
-"""What an alpha says of its subject."""
+"""Measures the subject that an alpha shows."""
 
 from __future__ import annotations
 
