@@ -1,4 +1,4 @@
-"""The thread that keeps a worker's leases, and gives up on a stage or a device that hangs."""
+"""The thread that renews a worker's leases, and ends the process if a stage or the device hangs."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from shared.queue.workers import WorkerInfo, WorkerRoll
 
 log = logging.getLogger("nukki.worker")
 
-#: The process's exit status when a stage or the device hung: its jobs go elsewhere, the launcher
-#: restarts it.
+#: Exit status of a worker whose stage or device hung: its jobs go to other workers and the
+#: launcher restarts it.
 HUNG = 75
 _LONGEST_BEAT = 5.0
-#: How often the jobs in hand are looked at, all in one call: one that was canceled stops at its
-#: next stage after that.
+#: Seconds between checks for canceled jobs, all leases in one call. A canceled job stops at its
+#: next stage after the check.
 _LOOK_EVERY = 0.5
 
 
 def beat_interval(lease: float) -> float:
-    """Seconds between two renewals of a lease of so many seconds."""
+    """Seconds between renewals of a lease of `lease` seconds."""
     return min(lease / 3, _LONGEST_BEAT)
 
 
 @dataclass(slots=True)
 class Lease:
-    """A claim in hand: the stage it is in, and when that stage counts as hung."""
+    """A claimed job, its current stage, and the `time.monotonic` at which that stage is hung."""
 
     claim: Claim
     stage: str = "claimed"
@@ -41,15 +41,15 @@ class Lease:
     lost: bool = False
 
     def require(self) -> None:
-        """Raise LeaseLost where the job is no longer this worker's."""
+        """Raise LeaseLost if the job no longer belongs to this worker."""
         if self.lost:
             raise LeaseLost
 
 
 class Heartbeat:
-    """Renews every lease each third of its length, and keeps the worker on the roll.
+    """Renews every lease at each third of its length, and keeps the worker on the roll.
 
-    Between beats it looks, twice a second, whether a job in hand was canceled or lost.
+    Between renewals it checks twice per second whether a held job was canceled or lost.
     """
 
     def __init__(
@@ -62,16 +62,16 @@ class Heartbeat:
         device_deadline: Callable[[], float] = lambda: math.inf,
         on_hung: Callable[[], None] = lambda: os._exit(HUNG),
     ) -> None:
-        """Beat for one process.
+        """Set up the heartbeat of one worker process; `start` runs it.
 
         Args:
-            table: where the leases are kept.
-            roll: of the ready workers.
-            me: this worker, as it is on the roll.
-            lease_seconds: a lease's length.
-            device_deadline: by when the device must be done with what it is at, whichever jobs wait
-                for it, by `time.monotonic`; infinity while it is idle.
-            on_hung: leaves the process.
+            table: the leases in Redis.
+            roll: the ready workers in Redis.
+            me: this worker's entry on the roll.
+            lease_seconds: length of a lease.
+            device_deadline: returns the `time.monotonic` by which the device must finish its
+                current batch, whichever jobs wait for it; infinity while it is idle.
+            on_hung: ends the process.
         """
         self._table = table
         self._roll = roll
@@ -85,21 +85,21 @@ class Heartbeat:
         self._thread = threading.Thread(target=self._beat_on, name="heartbeat", daemon=True)
 
     def start(self) -> None:
-        """Begin to beat; from here the worker counts as ready."""
+        """Start the thread; its first beat puts the worker on the roll of ready workers."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop beating and leave the roll."""
+        """Stop the thread and remove the worker from the roll."""
         self._stopped.set()
         self._thread.join(timeout=2 * self._interval)
         try:
             self._roll.sign_out(self._me.name)
         except QueueUnavailable:
-            log.info("Redis is away; the roll forgets this worker by itself")
+            log.info("Redis is down; this worker's entry on the roll will expire")
 
     @contextmanager
     def holding(self, claim: Claim) -> Iterator[Lease]:
-        """Keep this claim's lease while the block runs."""
+        """Keep the claim's lease renewed while the block runs."""
         lease = Lease(claim)
         with self._lock:
             self._leases[claim.token] = lease
@@ -110,7 +110,7 @@ class Heartbeat:
                 del self._leases[claim.token]
 
     def held(self) -> list[Lease]:
-        """The leases in hand now."""
+        """The leases held now."""
         with self._lock:
             return list(self._leases.values())
 
@@ -125,7 +125,7 @@ class Heartbeat:
                     self.beat()
                 away = False
             except (QueueUnavailable, QueueFull) as error:
-                if not away:  # once an outage, not twice a second
+                if not away:  # once per outage, not twice per second
                     log.warning("no heartbeat: %s", error)
                 away = True
             except Exception:
@@ -133,12 +133,12 @@ class Heartbeat:
             self._stopped.wait(min(_LOOK_EVERY, self._interval))
 
     def look(self) -> None:
-        """Note the leases that are lost."""
+        """Mark the leases that were lost."""
         leases = self.held()
         self._note(leases, self._table.lost([lease.claim for lease in leases]))
 
     def beat(self) -> None:
-        """Renew once."""
+        """Renew all leases and the entry on the roll once; end the process if something hangs."""
         leases = self.held()
         if self._hangs(leases):
             self._on_hung()
@@ -148,12 +148,12 @@ class Heartbeat:
 
     def _hangs(self, leases: list[Lease]) -> bool:
         if self._device_deadline() < time.monotonic():
-            log.critical("the device hangs: leaving")
+            log.critical("the device hangs; exiting")
             return True
         for lease in leases:
             if lease.deadline < time.monotonic():
                 log.critical(
-                    "stage %s hangs: leaving", lease.stage, extra={"job": lease.claim.job.id}
+                    "stage %s hangs; exiting", lease.stage, extra={"job": lease.claim.job.id}
                 )
                 return True
         return False

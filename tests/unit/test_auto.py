@@ -1,4 +1,4 @@
-"""Choosing a subject, on hand-made masks and scores: weights to try it on cannot be had here."""
+"""Selecting a subject, on hand-made masks and scores; no trained weights are needed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from shared.arrays import BoolArray, UInt8Array
 from shared.schema import Prompt
 from worker.segmenters import Prediction, Question
-from worker.segmenters.auto import GRID, AutoSegmenter, Scene, proposals, verdict
+from worker.segmenters.auto import GRID, AutoSegmenter, Scene, proposals, select
 
 SHAPE = (60, 80)
 
@@ -26,44 +26,44 @@ LEFT, RIGHT = disc(20, 30, 14), disc(60, 30, 14)
 NOTHING, ALL = np.zeros(SHAPE, bool), np.ones(SHAPE, bool)
 
 
-class TestVerdict:
-    def test_the_mask_the_model_is_surest_of_wins(self) -> None:
-        assert verdict([LEFT, RIGHT], [0.5, 0.9], NOTHING).index == 1
+class TestSelect:
+    def test_the_mask_of_highest_quality_wins(self) -> None:
+        assert select([LEFT, RIGHT], [0.5, 0.9], NOTHING).index == 1
 
-    def test_of_equals_the_one_that_more_proposals_lead_to_wins(self) -> None:
-        assert verdict([LEFT, RIGHT, RIGHT], [0.8, 0.8, 0.8], NOTHING).index == 1
+    def test_among_equals_the_mask_with_more_support_wins(self) -> None:
+        assert select([LEFT, RIGHT, RIGHT], [0.8, 0.8, 0.8], NOTHING).index == 1
 
-    def test_of_equals_the_one_the_classical_cut_found_wins(self) -> None:
-        assert verdict([LEFT, RIGHT], [0.8, 0.8], RIGHT).index == 1
+    def test_among_equals_the_mask_like_the_classical_cut_wins(self) -> None:
+        assert select([LEFT, RIGHT], [0.8, 0.8], RIGHT).index == 1
 
     @pytest.mark.parametrize("unlikely", [ALL, disc(40, 30, 1)], ids=["all", "speck"])
     def test_a_mask_of_an_unlikely_size_loses(self, unlikely: BoolArray) -> None:
-        assert verdict([unlikely, LEFT], [0.95, 0.6], NOTHING).index == 1
+        assert select([unlikely, LEFT], [0.95, 0.6], NOTHING).index == 1
 
-    def test_a_mask_along_three_sides_is_a_background(self) -> None:
+    def test_a_mask_along_three_sides_loses_as_background(self) -> None:
         surroundings = ~disc(40, 30, 25)
         surroundings[-1] = False
-        assert verdict([surroundings, LEFT], [0.95, 0.6], NOTHING).index == 1
+        assert select([surroundings, LEFT], [0.95, 0.6], NOTHING).index == 1
 
-    def test_a_sure_choice_needs_no_review(self) -> None:
-        assert verdict([LEFT, LEFT, RIGHT], [0.95, 0.9, 0.5], LEFT).reasons == ()
+    def test_a_confident_selection_has_no_reasons(self) -> None:
+        assert select([LEFT, LEFT, RIGHT], [0.95, 0.9, 0.5], LEFT).reasons == ()
 
-    def test_a_weak_choice_is_named(self) -> None:
-        assert "low_confidence" in verdict([LEFT, RIGHT], [0.4, 0.2], NOTHING).reasons
+    def test_a_low_score_is_reported(self) -> None:
+        assert "low_confidence" in select([LEFT, RIGHT], [0.4, 0.2], NOTHING).reasons
 
-    def test_a_rival_elsewhere_is_named(self) -> None:
-        assert "several_subjects" in verdict([LEFT, RIGHT], [0.9, 0.88], NOTHING).reasons
+    def test_a_rival_object_is_reported(self) -> None:
+        assert "several_subjects" in select([LEFT, RIGHT], [0.9, 0.88], NOTHING).reasons
 
-    def test_another_mask_of_the_same_thing_is_no_rival(self) -> None:
+    def test_another_mask_of_the_same_object_is_no_rival(self) -> None:
         larger = disc(20, 30, 16)
-        assert "several_subjects" not in verdict([LEFT, larger], [0.9, 0.88], LEFT).reasons
+        assert "several_subjects" not in select([LEFT, larger], [0.9, 0.88], LEFT).reasons
 
-    def test_no_mask_at_all_is_named(self) -> None:
-        assert "no_subject" in verdict([NOTHING, NOTHING], [0.9, 0.9], NOTHING).reasons
+    def test_empty_masks_are_reported_as_no_subject(self) -> None:
+        assert "no_subject" in select([NOTHING, NOTHING], [0.9, 0.9], NOTHING).reasons
 
 
 class TestProposals:
-    def test_the_classical_subject_is_asked_about_three_ways(self) -> None:
+    def test_the_classical_cut_gives_a_box_a_point_and_both(self) -> None:
         box, point, both = proposals(LEFT.astype(np.float32), 800, 600)[:3]
         assert box.box == pytest.approx((60, 160, 350, 450), abs=1)
         ((x, y),) = point.points
@@ -71,7 +71,7 @@ class TestProposals:
         assert abs(y - 300) < 11
         assert (both.box, both.points) == (box.box, point.points)
 
-    def test_the_rest_of_the_photo_is_asked_about_by_a_grid(self) -> None:
+    def test_a_grid_covers_the_rest_of_the_photo(self) -> None:
         grid = proposals(NOTHING.astype(np.float32), 800, 600)
         assert len(grid) == GRID * GRID
         places = [prompt.points[0] for prompt in grid]
@@ -84,7 +84,7 @@ class TestProposals:
 
 
 class Oracle:
-    """A model that knows two discs: it answers with the one nearest to what it is asked."""
+    """A model that knows two discs; it answers a prompt with the disc on the same half."""
 
     name = "oracle"
     device = "cpu"
@@ -116,14 +116,14 @@ def photo() -> UInt8Array:
     return np.clip(drawn + noise, 0, 255).astype(np.uint8)
 
 
-def test_a_photo_that_nobody_clicked_is_answered_with_its_subject() -> None:
+def test_a_photo_without_a_prompt_is_answered_with_its_subject() -> None:
     segmenter = AutoSegmenter(Oracle())
     [scene] = segmenter.encode([segmenter.prepare(photo())])
     [prediction] = segmenter.decode([Question(scene, Prompt())])
     assert np.array_equal(prediction.mask > 0.5, RIGHT)
 
 
-def test_autos_and_prompts_of_a_batch_are_decoded_together() -> None:
+def test_photos_with_and_without_prompts_are_decoded_together() -> None:
     oracle = Oracle()
     segmenter = AutoSegmenter(oracle)
     [scene] = segmenter.encode([segmenter.prepare(photo())])
@@ -137,13 +137,13 @@ def test_autos_and_prompts_of_a_batch_are_decoded_together() -> None:
     assert len(oracle.asked) == 2 + 3 + GRID * GRID
 
 
-def test_an_embedding_counts_its_small_photo() -> None:
+def test_the_size_of_an_embedding_includes_the_small_photo() -> None:
     features, small = np.zeros(100, np.uint8), np.zeros((10, 10, 3), np.uint8)
     assert Scene(features, small, None, 10, 10).nbytes == 400
     assert Scene(features, small, np.zeros((5, 5), np.float32), 10, 10).nbytes == 500
 
 
-def test_the_classical_cut_is_made_before_the_device_has_the_photo(
+def test_the_classical_cut_is_made_in_prepare(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     segmenter = AutoSegmenter(Oracle())

@@ -1,4 +1,4 @@
-"""Keeps threads free for those who wait for an answer."""
+"""Keeps some of the worker's threads free for interactive jobs."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from shared.queue.doorbell import QUEUES
 
 
 class BulkLimit:
-    """Open while fewer than three of four threads have a bulk job in hand.
+    """Limits bulk jobs to three quarters of the threads; open while fewer are running.
 
-    Celery hands out messages in the order in which it took them from Redis: were it to take a
-    long catalog's for every thread, a click would wait behind all of them. Closed, only the bulk
-    queue is left alone.
+    Celery runs messages in the order in which it fetched them from Redis. If it fetched a bulk
+    message for every thread, a click would wait behind all of them. While the limit is closed, only
+    the bulk queue is not read.
     """
 
     def __init__(self, threads: int) -> None:
@@ -26,11 +26,11 @@ class BulkLimit:
         return self._held < self._limit
 
     def received(self, request: Any, **_: Any) -> None:
-        """Celery's `task_received`, as it takes a message."""
+        """Count a fetched message; a handler of Celery's `task_received` signal."""
         self._count(request.delivery_info, 1)
 
     def done(self, delivery_info: dict[str, Any]) -> None:
-        """The message's task has ended."""
+        """Uncount a message whose task has ended."""
         self._count(delivery_info, -1)
 
     def _count(self, delivery_info: dict[str, Any], change: int) -> None:

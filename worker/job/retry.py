@@ -1,4 +1,4 @@
-"""What to do about an error: a pure decision."""
+"""Decides, as a pure function, whether a failed job is tried again."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from shared.queue.upkeep import quarantine_at
 
 _FIRST_DELAY_MS = 1_000
 _LONGEST_DELAY_MS = 30_000
-#: How often a job whose storage is away is tried again.
+#: Delay before a job whose storage is down is tried again.
 _OUTAGE_DELAY_MS = 2_000
 
 
 @dataclass(frozen=True, slots=True)
 class Fail:
-    """Give up, and say why."""
+    """Fail the job for this reason."""
 
     failure: Failure
 
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """Try again after a delay, the attempt spent."""
+    """Try again after a delay; the attempt counts."""
 
     delay_ms: int
 
 
 @dataclass(frozen=True, slots=True)
 class WaitOut:
-    """Try again after a delay without spending an attempt, until patience ends; then fail."""
+    """Try again after a delay; attempts do not count until the storage timeout, then it fails."""
 
     delay_ms: int
     failure: Failure
@@ -47,10 +47,10 @@ Decision = Fail | Retry | WaitOut
 def decide(
     error: BaseException, attempt: int, max_attempts: int, *, jitter: float = 0.0
 ) -> Decision:
-    """What becomes of a job whose `attempt`-th try (from 1) raised `error`.
+    """Decide about a job whose attempt number `attempt` (from 1) raised `error`.
 
-    `jitter`, 0..1, shortens a delay by up to half of it, so that jobs that failed together do not
-    come back together.
+    `jitter`, 0..1, shortens a delay by up to half, so that jobs that failed together are not all
+    retried at the same moment.
     """
     if isinstance(error, StorageUnavailable):
         return WaitOut(_jittered(_OUTAGE_DELAY_MS, jitter), failure_of(error))
@@ -79,7 +79,7 @@ def _jittered(delay_ms: int, jitter: float) -> int:
 
 
 def failure_of(error: BaseException) -> Failure:
-    """An error as callers see it; the text of an unexpected one stays in the log."""
+    """The failure that callers see; the text of an unexpected error appears only in the log."""
     if isinstance(error, ServiceError):
         return Failure(code=error.code, message=error.message)
     return Failure(code=ServiceError.code, message="the job failed inside the service; see its log")

@@ -1,8 +1,9 @@
-"""The subject of a photo that nobody clicked: propose, ask the model, choose.
+"""Finds the subject of a photo without a prompt: propose prompts, ask the model, select a mask.
 
-A promptable model answers whatever it is asked, so the question is where to ask. The classical cut
-proposes its own subject (its box, its deepest point, both), and a coarse grid of points proposes
-everything else. The model's masks then compete by `verdict`, a pure function of masks and scores.
+A promptable model segments whatever it is pointed at, so it has to be pointed at the subject. The
+classical cut proposes what it found itself (its box, its deepest point, and both), and a coarse
+grid of points covers the rest of the photo. `select`, a pure function of masks and scores, then
+picks one of the model's masks.
 """
 
 from __future__ import annotations
@@ -22,29 +23,30 @@ from worker.segmenters.grabcut import GrabCutSegmenter
 from worker.segmenters.masks import iou
 from worker.segmenters.protocol import Prediction, Question, Segmenter
 
-#: Points a side of the grid.
+#: Points per side of the grid.
 GRID = 4
-#: Longest side at which masks are compared.
+#: Longest side of the masks when they are compared, in pixels.
 _COMPARED = 128
-#: Two proposals mean the same thing from this IoU on; below the other they mean different ones.
+#: Masks with at least the first IoU show the same object; below the second, different objects.
 _SAME, _OTHER = 0.7, 0.3
-#: Shares of the photo between which a subject is expected.
+#: A subject is expected to cover between these fractions of the photo.
 _TINY, _FULL = 0.005, 0.85
-#: What a mask of an unlikely size, or along three sides, is worth beside a likely one.
+#: Plausibility of a mask of unlikely size, or along three sides of the photo; others have 1.
 _UNLIKELY = 0.3
-#: Below this score a person should look; so they should where another subject comes this near.
+#: A person should look if the score is below the first, or if the score of a mask of another
+#: object is at least the second times the best one.
 UNSURE, RIVAL = 0.5, 0.9
 
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """A photo as the model has it, and small, for the classical proposal.
+    """A photo in the model's form, and a small copy for the classical cut.
 
     Attributes:
         photo: prepared for the model, or its embedding.
         small: (h, w, 3) uint8 RGB.
-        classical: (h, w) float32, the classical cut of a photo that nobody clicked; None until
-            it is asked for.
+        classical: (h, w) float32 mask, the classical cut without a prompt; None if the photo was
+            prepared for a prompt.
         width: of the photo.
         height: of the photo.
     """
@@ -57,14 +59,14 @@ class Scene:
 
     @property
     def nbytes(self) -> int:
-        """Of an embedded photo."""
+        """Bytes held, of an encoded photo."""
         own = 0 if self.classical is None else self.classical.nbytes
         return int(self.photo.nbytes) + self.small.nbytes + own
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """Which candidate is the subject, how sure that is, and why a person should look."""
+class Selection:
+    """The index of the chosen mask, its score, and the reasons why a person should look at it."""
 
     index: int
     score: float
@@ -72,7 +74,7 @@ class Verdict:
 
 
 class AutoSegmenter:
-    """A promptable model, whose predictions have stability, that can also be asked nothing."""
+    """Adds segmentation without a prompt to a promptable model whose predictions have stability."""
 
     def __init__(self, model: Segmenter) -> None:
         self._model = model
@@ -82,7 +84,7 @@ class AutoSegmenter:
         self.max_batch = model.max_batch
 
     def prepare(self, image: UInt8Array, *, auto: bool = False) -> Scene:
-        """With the classical cut, where it is known to be needed: the device need not wait."""
+        """Prepare a photo; with `auto` also make the classical cut, off the device's thread."""
         small = _reduced(image)
         return Scene(
             photo=self._model.prepare(image),
@@ -97,7 +99,7 @@ class AutoSegmenter:
         return [replace(scene, photo=found) for scene, found in zip(photos, features, strict=True)]
 
     def decode(self, questions: Sequence[Question]) -> list[Prediction]:
-        """All prompts of all questions together: a proposal is batched like any other prompt."""
+        """Answer all questions in one call to the model, proposals included."""
         asked: list[Question] = []
         spans: list[tuple[int, int, FloatArray | None]] = []
         for question in questions:
@@ -105,7 +107,7 @@ class AutoSegmenter:
             prompts, classical = [question.prompt], None
             if question.prompt.is_auto:
                 classical = scene.classical
-                if classical is None:  # its photo was clicked first
+                if classical is None:  # the photo was prepared for a click
                     classical = self._classical_mask(scene.small)
                 prompts = proposals(classical, scene.width, scene.height)
             spans.append((len(asked), len(asked) + len(prompts), classical))
@@ -122,14 +124,14 @@ class AutoSegmenter:
 
 
 def proposals(classical: FloatArray, width: int, height: int) -> list[Prompt]:
-    """Where to ask, in a photo's pixels: the classical (h, w) mask's box and middle, and a grid."""
+    """Prompts in the photo's pixels: from the (h, w) classical mask, and a grid of points."""
     found = []
     solid = classical > 0.5
     if solid.any():
         across, down = width / classical.shape[1], height / classical.shape[0]
         x1, y1, x2, y2 = bounds(solid)
         box = (x1 * across, y1 * down, min(x2 * across, width), min(y2 * down, height))
-        # Zeros around, so that the deepest point is deep from the photo's sides too.
+        # Padded with zeros, so that the depth is measured from the photo's sides too.
         depth = cv2.distanceTransform(np.pad(solid.astype(np.uint8), 1), cv2.DIST_L2, 5)[1:-1, 1:-1]
         row, column = np.unravel_index(int(depth.argmax()), depth.shape)
         point = ((float(column) + 0.5) * across, (float(row) + 0.5) * down)
@@ -139,15 +141,15 @@ def proposals(classical: FloatArray, width: int, height: int) -> list[Prompt]:
     return found + grid
 
 
-def verdict(
+def select(
     masks: Sequence[BoolArray], qualities: Sequence[float], classical: BoolArray
-) -> Verdict:
-    """Choose among candidate masks, each (h, w), all of one shape with the classical one.
+) -> Selection:
+    """Select one of several (h, w) masks, all of the classical mask's shape.
 
     The score is `quality × plausibility × (0.4 + 0.3 · support + 0.3 · IoU with the classical
-    mask)`: quality is predicted IoU × stability; plausibility doubts a mask that is tiny, fills
-    the photo or runs along three of its sides; support is the share of proposals, wherever they
-    asked, that were answered with the same mask.
+    mask)`. Quality is predicted IoU × stability. Plausibility is low for a mask that is tiny, fills
+    the photo or runs along three of its sides. Support is the fraction of all proposals that the
+    model answered with the same mask.
     """
     ious = np.array([[_alike(one, other) for other in masks] for one in masks])
     support = (ious >= _SAME).mean(axis=1)
@@ -164,7 +166,7 @@ def verdict(
         "no_subject": not masks[best].any(),
     }
     named = tuple(name for name, doubtful in doubts.items() if doubtful)
-    return Verdict(best, float(scores[best]), named)
+    return Selection(best, float(scores[best]), named)
 
 
 def _chosen(answers: Sequence[Prediction], classical: FloatArray) -> Prediction:
@@ -178,7 +180,7 @@ def _chosen(answers: Sequence[Prediction], classical: FloatArray) -> Prediction:
 
     masks = [small(answer.mask) for answer in answers]
     qualities = [answer.scores[0] * answer.stability[0] for answer in answers]
-    found = verdict(masks, qualities, small(classical))
+    found = select(masks, qualities, small(classical))
     return replace(answers[found.index], reasons=found.reasons)
 
 
@@ -190,12 +192,12 @@ def _plausibility(mask: BoolArray) -> float:
 
 
 def _alike(one: BoolArray, other: BoolArray) -> float:
-    """IoU, but an empty mask is like nothing, not even like another empty one."""
+    """IoU, but 0 for two empty masks: an empty mask supports no other."""
     return iou(one, other) if one.any() else 0.0
 
 
 def _reduced(image: UInt8Array) -> UInt8Array:
-    """The photo at the size that the classical cut is finished at, or its own if that is less."""
+    """The photo reduced to the size at which the classical cut is finished; never enlarged."""
     shrink = min(1.0, FINE / max(image.shape[:2]))
     size = (max(1, round(image.shape[1] * shrink)), max(1, round(image.shape[0] * shrink)))
     return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
