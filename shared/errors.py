@@ -35,7 +35,8 @@ The tree (codes in brackets are what the API and a failed job report):
     ├── CheckpointError                 [checkpoint]
     └── ConfigError                     [config]
 
-A class carries its `code` and whether it is `retryable`; its docstring is its default message.
+A class carries its `code`, whether it is `retryable`, and its `default_message`: an attribute,
+because `python -OO` removes docstrings. The message also says what the class means.
 """
 
 from __future__ import annotations
@@ -52,15 +53,17 @@ class FieldProblem:
     field: str
     message: str
 
+    def __str__(self) -> str:
+        return f"{self.field}: {self.message}"
+
 
 class ServiceError(Exception):
-    """Something went wrong."""
-
     code: ClassVar[str] = "internal"
     retryable: ClassVar[bool] = False
+    default_message: ClassVar[str] = "Something went wrong."
 
     def __init__(self, message: str | None = None) -> None:
-        super().__init__(message or (type(self).__doc__ or "").strip())
+        super().__init__(message or self.default_message)
 
     @property
     def message(self) -> str:
@@ -68,13 +71,12 @@ class ServiceError(Exception):
 
 
 class CallerError(ServiceError):
-    """The request cannot be served as it stands."""
+    default_message = "The request cannot be served as it stands."
 
 
 class InvalidRequest(CallerError):
-    """The request has fields that are not valid."""
-
     code = "invalid_request"
+    default_message = "The request has fields that are not valid."
 
     def __init__(self, message: str | None = None, fields: Sequence[FieldProblem] = ()) -> None:
         super().__init__(message)
@@ -82,178 +84,156 @@ class InvalidRequest(CallerError):
 
     @classmethod
     def field(cls, field: str, message: str) -> InvalidRequest:
-        """The request is wrong in this one field."""
-        return cls(f"{field}: {message}", [FieldProblem(field, message)])
+        """An error about one field."""
+        return cls.of(FieldProblem(field, message))
+
+    @classmethod
+    def of(cls, problem: FieldProblem) -> InvalidRequest:
+        """An error about one field, whose message names the field too."""
+        return cls(str(problem), [problem])
 
 
 class MalformedRequest(CallerError):
-    """The request body could not be read."""
-
     code = "malformed_request"
+    default_message = "The request body could not be read."
 
 
 class Unauthorized(CallerError):
-    """A valid API key is required."""
-
     code = "unauthorized"
+    default_message = "A valid API key is required."
 
 
 class NotFound(CallerError):
-    """There is nothing here."""
-
     code = "not_found"
+    default_message = "There is nothing at this address."
 
 
 class NotFinished(CallerError):
-    """That job has not finished yet."""
-
     code = "not_finished"
+    default_message = "That job has not finished yet."
 
 
 class NoResult(CallerError):
-    """That job finished without a result."""
-
     code = "no_result"
+    default_message = "That job finished without a result."
 
 
 class IdempotencyMismatch(CallerError):
-    """This Idempotency-Key was used before with another request."""
-
     code = "idempotency_mismatch"
+    default_message = "This Idempotency-Key was used before with another request."
 
 
 class ModelNotServed(CallerError):
-    """No worker serves that model."""
-
     code = "model_not_served"
+    default_message = "No worker serves that model."
 
 
 class PromptInvalid(CallerError):
-    """The prompt does not fit the image."""
-
     code = "prompt_invalid"
+    default_message = "The prompt does not fit the image."
 
 
 class UrlForbidden(CallerError):
-    """That address may not be connected to."""
-
     code = "url_forbidden"
+    default_message = "That address may not be connected to."
 
 
 class UrlFailed(CallerError):
-    """The URL did not give an image."""
-
     code = "url_failed"
+    default_message = "No image could be fetched from the URL."
 
 
 class ImageError(CallerError):
-    """The image cannot be used."""
+    default_message = "The image cannot be used."
 
 
 class ImageUnsupported(ImageError):
-    """Not an image in a supported format (JPEG, PNG, WebP, AVIF, TIFF, BMP, GIF)."""
-
     code = "image_unsupported"
+    default_message = "Not an image in a supported format (JPEG, PNG, WebP, AVIF, TIFF, BMP, GIF)."
 
 
 class ImageInvalid(ImageError):
-    """The image is damaged or cut short."""
-
     code = "image_invalid"
+    default_message = "The image is damaged or cut short."
 
 
 class ImageTooLarge(ImageError):
-    """The image is larger than this service accepts."""
-
     code = "image_too_large"
+    default_message = "The image is larger than this service accepts."
 
 
 class SegmentationError(ServiceError):
-    """The subject could not be cut out."""
+    default_message = "The subject could not be cut out."
 
 
 class SubjectNotFound(SegmentationError):
-    """No subject was found."""
-
     code = "subject_not_found"
+    default_message = "No subject was found."
 
 
 class SegmenterFailed(SegmentationError):
-    """The segmenter failed."""
-
     code = "segmenter_failed"
     retryable = True
+    default_message = "The segmenter failed."
 
 
 class DeviceLost(SegmentationError):
-    """The worker's device failed; the job goes to another."""
-
-    # A CUDA context that has faulted answers nothing any more: the process must exit.
+    # After a CUDA fault the context fails every call: the process must exit.
     code = "device_lost"
     retryable = True
+    default_message = "The worker's device failed; another worker takes the job."
 
 
 class Unavailable(ServiceError):
-    """A service this one depends on is not answering."""
-
     retryable = True
+    default_message = "A service that Nukki depends on is not answering."
 
 
 class QueueUnavailable(Unavailable):
-    """The job queue is not answering."""
-
     code = "queue_unavailable"
+    default_message = "The job queue is not answering."
 
 
 class QueueFull(Unavailable):
-    """The job queue has no room for another job."""
-
     code = "queue_full"
+    default_message = "The job queue has no memory left for another job."
 
 
 class TooManyJobs(Unavailable):
-    """Too many jobs are queued already."""
-
     code = "too_many_jobs"
+    default_message = "Too many jobs are queued already."
 
 
 class StorageUnavailable(Unavailable):
-    """The image storage is not answering."""
-
     code = "storage_unavailable"
+    default_message = "The image storage is not answering."
 
 
 class UrlUnavailable(Unavailable):
-    """The URL's server is not answering."""
-
     code = "url_unavailable"
+    default_message = "The URL's server is not answering."
 
 
 class Busy(Unavailable):
-    """Every place for a waiting caller is taken."""
-
     code = "busy"
+    default_message = "Too many callers are waiting."
 
 
 class Poisoned(ServiceError):
-    """The job's worker died each time it was tried."""
-
     code = "poisoned"
+    default_message = "The job's worker died each time it was tried."
 
 
 class LeaseLost(ServiceError):
-    """This worker no longer owns the job."""
-
     code = "lease_lost"
+    default_message = "This worker no longer owns the job."
 
 
 class CheckpointError(ServiceError):
-    """A model's weights could not be had."""
-
     code = "checkpoint"
+    default_message = "A model's weights are not available."
 
 
 class ConfigError(ServiceError):
-    """The configuration is not valid."""
-
     code = "config"
+    default_message = "The configuration is not valid."

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -139,6 +142,38 @@ class TestDocument:
         parameters = document["paths"]["/v1/jobs/{job_id}"]["get"]["parameters"]
         (wait,) = [item for item in parameters if item["name"] == "wait"]
         assert (wait["schema"]["minimum"], wait["schema"]["maximum"]) == (0, 60)
+
+
+def without_descriptions(schemas: Any) -> Any:
+    """The same without the `description` of any schema or field."""
+    if isinstance(schemas, list):
+        return [without_descriptions(item) for item in schemas]
+    if not isinstance(schemas, dict):
+        return schemas
+    return {
+        name: without_descriptions(value)
+        for name, value in schemas.items()
+        if not (name == "description" and isinstance(value, str))
+    }
+
+
+def test_the_document_is_served_without_docstrings(document: dict[str, Any]) -> None:
+    """Under `python -OO` only the descriptions of models are missing, which are docstrings."""
+    probe = (
+        "from api.app import create_app; from shared.settings import Settings; "
+        "response = create_app(Settings()).test_client().get('/openapi.json'); "
+        "print(create_app.__doc__, response.status_code, response.text)"
+    )
+    shown = subprocess.run(
+        [sys.executable, "-OO", "-c", probe], capture_output=True, text=True, check=True
+    )
+    docstring, status, text = shown.stdout.split(maxsplit=2)
+    assert (docstring, status) == ("None", "200")
+    served = json.loads(text)
+    assert served["paths"] == document["paths"]
+    assert without_descriptions(served["components"]) == without_descriptions(
+        document["components"]
+    )
 
 
 class TestPages:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
+import subprocess
+import sys
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -116,11 +119,26 @@ def test_no_two_errors_share_a_code() -> None:
 
 
 @pytest.mark.parametrize("error", SERVER_ERRORS, ids=lambda error: error.__name__)
-def test_an_error_says_its_docstring_where_nothing_else_is_said(error: type[ServiceError]) -> None:
+def test_every_error_has_a_default_message_of_its_own(error: type[ServiceError]) -> None:
     message = error().message
-    assert message == (error.__doc__ or "").strip()
+    assert message == error.__dict__["default_message"]
     assert message.endswith((".", ")."))
     assert "\n" not in message
+
+
+def test_default_messages_survive_without_docstrings() -> None:
+    """`python -OO` removes docstrings; every message stays the same."""
+    names = [error.__name__ for error in SERVER_ERRORS]
+    probe = (
+        "import json; from shared import errors; "
+        f"print(json.dumps([errors.__doc__] + [str(getattr(errors, n)()) for n in {names}]))"
+    )
+    shown = subprocess.run(
+        [sys.executable, "-OO", "-c", probe], capture_output=True, text=True, check=True
+    )
+    docstring, *messages = json.loads(shown.stdout)
+    assert docstring is None  # the child really has none
+    assert messages == [error().message for error in SERVER_ERRORS]
 
 
 @pytest.mark.parametrize("error", SERVER_ERRORS, ids=lambda error: error.__name__)
