@@ -14,6 +14,7 @@ from werkzeug.exceptions import HTTPException
 
 from shared import errors
 from shared.errors import FieldProblem, InvalidRequest, MalformedRequest, NotFound, ServiceError
+from shared.model import REFUSED
 
 log = logging.getLogger("nukki.api")
 
@@ -48,7 +49,6 @@ HTTP_STATUS: Mapping[type[ServiceError], int] = {
 STATUS_OF_CODE: Mapping[str, int] = {error.code: status for error, status in HTTP_STATUS.items()}
 
 _RETRY_AFTER = "2"
-_OWN_FIELD = re.compile(r"^([a-z_]+): (.+)$", re.DOTALL)
 #: More complaints than this are only counted: pydantic takes seconds to list a million.
 _MOST_LISTED = 1000
 
@@ -112,15 +112,14 @@ def invalid(error: ValidationError, prefix: str = "") -> InvalidRequest:
     if error.error_count() > _MOST_LISTED:
         return InvalidRequest.field(prefix or "body", f"{error.error_count():,} fields are wrong")
     fields = []
-    for item in error.errors(include_input=False, include_url=False, include_context=False):
+    for item in error.errors(include_input=False, include_url=False):
         path = [prefix] if prefix else []
         path += [str(part) for part in item["loc"]]
-        message = item["msg"].removeprefix("Value error, ")
+        message = item["msg"]
         if item["type"] == "extra_forbidden":
             message = "there is no such field"
-        if own := _OWN_FIELD.match(message):
-            path.append(own[1])
-            message = own[2]
+        if item["type"] == REFUSED and (own := item["ctx"]["field"]) is not None:
+            path.append(own)
         fields.append(FieldProblem(".".join(path)[:200] or "body", message))
     first = f"{fields[0].field}: {fields[0].message}"
     more = f" (and {len(fields) - 1} more)" if len(fields) > 1 else ""

@@ -174,4 +174,4 @@ def _check_prompt(request: JobRequest, info: ImageInfo) -> None:
     if info.orientation is None and request.misfit(info.height, info.width) is None:
         return  # the file's end may yet tell that it is turned
     if misfit is not None:
-        raise InvalidRequest.field(*misfit)
+        raise InvalidRequest.of(misfit)

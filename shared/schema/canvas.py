@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field, FiniteFloat, WithJsonSchema
 
-from shared.model import InputId, Model
+from shared.model import InputId, Model, refusal
 
 #: The longest side of a canvas, in pixels.
 MAX_SIDE = 10_000
@@ -45,7 +45,7 @@ def _background(value: object) -> object:
     if isinstance(value, dict | Backdrop):
         return Backdrop.model_validate(value)
     if not isinstance(value, str) or not re.match(_COLOUR, value):
-        raise ValueError('must be a colour such as #ffffff, transparent, or {"upload": "inp_…"}')
+        raise refusal('must be a colour such as #ffffff, transparent, or {"upload": "inp_…"}')
     return value.lower()
 
 
@@ -55,7 +55,7 @@ def _margin(value: object) -> object:
     percent = isinstance(value, str) and re.match(_PERCENT, value)
     if percent and float(str(value)[:-1]) <= MAX_MARGIN_PERCENT:
         return value
-    raise ValueError(
+    raise refusal(
         f'must be whole pixels, at most {MAX_MARGIN}, or such as "5%", at most '
         f"{MAX_MARGIN_PERCENT:g}%"
     )
@@ -67,7 +67,7 @@ def _size(value: object) -> object:
         whole = all(isinstance(side, int) and not isinstance(side, bool) for side in sides)
         if whole and all(1 <= side <= MAX_SIDE for side in sides):
             return tuple(sides)
-    raise ValueError(f"must be [width, height] or one number for both, from 1 to {MAX_SIDE}")
+    raise refusal(f"must be [width, height] or one number for both, from 1 to {MAX_SIDE}")
 
 
 # Unions are checked by one function each: pydantic would answer with an error a member.

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, Field, FiniteFloat, WithJsonSchema, model_validator
 
-from shared.model import Model
+from shared.model import Model, refusal
 from shared.presets import presets
 from shared.schema.canvas import Align, Backdrop, Background, Margin, Shadow, Size
 
@@ -43,7 +43,7 @@ class Edge(StrEnum):
 
 def _preset(value: str) -> str:
     if value not in presets():
-        raise ValueError(f"is not one of {', '.join(presets())}")
+        raise refusal(f"is not one of {', '.join(presets())}")
     return value
 
 
@@ -121,7 +121,9 @@ class Output(Model):
     def _jpeg_is_opaque(self) -> Self:
         jpeg_cutout = self.format is OutputFormat.JPEG and self.type is OutputType.CUTOUT
         if jpeg_cutout and self.background == "transparent":
-            raise ValueError("background: JPEG has no transparency; give a colour such as #ffffff")
+            raise refusal(
+                "JPEG has no transparency; give a colour such as #ffffff", field="background"
+            )
         return self
 
     @model_validator(mode="after")
@@ -129,7 +131,7 @@ class Output(Model):
         """A mask, or a ZIP of colours and alpha, takes nothing that makes a picture of it."""
         zipped = self.format is OutputFormat.ZIP
         if self.type is OutputType.MASK and zipped:
-            raise ValueError("type: a ZIP holds a cutout's colours and its alpha")
+            raise refusal("a ZIP holds a cutout's colours and its alpha", field="type")
         if self.type is not OutputType.MASK and not zipped:
             return self
         what = "a ZIP" if zipped else "a mask"
@@ -141,16 +143,18 @@ class Output(Model):
         }
         for field, given in refused.items():
             if given:
-                raise ValueError(f"{field}: {what} has none")
+                raise refusal(f"{what} has none", field=field)
         return self
 
     @model_validator(mode="after")
     def _frame_has_room(self) -> Self:
         if self.scale is not None and self.crop and self.size is None and self.preset is None:
-            raise ValueError("scale: a crop is as large as the subject; give a size, or a margin")
+            raise refusal(
+                "a crop is as large as the subject; give a size, or a margin", field="scale"
+            )
         margin = self.margin if isinstance(self.margin, int) else 0
         if self.size is not None and 2 * margin >= min(self.size):
-            raise ValueError("margin: leaves nothing of the canvas")
+            raise refusal("leaves nothing of the canvas", field="margin")
         return self
 
     @property

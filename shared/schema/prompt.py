@@ -6,7 +6,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import FailFast, Field, model_validator
 
-from shared.model import JobId, Model, Pixel
+from shared.errors import FieldProblem
+from shared.model import JobId, Model, Pixel, refusal
 
 MAX_POINTS = 256
 
@@ -33,13 +34,14 @@ class Prompt(Model):
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         if self.labels and len(self.labels) != len(self.points):
-            raise ValueError(
-                f"labels: {len(self.labels)} given for {len(self.points)} points; give one a point"
+            raise refusal(
+                f"{len(self.labels)} given for {len(self.points)} points; give one a point",
+                field="labels",
             )
         if self.box is not None:
             x1, y1, x2, y2 = self.box
             if x1 >= x2 or y1 >= y2:
-                raise ValueError("box: must be [x1, y1, x2, y2] with x1 < x2 and y1 < y2")
+                raise refusal("must be [x1, y1, x2, y2] with x1 < x2 and y1 < y2", field="box")
         return self
 
     @property
@@ -51,13 +53,14 @@ class Prompt(Model):
         """One label a point, the default filled in."""
         return self.labels or (1,) * len(self.points)
 
-    def misfit(self, width: int, height: int) -> tuple[str, str] | None:
+    def misfit(self, width: int, height: int) -> FieldProblem | None:
         """The first field that lies outside a `width` × `height` image, and why; else None."""
         for index, (x, y) in enumerate(self.points):
             if x >= width or y >= height:
-                return f"points.{index}", f"[{x:g}, {y:g}] is outside the {width}×{height} image"
+                where = f"[{x:g}, {y:g}] is outside the {width}×{height} image"
+                return FieldProblem(f"points.{index}", where)
         if self.box is not None and (self.box[0] >= width or self.box[1] >= height):
-            return "box", f"begins outside the {width}×{height} image"
+            return FieldProblem("box", f"begins outside the {width}×{height} image")
         if self.box is not None and (self.box[2] > width or self.box[3] > height):
-            return "box", f"ends outside the {width}×{height} image"
+            return FieldProblem("box", f"ends outside the {width}×{height} image")
         return None

@@ -8,7 +8,8 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, FailFast, Field, field_serializer, model_validator
 
-from shared.model import HttpUrl, InputId, JobId, Model
+from shared.errors import FieldProblem
+from shared.model import HttpUrl, InputId, JobId, Model, refusal
 from shared.schema.output import Output
 from shared.schema.prompt import Prompt
 
@@ -58,9 +59,9 @@ def _bounded_metadata(value: dict[str, Any]) -> dict[str, Any]:
     try:
         size = len(json.dumps(value, separators=(",", ":"), allow_nan=False).encode())
     except ValueError as error:
-        raise ValueError("must be plain JSON, without NaN or infinity") from error
+        raise refusal("must be plain JSON, without NaN or infinity") from error
     if size > MAX_METADATA_BYTES:
-        raise ValueError(f"{size} bytes of JSON; at most {MAX_METADATA_BYTES}")
+        raise refusal(f"{size} bytes of JSON; at most {MAX_METADATA_BYTES}")
     return value
 
 
@@ -101,23 +102,25 @@ class JobRequest(Model):
         """What is asked of the photo: the objects, or the one prompt."""
         return self.objects or (self.prompt,)
 
-    def misfit(self, width: int, height: int) -> tuple[str, str] | None:
+    def misfit(self, width: int, height: int) -> FieldProblem | None:
         """As `Prompt.misfit`, of the first prompt that does not fit."""
         for index, prompt in enumerate(self.prompts):
             found = prompt.misfit(width, height)
             if found is not None:
                 place = f"objects.{index}" if self.objects else "prompt"
-                return f"{place}.{found[0]}", found[1]
+                return FieldProblem(f"{place}.{found.field}", found.message)
         return None
 
     @model_validator(mode="after")
     def _objects_stand_alone(self) -> Self:
         if self.objects and not self.prompt.is_auto:
-            raise ValueError("objects: give either objects or a prompt")
+            raise refusal("give either objects or a prompt", field="objects")
         if any(item.mask is not None for item in self.objects):
-            raise ValueError("objects: an object takes points and a box; a mask goes in `prompt`")
+            raise refusal(
+                "an object takes points and a box; a mask goes in `prompt`", field="objects"
+            )
         if any(item.is_auto for item in self.objects):
-            raise ValueError("objects: each needs a point or a box")
+            raise refusal("each needs a point or a box", field="objects")
         return self
 
     @model_validator(mode="after")
@@ -125,9 +128,10 @@ class JobRequest(Model):
         if self.render is not None and (
             self.model is not None or self.objects or not self.prompt.is_auto
         ):
-            raise ValueError("render: takes a new output only, no prompt and no model")
+            raise refusal("takes a new output only, no prompt and no model", field="render")
         if self.render is not None and self.output.edge is not Output().edge:
-            raise ValueError(
-                "render: keeps its edges; leave `output.edge` out, or name the job in `job`"
+            raise refusal(
+                "keeps its edges; leave `output.edge` out, or name the job in `job`",
+                field="render",
             )
         return self

@@ -38,7 +38,7 @@ def segment(run: Run, photo: Photo, digest: str, earlier: Earlier) -> Finding:
     request = run.claim.job.request
     misfit = request.misfit(photo.width, photo.height)
     if misfit is not None:
-        raise PromptInvalid("{}: {}".format(*misfit))
+        raise PromptInvalid(str(misfit))
     asks = [Ask(prompt, earlier.mask, earlier.logits) for prompt in request.prompts]
     finding = Finding(_asked(run, photo.rgb, asks, digest).predictions)
     if len(request.prompts) > 1:

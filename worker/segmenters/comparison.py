@@ -90,7 +90,7 @@ def measure(
         clicks = tuple(points) or ((photo.width // 2, photo.height // 2),)
         prompt = Prompt(points=clicks)
         if misfit := prompt.misfit(photo.width, photo.height):
-            raise ConfigError("{}: {}: {}".format(path, *misfit))
+            raise ConfigError(f"{path}: {misfit}")
         for run in range(runs + (not logits)):
             begun = time.perf_counter()
             [embedding] = segmenter.encode([segmenter.prepare(photo.rgb)])
