@@ -1,11 +1,10 @@
-"""The API under waitress, a production WSGI server: it takes in slow uploads without a thread."""
+"""The API process, served by waitress, which buffers slow uploads without using a thread."""
 
 from __future__ import annotations
 
 import argparse
 import logging
 import signal
-import sys
 import threading
 import time
 from typing import Any
@@ -16,31 +15,29 @@ from waitress.server import create_server
 
 from api.app import create_app
 from api.services import Services
-from shared import logs
 from shared.errors import ConfigError, StorageUnavailable
-from shared.settings import Settings
+from shared.settings import ApiSettings
+from shared.startup import starting
 
 log = logging.getLogger("nukki.api")
 
-_EX_CONFIG = 78
-
 
 def main(argv: list[str] | None = None) -> int:
-    """Serve until SIGTERM, then answer what is under way; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m api", description=__doc__)
-    parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=8000)
+    """Serve until SIGTERM, then finish the running requests; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m api", description="Run the HTTP API.")
+    parser.add_argument(
+        "--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)"
+    )
+    parser.add_argument("--port", type=int, default=8000, help="port to listen on (default: 8000)")
     options = parser.parse_args(argv)
-    try:
-        settings = Settings.load()
-        logs.configure(settings.log_level)
+    with starting(ApiSettings) as settings:
         settings.require_keys(options.host)
-        services = Services.connect(settings)
+        try:
+            services = Services.connect(settings)
+        except StorageUnavailable as error:
+            raise ConfigError(str(error)) from error
         app = create_app(settings, services)
         server = Server(app, settings, options.host, options.port)
-    except (ConfigError, StorageUnavailable) as error:
-        sys.stderr.write(f"{error}\n")
-        return _EX_CONFIG
     leaving = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: leaving.set())
@@ -53,9 +50,9 @@ def main(argv: list[str] | None = None) -> int:
 
 
 class Server:
-    """Waitress, with the stop it lacks: its own drops the answers that are not yet written."""
+    """Waitress with a graceful stop; its own stop drops answers that are not yet written."""
 
-    def __init__(self, app: Any, settings: Settings, host: str, port: int) -> None:
+    def __init__(self, app: Any, settings: ApiSettings, host: str, port: int) -> None:
         self._map: dict[int, Any] = {}
         try:
             self._server = create_server(
@@ -65,7 +62,7 @@ class Server:
                 port=port,
                 threads=settings.api_threads,
                 ident=None,
-                # The app answers 413 itself, as a problem; this only bounds what is buffered.
+                # The app itself answers 413 with a problem document; this only limits buffering.
                 max_request_body_size=2 * app.config["MAX_CONTENT_LENGTH"],
                 clear_untrusted_proxy_headers=True,
             )
@@ -73,12 +70,12 @@ class Server:
             raise ConfigError(f"cannot listen on {host}:{port}: {error.strerror}") from error
 
     def serve_until(self, leaving: threading.Event) -> None:
-        """Answer requests until `leaving` is set."""
+        """Serve requests until `leaving` is set."""
         while not leaving.is_set():
             self._turn(0.2)
 
     def drain(self, grace: float) -> None:
-        """Take no new connections; answer the requests under way, within `grace` seconds."""
+        """Accept no more connections and finish the running requests within `grace` seconds."""
         for listener in [item for item in self._map.values() if item.accepting]:
             listener.del_channel()
             listener.socket.close()

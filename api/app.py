@@ -21,7 +21,7 @@ from api.keyring import presented_key
 from api.services import Services
 from shared.job import new_id
 from shared.schema import JobRequest
-from shared.settings import Settings
+from shared.settings import ApiSettings
 
 log = logging.getLogger("nukki.api")
 
@@ -29,7 +29,7 @@ _REQUEST_ID = re.compile(r"^[A-Za-z0-9._-]{1,128}$")
 _DESCRIPTION = "A photo goes in, a cutout comes out. Submit, then poll, wait, or get a webhook."
 
 
-def create_app(settings: Settings, services: Services | None = None) -> OpenAPI:
+def create_app(settings: ApiSettings, services: Services | None = None) -> OpenAPI:
     """The WSGI app; nothing is connected to before the first request."""
     app = OpenAPI(
         "api",

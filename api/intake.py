@@ -12,7 +12,7 @@ from api import problems
 from api.submission import Submission
 from shared.errors import InvalidRequest, MalformedRequest
 from shared.schema import JobRequest
-from shared.settings import Settings
+from shared.settings import ApiSettings
 
 #: The most that the fields of a request may take, its image apart.
 MAX_FIELD_BYTES = 16 * 1024 * 1024
@@ -55,7 +55,7 @@ REQUEST_HEADERS: list[dict[str, Any]] = [
 ]
 
 
-def read_submission(settings: Settings, tenant: str, key: str | None) -> Submission:
+def read_submission(settings: ApiSettings, tenant: str, key: str | None) -> Submission:
     """The current request as a submission.
 
     Raises:
@@ -117,6 +117,6 @@ def idempotency_key() -> str | None:
     return key
 
 
-def base_url(settings: Settings) -> str:
+def base_url(settings: ApiSettings) -> str:
     """The service's own address, as callers see it."""
     return (settings.public_url or request.url_root).rstrip("/")

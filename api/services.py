@@ -1,4 +1,4 @@
-"""Everything the API's views work with, made once by `create_app`."""
+"""The objects that the API's views use, made once by `create_app`."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from shared.queue.notifier import Notifier
 from shared.queue.verdicts import Room
 from shared.queue.workers import WorkerRoll
 from shared.records import Records
-from shared.settings import Settings
+from shared.settings import ApiSettings
 from shared.storage import Storage, open_storage
 from shared.webhooks import SecretBook
 
 _EXTENSION = "nukki"
-#: Seconds of silence after which a caller is told that the storage is away: under two in all.
+#: Seconds without an answer after which the storage counts as down; a caller waits under two.
 STORAGE_TIMEOUT = 1.2
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The parts, connected."""
+    """The connected parts of the API."""
 
-    settings: Settings
+    settings: ApiSettings
     connection: Connection
     jobs: JobQueue
     deliveries: DeliveryLog
@@ -43,7 +43,7 @@ class Services:
     keyring: Keyring
     secrets: SecretBook
     waiting: WaitingRoom
-    #: Of `storage`, always.
+    #: Always watches `storage`.
     pulse: Pulse = field(init=False)
 
     def __post_init__(self) -> None:
@@ -55,8 +55,8 @@ class Services:
         return Records(self.jobs, self.storage)
 
     @classmethod
-    def connect(cls, settings: Settings) -> Services:
-        """Make them; nothing is asked of Redis or storage yet."""
+    def connect(cls, settings: ApiSettings) -> Services:
+        """Make all parts; this sends nothing to Redis or the storage yet."""
         connection = Connection(settings.redis_url)
         jobs = JobQueue(
             connection,
@@ -79,13 +79,13 @@ class Services:
         )
 
     def close(self) -> None:
-        """The last rings, once no request is under way any more."""
+        """Send the last doorbells, once no request is running any more."""
         if isinstance(self.doorbell, Notifier):
             self.doorbell.close()
 
 
 def install(app_extensions: dict[str, object], services: Services) -> None:
-    """Keep the services with their app."""
+    """Store the services in their app's extensions."""
     app_extensions[_EXTENSION] = services
 
 

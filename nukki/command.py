@@ -1,4 +1,4 @@
-"""The command: `nukki up`, `nukki cut` and the cluster's processes."""
+"""The command `nukki`: `up`, `cut` and the processes of a cluster."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from nukki.precision_command import precision
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="nukki")
 def main() -> None:
-    """Cut subjects out of photos, on your own machine."""
+    """Cut subjects out of photos on your own machine."""
 
 
 main.add_command(cut)
@@ -25,37 +25,39 @@ main.add_command(precision)
 
 
 @main.command()
-@click.option("--host", default="127.0.0.1", show_default=True, help="Where the API listens.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option(
     "--port",
     type=click.IntRange(0, 65535),
     default=8000,
     show_default=True,
-    help="Its port; 0 for any free one.",
+    help="Port to listen on; 0 for any free one.",
 )
 @click.option(
     "--data",
     type=click.Path(file_okay=False, path_type=Path),
     default=Path("nukki-data"),
     show_default=True,
-    help="The folder that keeps everything.",
+    help="Folder for all data.",
 )
-@click.option("--model", help="The segmenter to serve.  [default: the best pulled]")
+@click.option("--model", help="Model to serve.  [default: the best one that was pulled]")
 @click.option(
     "--checkpoint",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="That model's weights.  [default: those in the models folder]",
+    help="The model's weights file.  [default: the one in the models folder]",
 )
 def up(host: str, port: int, data: Path, model: str | None, checkpoint: Path | None) -> None:
-    """Run the whole service here, until Ctrl-C."""
+    """Run the whole service on this machine until Ctrl-C."""
     from nukki.stack import AlreadyRunning, ServiceDied, Stack
     from shared.checkpoints import resolve
     from shared.errors import ConfigError
-    from shared.settings import Settings
+    from shared.settings import ModelSettings
 
     named = {"model": model, "checkpoint": checkpoint}
     try:
-        choice = resolve(Settings.load(**{name: value for name, value in named.items() if value}))
+        choice = resolve(
+            ModelSettings.load(**{name: value for name, value in named.items() if value})
+        )
     except ConfigError as error:
         raise click.ClickException(str(error)) from error
     overrides = {"NUKKI_MODEL": choice.model}
@@ -73,7 +75,7 @@ def up(host: str, port: int, data: Path, model: str | None, checkpoint: Path | N
     except (AlreadyRunning, ConfigError, ServiceDied) as error:
         raise click.ClickException(str(error)) from error
     finally:
-        # A second Ctrl-C must not cut the drain short.
+        # A second Ctrl-C must not interrupt the shutdown.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         stack.stop()
@@ -90,14 +92,14 @@ def _interrupt(*_: object) -> None:
     type=click.Path(file_okay=False, path_type=Path),
     default=Path("demo-results"),
     show_default=True,
-    help="Where the PNGs go.",
+    help="Folder for the PNGs.",
 )
 def demo(output: Path) -> None:
-    """Start everything, cut a sample photo four ways, stop everything."""
+    """Start the service, cut a sample photo in four ways, and stop."""
     from nukki.demo import run
     from shared.errors import ServiceError
 
-    signal.signal(signal.SIGTERM, _interrupt)  # so that its folder goes with it
+    signal.signal(signal.SIGTERM, _interrupt)  # so that its temporary folder is deleted
     try:
         status = run(output)
     except (ServiceError, NukkiError) as error:
@@ -110,7 +112,7 @@ def demo(output: Path) -> None:
 @main.command(context_settings={"ignore_unknown_options": True}, add_help_option=False)
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def api(arguments: tuple[str, ...]) -> None:
-    """Run the API alone, as a cluster does."""
+    """Run only the API, as in a cluster."""
     from api.__main__ import main as serve
 
     raise SystemExit(serve(list(arguments)))
@@ -119,7 +121,7 @@ def api(arguments: tuple[str, ...]) -> None:
 @main.command(context_settings={"ignore_unknown_options": True}, add_help_option=False)
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def worker(arguments: tuple[str, ...]) -> None:
-    """Run this host's workers, as a cluster does."""
+    """Run only this host's workers, as in a cluster."""
     from worker.launcher.__main__ import main as launch
 
     raise SystemExit(launch(list(arguments)))
@@ -127,7 +129,7 @@ def worker(arguments: tuple[str, ...]) -> None:
 
 @main.command()
 def courier() -> None:
-    """Run the courier (webhooks and upkeep), as a cluster does."""
+    """Run only the courier (webhooks and upkeep), as in a cluster."""
     from worker.courier.__main__ import main as carry
 
     raise SystemExit(carry())

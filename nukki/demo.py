@@ -1,4 +1,4 @@
-"""The demo: a real stack on free ports, one sample photo, four jobs over HTTP."""
+"""The demo: starts a stack on free ports and runs four jobs on a sample photo over HTTP."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from shared import webhooks
 from shared.settings import DEFAULT_TENANT
 
 _PHOTO = "coffee.png"
-#: What each job is told of the photo, in its pixels.
+#: The prompt of each job, in the photo's pixels.
 _PROMPTS: dict[str, dict[str, Any]] = {
     "click": {"points": [(300, 240)]},
     "box": {"box": (70, 10, 488, 395)},
@@ -31,7 +31,7 @@ _PATIENCE = 60.0
 
 
 class Receiver:
-    """A webhook receiver on loopback that keeps the messages whose signature is right."""
+    """A webhook receiver on loopback; it keeps the messages whose signature is valid."""
 
     def __init__(self, secret: str) -> None:
         self.messages: queue.Queue[dict[str, Any]] = queue.Queue()
@@ -65,13 +65,13 @@ class Receiver:
                     messages.put(json.loads(body))
 
             def log_message(self, *_: object) -> None:
-                """Say nothing: the demo prints its own table."""
+                """Log nothing: the demo prints its own table."""
 
         return Handler
 
 
 def run(output: Path) -> int:
-    """Run it; the PNGs go to `output`. Returns the exit status."""
+    """Run the demo and write the PNGs to `output`; returns the exit status."""
     _forget_settings()
     photo = (resources.files("nukki") / "samples" / _PHOTO).read_bytes()
     output.mkdir(parents=True, exist_ok=True)
@@ -85,12 +85,14 @@ def run(output: Path) -> int:
                 receiver.close()
     click.echo()
     _print_table(rows)
-    click.echo("\nThe webhook's signature was checked. All stopped. `make up` runs it to stay.")
+    click.echo(
+        "\nThe webhook's signature was valid. Everything has stopped. `make up` runs the service."
+    )
     return 0 if all(row["status"] == "succeeded" for row in rows) else 1
 
 
 def _forget_settings() -> None:
-    """The demo shows the defaults, whatever this shell is set up for."""
+    """Remove this shell's settings, since the demo shows the defaults."""
     for name in list(os.environ):
         if name.startswith(("NUKKI_", "S3_")) or name == "REDIS_URL":
             del os.environ[name]

@@ -1,4 +1,4 @@
-"""The command `nukki models`: the weights on this machine."""
+"""The command `nukki models`: manages the models' weights on this machine."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import click
 
 if TYPE_CHECKING:
     from shared.checkpoints import ModelsFolder
-    from shared.settings import Settings
+    from shared.settings import StorageSettings
 
 
 @click.group()
 def models() -> None:
-    """Fetch, list and check the models' weights."""
+    """Download, list and verify the models' weights."""
 
 
 def _dir_option(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -25,26 +25,26 @@ def _dir_option(command: Callable[..., Any]) -> Callable[..., Any]:
         "--dir",
         "directory",
         type=click.Path(file_okay=False, path_type=Path),
-        help="The models folder.  [default: NUKKI_MODELS_DIR, else nukki-data/models]",
+        help="Models folder.  [default: NUKKI_MODELS_DIR, else nukki-data/models]",
     )(command)
 
 
 @contextmanager
-def _opened(directory: Path | None) -> Iterator[tuple[ModelsFolder, Settings]]:
-    """The models folder and the settings; what goes wrong with them is said in one line."""
+def _opened(directory: Path | None) -> Iterator[tuple[ModelsFolder, StorageSettings]]:
+    """The models folder and the S3 settings; the block's errors are shown in one line."""
     from shared.checkpoints import ModelsFolder
     from shared.errors import ServiceError
-    from shared.settings import Settings
+    from shared.settings import ModelSettings, StorageSettings
 
     try:
-        settings = Settings.load()
-        yield ModelsFolder(directory or settings.models_dir), settings
+        folder = ModelsFolder(directory or ModelSettings.load().models_dir)
+        yield folder, StorageSettings.load()
     except ServiceError as error:
         raise click.ClickException(str(error)) from error
 
 
 class _Bar:
-    """A progress bar on standard error that is not there until the length is known."""
+    """A progress bar on standard error, shown once the length is known."""
 
     def __init__(self, label: str, expected: int) -> None:
         self._label, self._expected = label, expected
@@ -52,7 +52,7 @@ class _Bar:
         self._shown = ExitStack()
 
     def __call__(self, done: int, total: int | None) -> None:
-        if self._bar is None or done < self._bar.pos:  # begun anew: so is the bar
+        if self._bar is None or done < self._bar.pos:  # the download started again
             self._shown.close()
             self._bar = self._shown.enter_context(
                 click.progressbar(
@@ -73,16 +73,17 @@ class _Bar:
 @models.command()
 @click.argument("name")
 @click.option(
-    "--from", "source", metavar="SOURCE", help="https://…, s3://bucket/key or a path.  [Meta's own]"
+    "--from",
+    "source",
+    metavar="SOURCE",
+    help="https://…, s3://bucket/key or a path.  [default: Meta]",
 )
-@click.option(
-    "--sha256", metavar="HEX", help="The file's digest, for a model that has none pinned."
-)
+@click.option("--sha256", metavar="HEX", help="Expected digest, for a model without a pinned one.")
 @_dir_option
 def pull(name: str, source: str | None, sha256: str | None, directory: Path | None) -> None:
-    """Bring the weights of model NAME, checked by their SHA-256.
+    """Download the weights of model NAME and verify their SHA-256.
 
-    A pull that broke off goes on where it was. `nukki models list` names the models.
+    An interrupted pull continues where it stopped. `nukki models list` shows the names.
     """
     from shared.checkpoints import find
     from shared.checkpoints.pull import pull as bring
@@ -99,16 +100,16 @@ def pull(name: str, source: str | None, sha256: str | None, directory: Path | No
                 progress=bar,
                 say=lambda line: click.echo(line, err=True),
             )
-    state = "pulled and verified" if pulled.fresh else "already there, and right"
+    state = "pulled and verified" if pulled.fresh else "already there, verified"
     click.echo(f"{pulled.path}  ({state}, SHA-256 {pulled.sha256})")
 
 
 @models.command("list")
 @_dir_option
 def list_(directory: Path | None) -> None:
-    """List the models, the best first, and what is here of each.
+    """List the models, best first, and whether their weights are here.
 
-    "verified" trusts the file's time; `nukki models verify` reads it all.
+    "verified" trusts the file's modification time; `nukki models verify` reads the whole file.
     """
     from shared.checkpoints import CATALOGUE
 
@@ -138,12 +139,12 @@ def list_(directory: Path | None) -> None:
 @click.argument("name", required=False)
 @_dir_option
 def verify(name: str | None, directory: Path | None) -> None:
-    """Read the weights of model NAME, or all that are here, and compare their SHA-256.
+    """Verify the SHA-256 of model NAME's weights, or of all that are here.
 
-    Exit status: 0 if all are right, else 1.
+    Exits 0 if all are correct, else 1.
     """
     from shared.checkpoints import find
-    from shared.checkpoints.folder import Verdict
+    from shared.checkpoints.folder import DigestCheck
 
     right = True
     with _opened(directory) as (folder, _):
@@ -151,16 +152,16 @@ def verify(name: str | None, directory: Path | None) -> None:
         if not chosen:
             click.echo(f"no weights in {folder.path}")
         for model in chosen:
-            verdict, digest = folder.verify(model)
-            right &= verdict is Verdict.OK
+            check, digest = folder.verify(model)
+            right &= check is DigestCheck.OK
             advice = {
-                Verdict.OK: "ok",
-                Verdict.WRONG: f"wrong: {digest}, not {folder.expected(model)}; "
-                f"`nukki models pull {model.name}` brings it anew",
-                Verdict.UNKNOWN: f"nothing to compare with: {digest}; "
-                f"`nukki models pull {model.name} --sha256 HEX` does",
-                Verdict.MISSING: f"not in {folder.path}; `nukki models pull {model.name}`",
-            }[verdict]
+                DigestCheck.OK: "ok",
+                DigestCheck.WRONG: f"wrong: {digest}, not {folder.expected(model)}; "
+                f"`nukki models pull {model.name}` downloads it again",
+                DigestCheck.UNKNOWN: f"no digest is known for it: {digest}; "
+                f"give one: `nukki models pull {model.name} --sha256 HEX`",
+                DigestCheck.MISSING: f"not in {folder.path}; `nukki models pull {model.name}`",
+            }[check]
             click.echo(f"{model.name}  {advice}")
     if not right:
         raise SystemExit(1)
@@ -170,7 +171,7 @@ def verify(name: str | None, directory: Path | None) -> None:
 @click.argument("name")
 @_dir_option
 def path(name: str, directory: Path | None) -> None:
-    """Print where the weights of model NAME are; exit 1 if they are not there."""
+    """Print the path of model NAME's weights; exits 1 if they are not there."""
     from shared.checkpoints import find
 
     with _opened(directory) as (folder, _):

@@ -1,8 +1,9 @@
-"""`nukki precision`: FP16, bf16 and FP32 of one model beside each other, on your own photos."""
+"""`nukki precision`: compares a model in FP32, BF16 and FP16 on your own photos."""
 
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import click
@@ -10,15 +11,22 @@ import click
 
 @click.command()
 @click.argument("photos", type=click.Path(exists=True, path_type=Path))
-@click.option("--model", help="Which model.  [default: the best pulled]")
+@click.option("--model", help="Model to compare.  [default: the best one that was pulled]")
 @click.option(
     "--checkpoint",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Its weights.  [default: those in the models folder]",
+    help="The model's weights file.  [default: the one in the models folder]",
 )
 @click.option("--point", "points", multiple=True, help="X,Y on the subject.  [default: the middle]")
-@click.option("--runs", type=click.IntRange(1), default=3, show_default=True, help="A photo.")
-@click.option("--json", "target", type=click.Path(path_type=Path), help="Write the table here too.")
+@click.option(
+    "--runs", type=click.IntRange(1), default=3, show_default=True, help="Runs per photo."
+)
+@click.option(
+    "--json",
+    "target",
+    type=click.Path(path_type=Path),
+    help="Also write the table to this JSON file.",
+)
 def precision(
     photos: Path,
     model: str | None,
@@ -27,19 +35,25 @@ def precision(
     runs: int,
     target: Path | None,
 ) -> None:
-    """Compare a model's number formats on PHOTOS, a file or a folder."""
+    """Compare a model's number formats on PHOTOS, a file or a folder.
+
+    Shows speed, memory and how much the masks differ from FP32's.
+    """
     from concurrent.futures import ProcessPoolExecutor
     from multiprocessing import get_context
 
     from shared.checkpoints import resolve
     from shared.errors import ServiceError
-    from shared.settings import Settings
+    from shared.settings import ModelSettings
 
     named = {"model": model, "checkpoint": checkpoint}
     try:
-        choice = resolve(Settings.load(**{name: value for name, value in named.items() if value}))
-        if choice.checkpoint is None:
-            raise click.ClickException(f"{choice.model} has no weights to compare")
+        choice = resolve(
+            ModelSettings.load(**{name: value for name, value in named.items() if value})
+        )
+        if not choice.published or choice.checkpoint is None:
+            raise click.ClickException(f"{choice.model} is no SAM: it has no number formats")
+        os.environ["PYTHONSAFEPATH"] = "1"  # its processes import nothing from this folder
         from worker.segmenters.comparison import beside, measure
         from worker.segmenters.precision import Precision
 
@@ -47,7 +61,7 @@ def precision(
         clicks = [_point(text) for text in points]
         measured = []
         for item in (Precision.FP32, Precision.BF16, Precision.FP16):
-            # A process each, so that each has a peak of its own.
+            # One process per format, so that each has its own memory peak.
             with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as alone:
                 measured.append(alone.submit(measure, choice, item, paths, clicks, runs).result())
     except ServiceError as error:
@@ -55,14 +69,14 @@ def precision(
     except ImportError as error:
         raise click.ClickException(f"needs pip install 'nukki[sam]': {error}") from error
     rows = [beside(item, measured[0]).as_json() for item in measured]
-    click.echo(f"{choice.model} on {len(paths)} photo(s), beside FP32")
+    click.echo(f"{choice.model} on {len(paths)} photo(s), compared with FP32")
     _print(rows)
     if target is not None:
         target.write_text(json.dumps({"model": choice.model, "rows": rows}, indent=1) + "\n")
 
 
 def _photos(path: Path) -> list[Path]:
-    """The photo, or those of a folder by name; other files there are passed over, and named."""
+    """The photo, or a folder's photos by name; prints which other files it skips."""
     from shared.errors import ImageError
     from shared.images.probe import probe
 
@@ -76,11 +90,11 @@ def _photos(path: Path) -> list[Path]:
             with item.open("rb") as file:
                 probe(file)
         except ImageError as error:
-            click.echo(f"passed over {item.name}: {error}", err=True)
+            click.echo(f"skipped {item.name}: {error}", err=True)
         else:
             found.append(item)
     if not found:
-        raise click.ClickException(f"there is no photo in {path}")
+        raise click.ClickException(f"there are no photos in {path}")
     return found
 
 

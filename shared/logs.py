@@ -1,4 +1,4 @@
-"""Logging for every process: one line an event, each naming its job and worker."""
+"""Logging for every process: one line per event, with the ids of its job and worker."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _CONTEXT = ("job", "worker", "delivery", "request_id")
 
 
 class _ContextFormatter(logging.Formatter):
-    """The message, then `key=value` for each context field that the record carries."""
+    """Appends `key=value` for each context field that the record has."""
 
     def format(self, record: logging.LogRecord) -> str:
         line = super().format(record)

@@ -1,4 +1,4 @@
-"""Child processes that never outlive the one that started them."""
+"""Child processes, which end when their parent does."""
 
 from __future__ import annotations
 
@@ -13,8 +13,17 @@ from typing import IO
 _PR_SET_PDEATHSIG = 1
 
 
+def python(module: str, *arguments: str) -> list[str]:
+    """The command line that runs one of our modules, `python -m`, with this interpreter.
+
+    `-P` keeps the current folder out of the import path: in a folder that has an `api/` of its
+    own, `python -m api` would run that one.
+    """
+    return [sys.executable, "-P", "-m", module, *arguments]
+
+
 def _die_with_parent() -> None:
-    """In the child, on Linux: be sent SIGTERM when the parent dies, even by SIGKILL."""
+    """Ask Linux to send this process SIGTERM when its parent dies, even if by SIGKILL."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
@@ -25,9 +34,9 @@ def spawn(
     output: IO[bytes] | None = None,
     pass_fds: Sequence[int] = (),
 ) -> subprocess.Popen[bytes]:
-    """Start a child in a session of its own: Ctrl-C reaches the parent, which stops it in order.
+    """Start a child in its own session, so that Ctrl-C reaches only the parent, which stops it.
 
-    Call it from the main thread: Linux takes the death of the starting *thread* for the parent's.
+    Call this from the main thread: Linux signals the child when the *thread* that started it ends.
     """
     return subprocess.Popen(
         list(argv),
@@ -42,7 +51,7 @@ def spawn(
 
 
 def stop(child: subprocess.Popen[bytes], grace: float) -> int:
-    """SIGTERM, then after `grace` seconds SIGKILL; the exit status."""
+    """Send SIGTERM, and SIGKILL after `grace` seconds; returns the exit status."""
     if child.poll() is None:
         child.terminate()
         try:

@@ -1,4 +1,4 @@
-"""A worker process: settings, device, preload, warm up, ready; then Celery, until SIGTERM."""
+"""A worker process: it loads its model, warms it up and then serves jobs until SIGTERM."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ import cv2
 import numpy as np
 from celery import Celery, Task, signals
 
-from shared import logs, metrics
-from shared.errors import ConfigError, StorageUnavailable
+from shared import metrics
+from shared.errors import StorageUnavailable
 from shared.guard import Guard
 from shared.metrics.worker import watch_in_flight
 from shared.outbound import Outbound
@@ -25,7 +25,8 @@ from shared.queue.doorbell import QUEUES, TASK, Doorbell, LaneCycle, make_celery
 from shared.queue.leases import LeaseTable
 from shared.queue.workers import WorkerInfo, WorkerRoll
 from shared.schema import Prompt
-from shared.settings import Settings
+from shared.settings import WorkerSettings
+from shared.startup import starting
 from shared.storage import open_storage
 from worker import segmenters
 from worker.engine import Ask, Engine, InFlightLimit
@@ -37,34 +38,38 @@ from worker.segmenters import Segmenter
 
 log = logging.getLogger("nukki.worker")
 
-#: The exit status after a fault of the device. The launcher starts another process.
+#: The exit status after the device has failed. The launcher starts another process.
 DEVICE_LOST = 76
 _LAST_WORDS = 0.5
 
 
 def main(argv: list[str] | None = None) -> int:
     """Serve jobs until SIGTERM; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m worker", description=__doc__)
-    parser.add_argument("--name", default=f"worker@{socket.gethostname()}")
-    parser.add_argument("--ready-fd", type=int, help=argparse.SUPPRESS)  # the launcher's
+    parser = argparse.ArgumentParser(
+        prog="python -m worker",
+        description="Run one worker process. `python -m worker.launcher` starts one per GPU and "
+        "restarts those that die.",
+    )
+    parser.add_argument(
+        "--name",
+        default=f"worker@{socket.gethostname()}",
+        help="unique name of this worker (default: worker@ and the host's name)",
+    )
+    parser.add_argument("--ready-fd", type=int, help=argparse.SUPPRESS)  # set by the launcher
     options = parser.parse_args(argv)
-    try:
-        settings = Settings.load()
-        logs.configure(settings.log_level)
-        cv2.setNumThreads(1)  # the jobs are what runs in parallel
-        metrics.serve(settings)
+    with starting(WorkerSettings) as settings:
+        cv2.setNumThreads(1)  # jobs run in parallel instead
+        metrics.serve(settings.metrics_port, settings.metrics_host)
         segmenter = segmenters.load(settings)
         threads = settings.worker_threads or _threads_for(segmenter)
         gate = BulkLimit(threads)
         celery = make_celery(settings, partial(LaneCycle, gate.is_open))
         me = WorkerInfo(options.name, segmenter.name, segmenter.device, threads)
-        runtime = build(settings, celery, segmenter, me)
-    except ConfigError as error:
-        log.critical("%s", error)
-        return 78  # EX_CONFIG: starting again would not help
-    except StorageUnavailable as error:
-        log.critical("%s", error)
-        return 1
+        try:
+            runtime = build(settings, celery, segmenter, me)
+        except StorageUnavailable as error:
+            log.critical("%s", error)
+            return 1  # starting again may help
     watch_in_flight(lambda: runtime.pixels_in_flight.held, runtime.pixels_in_flight.limit)
     _register(celery, runtime, gate)
     _warm_up(runtime)
@@ -79,16 +84,22 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _threads_for(segmenter: Segmenter) -> int:
-    """A batch at the device, one made ready, and as many again on their way in and out."""
+    """Enough jobs for four batches: one on the device, one prepared, one coming, one leaving."""
     return min(64, max(8, 4 * segmenter.max_batch))
 
 
-def _cores(settings: Settings) -> int:
+def _cores(settings: WorkerSettings) -> int:
     return settings.worker_cores or len(os.sched_getaffinity(0))
 
 
-def build(settings: Settings, celery: Celery, segmenter: Segmenter, me: WorkerInfo) -> Runtime:
-    """Connect everything."""
+def build(
+    settings: WorkerSettings, celery: Celery, segmenter: Segmenter, me: WorkerInfo
+) -> Runtime:
+    """Make and connect all parts of a worker.
+
+    Raises:
+        StorageUnavailable: the local storage folder cannot be used.
+    """
     connection = Connection(settings.redis_url)
     leases = LeaseTable(
         connection,
@@ -126,15 +137,15 @@ def build(settings: Settings, celery: Celery, segmenter: Segmenter, me: WorkerIn
 
 
 def _leave_when(lost: threading.Event, runtime: Runtime) -> None:
-    """Exit once the device is lost: nothing it is asked will be answered any more."""
+    """Exit once the device is lost, since it will answer nothing any more."""
     lost.wait()
-    time.sleep(_LAST_WORDS)  # its callers are handing their jobs back themselves
+    time.sleep(_LAST_WORDS)  # its callers hand their jobs back themselves
     outcome.hand_back(runtime)
     os._exit(DEVICE_LOST)
 
 
 def _warm_up(runtime: Runtime) -> None:
-    """Cut a small photo, so that the first caller does not pay for first-time work."""
+    """Cut a small photo, so that the first job does not wait for one-time initialization."""
     photo = np.full((64, 64, 3), 255, np.uint8)
     photo[16:48, 16:48] = (200, 30, 30)
     click = Ask(Prompt(points=((32, 32),)))
@@ -144,12 +155,14 @@ def _warm_up(runtime: Runtime) -> None:
 
 
 def _register(celery: Celery, runtime: Runtime, gate: BulkLimit) -> None:
-    """The task, a line long, and what SIGTERM sets going."""
+    """Register the Celery task and what happens on SIGTERM."""
 
     @celery.task(name=TASK, bind=True)  # type: ignore[untyped-decorator]
     def run_job(task: Task, job_id: str) -> None:
         try:
-            if not runtime.draining.is_set():  # an unclaimed job is rung again for another worker
+            if (
+                not runtime.draining.is_set()
+            ):  # the job stays queued, and the janitor rings for it again
                 pipeline.process(runtime, job_id)
         finally:
             gate.done(task.request.delivery_info)
@@ -164,7 +177,7 @@ def _register(celery: Celery, runtime: Runtime, gate: BulkLimit) -> None:
 
 
 def _leave_in_time(runtime: Runtime) -> None:
-    """Celery waits for its tasks without bound; this bounds it, and hands back what is left."""
+    """Limit how long Celery waits for its tasks, and then hand their jobs back."""
     deadline = time.monotonic() + runtime.settings.shutdown_grace
     while runtime.heartbeat.held():
         if time.monotonic() > deadline:

@@ -1,4 +1,4 @@
-"""Whether a worker of this host is ready: `python -m worker.health`, for a container's check."""
+"""Checks that a worker of this host is ready: `python -m worker.health`, for containers."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import sys
 from shared.errors import ConfigError, QueueUnavailable
 from shared.queue.connection import Connection
 from shared.queue.workers import WorkerRoll
-from shared.settings import Settings
+from shared.settings import RedisSettings
 
 
 def main() -> int:
-    """0 where the roll of ready workers has one of this host; else 1, with the reason."""
+    """Return 0 if the roll of ready workers has one of this host; else print why not, return 1."""
     own = f"worker@{socket.gethostname()}"
     try:
-        connection = Connection(Settings.load().redis_url)
+        connection = Connection(RedisSettings.load().redis_url)
         names = [worker.name for worker in WorkerRoll(connection).present()]
         connection.close()
     except (ConfigError, QueueUnavailable) as error:

@@ -1,4 +1,4 @@
-"""Everything a worker process holds, made once at its start."""
+"""The objects that a worker process holds, made once when it starts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from shared.outbound import Outbound
 from shared.queue.doorbell import Bell
 from shared.queue.leases import LeaseTable
-from shared.settings import Settings
+from shared.settings import WorkerSettings
 from shared.storage import Storage
 from worker.engine import Engine, InFlightLimit
 from worker.heartbeat import Heartbeat
@@ -16,7 +16,7 @@ from worker.heartbeat import Heartbeat
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
-    """What a job's pipeline works with.
+    """The objects that a job's pipeline uses.
 
     Attributes:
         pixels_in_flight: limits the pixels of the photos in memory at once.
@@ -24,7 +24,7 @@ class Runtime:
             sometimes waits for another thread, and more would only slow each other down.
     """
 
-    settings: Settings
+    settings: WorkerSettings
     storage: Storage
     leases: LeaseTable
     doorbell: Bell

@@ -1,7 +1,7 @@
-"""The weights of the models: which there are, where they lie, and how they get there.
+"""The models' weights: what is published, where it is stored, and how it is downloaded.
 
-`catalogue` says what Meta published, `folder` keeps it, `choice` picks what to serve, `pull` and
-`sources` fetch. Only the last two know HTTP and S3, so that a worker loads neither from here.
+`catalogue` lists what Meta published, `folder` stores it, `choice` selects what to serve, `pull`
+and `sources` download. Only the last two import HTTP and S3 clients, so that a worker does not.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """The checkpoints that Meta published, with their digests.
 
-Meta gives no digests. A SHA-256 stands here only where two sources that do not copy each other
-state all of it, `Model.sources`; a model without one is pulled with the caller's own `--sha256`.
-The addresses are those of the READMEs of facebookresearch/sam2 (05d9e57) and
-facebookresearch/segment-anything (13ea663); the sizes are those of the Git LFS pointers below.
+Meta publishes no digests. A SHA-256 is listed only if two independent sources (`Model.sources`)
+state it in full; a model without one is pulled with the caller's own `--sha256`. The URLs are from
+the READMEs of facebookresearch/sam2 (05d9e57) and facebookresearch/segment-anything (13ea663), the
+sizes from the Git LFS pointers below.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from dataclasses import dataclass
 
 from shared.errors import ConfigError
 
-#: Segmenters that have no weights; the last is for tests.
-WEIGHTLESS = ("grabcut", "simulated")
+#: The segmenters that have no weights.
+WEIGHTLESS = ("grabcut",)
 
 _SAM2 = "https://dl.fbaipublicfiles.com/segment_anything_2/092824"
 _SAM1 = "https://dl.fbaipublicfiles.com/segment_anything"
 
-#: Git LFS pointers hold the SHA-256 that Hugging Face computed of an uploaded file; the registries
-#: of micro-sam and of 3D Slicer's extension check what their users download from Meta.
+#: Git LFS pointers hold the SHA-256 that Hugging Face computed of an uploaded file. micro-sam and
+#: 3D Slicer's extension check their users' downloads from Meta against their own lists.
 _SAM2_SOURCES = (
     "https://huggingface.co/camenduru/sam2-1-hiera/commit/cdd35a45a78a3a93bc99988f4b56db40131a823a",
     "https://github.com/computational-cell-analytics/micro-sam/blob/05c57cc/micro_sam/v2/util.py",
@@ -37,11 +37,11 @@ class Model:
 
     Attributes:
         name: the segmenter's name.
-        file: what Meta calls the file, and what it is called in the models folder.
-        url: where Meta serves it.
-        size: its length in bytes, for people and for the check of free space.
-        sha256: its digest in lower-case hex; None where no two public sources agree on it.
-        sources: the pages that state that digest.
+        file: the file's name at Meta and in the models folder.
+        url: Meta's URL of the file.
+        size: its length in bytes, shown to people and used to check for free space.
+        sha256: its digest in lower-case hex; None if no two public sources agree on it.
+        sources: the pages that state the digest.
     """
 
     name: str
@@ -90,7 +90,7 @@ _MODELS = (
     ),
 )
 
-#: By name, the best first: every SAM 2.1 before any SAM 1, the larger before the smaller.
+#: The models by name, best first: all SAM 2.1 before all SAM 1, larger before smaller.
 CATALOGUE: Mapping[str, Model] = {model.name: model for model in _MODELS}
 
 
@@ -98,11 +98,13 @@ def find(name: str) -> Model:
     """The published model of that name.
 
     Raises:
-        ConfigError: there is none; the message names those there are.
+        ConfigError: there is none; the message lists the models.
     """
     if name in WEIGHTLESS:
-        raise ConfigError(f"{name} has no weights; those that do: {', '.join(CATALOGUE)}")
+        raise ConfigError(
+            f"{name} has no weights; the models with weights are {', '.join(CATALOGUE)}"
+        )
     model = CATALOGUE.get(name)
     if model is None:
-        raise ConfigError(f"no such model: {name} (there are {', '.join(CATALOGUE)})")
+        raise ConfigError(f"no such model: {name} (choose {', '.join(CATALOGUE)})")
     return model

@@ -8,35 +8,51 @@ from pathlib import Path
 from shared.checkpoints.catalogue import CATALOGUE, WEIGHTLESS, Model
 from shared.checkpoints.folder import ModelsFolder
 from shared.errors import ConfigError
-from shared.settings import Settings
+from shared.settings import ModelSettings
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What to serve: a segmenter's name, and its weights where it has any."""
+    """What to serve.
+
+    Attributes:
+        model: a segmenter's name, or `package.module:factory` for one of the user's own.
+        checkpoint: its weights file; None if it has none.
+    """
 
     model: str
     checkpoint: Path | None = None
+
+    @property
+    def custom(self) -> bool:
+        """Whether it is a model of the user's own."""
+        return ":" in self.model
+
+    @property
+    def published(self) -> bool:
+        """Whether it is one of the catalogue's models."""
+        return self.model in CATALOGUE
 
 
 def best_present(models_dir: Path) -> Model | None:
     """The best model whose weights are in that folder.
 
-    SAM 2.1 large, base_plus, small, tiny, then SAM 1 vit_h, vit_l, vit_b. A file counts by its
-    name alone: `pull` puts none there unchecked.
+    The order is SAM 2.1 large, base_plus, small, tiny, then SAM 1 vit_h, vit_l, vit_b. Only the
+    file's name is checked: `pull` puts no file there unverified.
     """
     return next(iter(ModelsFolder(models_dir).present()), None)
 
 
-def resolve(settings: Settings) -> Choice:
-    """What these settings mean to serve.
+def resolve(settings: ModelSettings) -> Choice:
+    """The model and the weights that these settings select.
 
-    A checkpoint that is set is the model's weights; a model alone has its weights in the models
-    folder; and where no model is set it is the best one present there, else `grabcut`.
+    If a checkpoint is set, it is the model's weights. If only a model is set, its weights are in
+    the models folder. If no model is set, it is the best one in that folder, else `grabcut`. A
+    model of the user's own gets the checkpoint that is set, and loads nothing here.
 
     Raises:
-        ConfigError: there is no such model, its weights are not there (the message says how to
-            get them), or a checkpoint is set without its model.
+        ConfigError: there is no such model, its weights are missing (the message says how to get
+            them), or a checkpoint is set without a model.
     """
     chosen = "model" in settings.model_fields_set
     if settings.checkpoint is not None and not chosen:
@@ -46,19 +62,20 @@ def resolve(settings: Settings) -> Choice:
         if best is None:
             return Choice("grabcut")
         return Choice(best.name, ModelsFolder(settings.models_dir).weights(best))
-    if settings.checkpoint is not None or settings.model in WEIGHTLESS:
-        _require_known(settings.model)
-        return Choice(settings.model, settings.checkpoint)
-    _require_known(settings.model)
-    model, folder = CATALOGUE[settings.model], ModelsFolder(settings.models_dir)
+    choice = Choice(settings.model, settings.checkpoint)
+    if choice.custom or choice.model in WEIGHTLESS:
+        return choice
+    if not choice.published:
+        raise ConfigError(
+            f"no such model: {choice.model} (choose grabcut, {', '.join(CATALOGUE)}, or "
+            "package.module:factory for your own)"
+        )
+    if choice.checkpoint is not None:
+        return choice
+    model, folder = CATALOGUE[choice.model], ModelsFolder(settings.models_dir)
     if not folder.has(model):
         raise ConfigError(
             f"{model.name} has no weights in {folder.path}; get them with: "
             f"nukki models pull {model.name}"
         )
     return Choice(model.name, folder.weights(model))
-
-
-def _require_known(name: str) -> None:
-    if name not in CATALOGUE and name not in WEIGHTLESS:
-        raise ConfigError(f"no such model: {name} (there are grabcut, {', '.join(CATALOGUE)})")

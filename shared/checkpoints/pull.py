@@ -1,4 +1,4 @@
-"""Bringing weights into the models folder: whole, checked and all at once, or not at all."""
+"""Downloads weights into the models folder; a file appears there only complete and verified."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from shared.checkpoints.catalogue import Model
 from shared.checkpoints.folder import ModelsFolder, digest_of, parsed_digest
 from shared.checkpoints.sources import Resume, bare, open_source
 from shared.errors import CheckpointError, ConfigError, ServiceError
-from shared.settings import Settings
+from shared.settings import StorageSettings
 
 if TYPE_CHECKING:
     from hashlib import _Hash
 
-#: Told the bytes there are and the bytes there will be, where known.
+#: Called with the bytes received so far, and the total if it is known.
 Progress = Callable[[int, int | None], None]
 Say = Callable[[str], None]
 
@@ -30,7 +30,7 @@ _PAUSE = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Pulled:
-    """Weights that are there and right; `fresh` if this pull brought them."""
+    """Verified weights; `fresh` if this pull downloaded them."""
 
     path: Path
     sha256: str
@@ -39,7 +39,7 @@ class Pulled:
 
 @dataclass(frozen=True, slots=True)
 class _Partial:
-    """An unfinished file, and a note of the version it is a part of."""
+    """An unfinished file, and a note of which version of which source it is part of."""
 
     path: Path
 
@@ -52,12 +52,12 @@ class _Partial:
         return self.path.stat().st_size if self.path.exists() else 0
 
     @property
-    def goes_on(self) -> bool:
-        """Whether a later attempt can go on with it."""
+    def resumable(self) -> bool:
+        """Whether a later attempt can continue it."""
         return self.size > 0 and self._noted()[1] is not None
 
     def left(self, source: str) -> tuple[Resume | None, _Hash]:
-        """What an earlier attempt at that source left, and the digest of it so far."""
+        """What an earlier attempt at that source left, and the digest of those bytes."""
         digest = hashlib.sha256()
         noted, validator = self._noted()
         if validator is None or noted != bare(source) or not self.size:
@@ -68,7 +68,7 @@ class _Partial:
             return Resume(file.tell(), validator), digest
 
     def _noted(self) -> tuple[str | None, str | None]:
-        """The source and the validator in the note; None for what it does not say."""
+        """The source and the validator in the note; None for one that is missing."""
         try:
             note = json.loads(self._note.read_text())
             source, validator = note["source"], note["validator"]
@@ -77,7 +77,7 @@ class _Partial:
         return source, validator if isinstance(validator, str) else None
 
     def begin(self, source: str, validator: str | None) -> None:
-        """Empty it, then note what it will be a part of."""
+        """Empty the file, then note which version of which source it will be part of."""
         self.path.write_bytes(b"")
         self._note.write_text(json.dumps({"source": bare(source), "validator": validator}))
 
@@ -93,7 +93,7 @@ def _nothing(*_: object) -> None:
 def pull(
     model: Model,
     folder: ModelsFolder,
-    settings: Settings,
+    settings: StorageSettings,
     *,
     source: str | None = None,
     sha256: str | None = None,
@@ -101,37 +101,38 @@ def pull(
     say: Say = _nothing,
     tries: int = 5,
 ) -> Pulled:
-    """Bring a model's weights, unless they are there and right.
+    """Download a model's weights, unless they are already there and verified.
 
-    A pull that breaks off keeps its part, and the next one goes on from there if the source still
-    has the same version. Two at once: the second waits, and finds the work done.
+    An interrupted pull keeps what it has received, and the next one continues from there if the
+    source still has the same version. Of two pulls at once, the second waits for the first.
 
     Args:
-        model: which.
-        folder: where to; made if need be.
-        settings: for `s3://`.
-        source: `https://…`, `s3://bucket/key` or a path; Meta's own address if None.
-        sha256: the digest, where none is pinned.
+        model: the model.
+        folder: the models folder; it is created if it does not exist.
+        settings: the endpoint and credentials for `s3://`.
+        source: `https://…`, `s3://bucket/key` or a path; Meta's URL if None.
+        sha256: the expected digest, if none is pinned.
         progress: called after every piece.
-        say: takes a line for people when something happens that they should know.
-        tries: how often a broken connection is taken up again, as long as each brings something.
+        say: called with a line for people when something happens that they should know.
+        tries: attempts after a broken connection; one that brings nothing ends the pull.
 
     Raises:
-        ConfigError: no digest to check against, another than the pinned one, no such source.
-        CheckpointError: not to be had, of another digest (and deleted), or no room for it.
-        UrlUnavailable, StorageUnavailable: the connection broke; what came is kept.
+        ConfigError: no digest is known, it differs from the pinned one, or the source is unusable.
+        CheckpointError: the file is not there, has another digest (it is deleted), or does not fit
+            on the disk.
+        UrlUnavailable, StorageUnavailable: the connection broke; what was received is kept.
     """
     expected = _expected(model, folder, sha256)
     source = source or model.url
     target = folder.weights(model)
     try:
         folder.path.mkdir(parents=True, exist_ok=True)
-        with folder.locked(model, lambda: say(f"another pull of {model.name} is under way")):
+        with folder.locked(model, lambda: say(f"waiting for another pull of {model.name}")):
             if folder.has(model):
                 if digest_of(target) == expected:
                     folder.remember(model, expected)
                     return Pulled(target, expected, fresh=False)
-                say(f"{target} has another digest; it is pulled anew")
+                say(f"{target} has the wrong digest; downloading it again")
             partial = _Partial(target.with_name(f"{target.name}.partial"))
             digest = _patiently(
                 lambda: _fetch(model, partial, source, settings, progress), partial, say, tries
@@ -139,7 +140,7 @@ def pull(
             if digest != expected:
                 partial.discard()
                 raise CheckpointError(
-                    f"what {bare(source)} gave has the SHA-256 {digest}, not {expected}; "
+                    f"the file from {bare(source)} has the SHA-256 {digest}, not {expected}; "
                     "it was deleted"
                 )
             partial.path.replace(target)
@@ -155,8 +156,8 @@ def _expected(model: Model, folder: ModelsFolder, sha256: str | None) -> str:
     given = parsed_digest(sha256) if sha256 is not None else None
     if model.sha256 and given and given != model.sha256:
         raise ConfigError(
-            f"the SHA-256 of {model.name} is {model.sha256}, not {given}; weights of your own are "
-            "served from where they are: --checkpoint FILE"
+            f"the SHA-256 of {model.name} is {model.sha256}, not {given}; to serve "
+            "weights of your own, use --checkpoint FILE"
         )
     expected = given or folder.expected(model)
     if expected is None:
@@ -167,7 +168,7 @@ def _expected(model: Model, folder: ModelsFolder, sha256: str | None) -> str:
 
 
 def _patiently(fetch: Callable[[], str], partial: _Partial, say: Say, tries: int) -> str:
-    """Fetch; take a broken connection up again while that gets on."""
+    """Download; after a broken connection try again as long as that brings more."""
     while True:
         before = partial.size
         try:
@@ -176,19 +177,19 @@ def _patiently(fetch: Callable[[], str], partial: _Partial, say: Say, tries: int
             tries -= 1
             if not error.retryable:
                 raise
-            kept = f"{error}; {partial.size / 1e6:.1f} MB are kept" if partial.goes_on else error
+            kept = f"{error}; {partial.size / 1e6:.1f} MB are kept" if partial.resumable else error
             if tries <= 0 or partial.size <= before:
-                if not partial.goes_on:
+                if not partial.resumable:
                     raise
-                raise type(error)(f"{kept}, the same command goes on from there") from error
+                raise type(error)(f"{kept}, the same command continues from there") from error
             say(f"{kept}; trying again")
             time.sleep(_PAUSE)
 
 
 def _fetch(
-    model: Model, partial: _Partial, source: str, settings: Settings, progress: Progress
+    model: Model, partial: _Partial, source: str, settings: StorageSettings, progress: Progress
 ) -> str:
-    """Bring the rest of the file into the partial one; returns the SHA-256 of the whole."""
+    """Download the rest into the partial file; returns the SHA-256 of the whole."""
     resume, digest = partial.left(source)
     with open_source(source, settings, resume) as stream:
         if stream.start == 0:
@@ -212,12 +213,12 @@ def _require_space(folder: Path, needed: int) -> None:
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise CheckpointError(
-            f"{folder} has {free / 1e6:.1f} MB free, and {needed / 1e6:.1f} MB are still to come"
+            f"{folder} has {free / 1e6:.1f} MB free, but {needed / 1e6:.1f} MB are needed"
         )
 
 
 def _sync(folder: Path) -> None:
-    """Make the folder's new names outlast a power cut."""
+    """Write the folder itself to disk, so that its new names survive a power failure."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -1,4 +1,4 @@
-"""Where weights come from: https, S3 or a local file, each opened as one stream of bytes."""
+"""The sources of weights: https, S3 or a local file, each opened as a stream of bytes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from botocore.exceptions import (
 )
 
 from shared.errors import CheckpointError, ConfigError, StorageUnavailable, UrlUnavailable
-from shared.settings import Settings, is_loopback
+from shared.settings import StorageSettings, is_loopback
 
 _CHUNK = 1 << 18
 _TIMEOUT = httpx.Timeout(60.0, connect=10.0)
@@ -45,7 +45,7 @@ _S3_CONFIG = Config(
 
 @dataclass(frozen=True, slots=True)
 class Resume:
-    """What an earlier attempt left: so many bytes of the version that `validator` names."""
+    """What an earlier attempt left: the first `offset` bytes of the version `validator` names."""
 
     offset: int
     validator: str
@@ -56,9 +56,9 @@ class Stream:
     """An open source.
 
     Attributes:
-        start: where in the file the first chunk belongs; 0 unless it goes on from a `Resume`.
-        total: the whole file's length in bytes, where known.
-        validator: names this version of the file, where the source can go on with it later.
+        start: offset in the file of the first chunk; 0 unless it continues from a `Resume`.
+        total: the whole file's length in bytes, if known.
+        validator: names this version of the file; None if the source cannot resume it.
         chunks: the bytes from `start` on; raises UrlUnavailable or StorageUnavailable if the
             connection breaks, CheckpointError if a local file cannot be read.
     """
@@ -70,14 +70,14 @@ class Stream:
 
 
 def open_source(
-    source: str, settings: Settings, resume: Resume | None
+    source: str, settings: StorageSettings, resume: Resume | None
 ) -> AbstractContextManager[Stream]:
-    """Open `https://…`, `s3://bucket/key` (by the `S3_*` settings) or a path.
+    """Open `https://…`, `s3://bucket/key` (using the `S3_*` settings) or a path.
 
     Raises:
         ConfigError: the source is none of these, or plain http from another machine.
-        CheckpointError: there is no such file, or it is refused.
-        UrlUnavailable, StorageUnavailable: the server is not answering; retryable.
+        CheckpointError: there is no such file, or access is denied.
+        UrlUnavailable, StorageUnavailable: the server does not answer; retryable.
     """
     scheme = source.partition("://")[0].lower() if "://" in source else ""
     match scheme:
@@ -88,11 +88,13 @@ def open_source(
         case "":
             return _file(Path(source))
         case _:
-            raise ConfigError(f"cannot pull from {scheme}://: https://, s3://bucket/key or a path")
+            raise ConfigError(
+                f"cannot pull from {scheme}://; use https://, s3://bucket/key or a path"
+            )
 
 
 def bare(source: str) -> str:
-    """The source without what may be secret: a URL's password and query."""
+    """The source without its possible secrets: a URL's password and query."""
     found = _SECRETS.match(source)
     return f"{found[1]}{found[2]}" if found else source
 
@@ -114,13 +116,13 @@ def _http(url: str, resume: Resume | None) -> Iterator[Stream]:
                         yield stream
                         return
     except httpx.InvalidURL as error:
-        raise ConfigError(f"{bare(url)} is no URL: {error}") from error
+        raise ConfigError(f"{bare(url)} is not a valid URL: {error}") from error
     except httpx.HTTPError as error:
         raise UrlUnavailable(f"{bare(url)}: {error or type(error).__name__}") from error
 
 
 def _require_safe(request: httpx.Request) -> None:
-    """Refuse plain http but to this machine; called for every redirect too."""
+    """Refuse plain http to other machines; also called for every redirect."""
     if request.url.scheme != "https" and not is_loopback(request.url.host):
         raise ConfigError(f"{bare(str(request.url))} is not https")
 
@@ -128,13 +130,13 @@ def _require_safe(request: httpx.Request) -> None:
 def _headers(resume: Resume | None) -> dict[str, str]:
     headers = {"Accept-Encoding": "identity"}
     if resume:
-        # If the file has changed, If-Range makes the answer the whole new one.
+        # With If-Range, the server sends the whole file if it has changed.
         headers |= {"Range": f"bytes={resume.offset}-", "If-Range": resume.validator}
     return headers
 
 
 def _answered(response: httpx.Response, resume: Resume | None) -> Stream | None:
-    """The stream that an answer is; None if it must be asked for from the beginning."""
+    """The stream of an answer; None if the file must be requested from the start."""
     if resume and response.status_code == 206:
         found = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
         same = _validator(response) in {None, resume.validator}
@@ -156,14 +158,14 @@ def _answered(response: httpx.Response, resume: Resume | None) -> Stream | None:
 
 
 def _validator(response: httpx.Response) -> str | None:
-    """What If-Range takes: a strong ETag, else the date (RFC 9110, 13.1.5)."""
+    """The value for If-Range: a strong ETag, else the date (RFC 9110, 13.1.5)."""
     etag: str | None = response.headers.get("ETag")
     date: str | None = response.headers.get("Last-Modified")
     return etag if etag and not etag.startswith("W/") else date
 
 
 @contextmanager
-def _s3(source: str, settings: Settings, resume: Resume | None) -> Iterator[Stream]:
+def _s3(source: str, settings: StorageSettings, resume: Resume | None) -> Iterator[Stream]:
     bucket, _, key = source[len("s3://") :].partition("/")
     if not bucket or not key:
         raise ConfigError(f"{source} is not s3://bucket/key")
@@ -198,7 +200,7 @@ def _translated(source: str) -> Iterator[None]:
     except ClientError as error:
         code = str(error.response.get("Error", {}).get("Code", ""))
         status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 500))
-        if status >= 500 or code == "PreconditionFailed":  # it was replaced while we looked
+        if status >= 500 or code == "PreconditionFailed":  # replaced since head_object
             raise StorageUnavailable(f"{source}: the object storage answered {code}") from error
         said = "there is no such object" if status == 404 else f"the object storage answered {code}"
         raise CheckpointError(f"{source}: {said}") from error

@@ -1,11 +1,12 @@
-"""What each process counts, for Prometheus.
+"""The Prometheus metrics of each process.
 
-A module for each kind of process, which only that kind imports: no process shows another's zeros.
-All are in prometheus_client's default registry; `jobs` alone is counted by several.
+Each kind of process has a module, which only that process imports, so that no process exports
+another's metrics as zeros. `jobs` is the exception: several processes count in it. All metrics are
+in prometheus_client's default registry.
 """
 
 from __future__ import annotations
 
-from shared.metrics.server import serve, serve_courier
+from shared.metrics.server import serve
 
-__all__ = ["serve", "serve_courier"]
+__all__ = ["serve"]

@@ -1,4 +1,4 @@
-"""What the courier counts beside its jobs."""
+"""Metrics of the courier, other than `jobs`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from shared.queue.deliveries import DeliveryState
 
 WEBHOOK_ATTEMPTS = Counter(
     "nukki_webhook_attempts_total",
-    "Tries of webhooks: delivered, to be retried, dead after this one, or answered 410",
+    "Webhook attempts by outcome: delivered, retry, dead (the last one failed) or suspended (410)",
     ["outcome"],
 )
 
@@ -19,9 +19,9 @@ _OUTCOME_OF = {
     DeliveryState.SUSPENDED: "suspended",
 }
 for _outcome in _OUTCOME_OF.values():
-    WEBHOOK_ATTEMPTS.labels(_outcome)  # there from the start, so that a rate sees the first
+    WEBHOOK_ATTEMPTS.labels(_outcome)  # exported from the start, so that rate() counts the first
 
 
 def count_attempt(state: DeliveryState) -> None:
-    """Count a try by what its delivery became."""
+    """Count an attempt by the state of its delivery afterwards."""
     WEBHOOK_ATTEMPTS.labels(_OUTCOME_OF[state]).inc()

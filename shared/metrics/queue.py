@@ -1,4 +1,4 @@
-"""The queue as Redis has it when Prometheus asks: every API process shows the same."""
+"""Metrics of the queue, read from Redis at each scrape; all API processes export the same."""
 
 from __future__ import annotations
 
@@ -12,18 +12,20 @@ from shared.queue.lanes import Backlog, BacklogReader
 
 
 class QueueCollector:
-    """Reads the queue at each scrape; what a Redis that is away would say is left out."""
+    """Reads the queue at each scrape; exports only `nukki_up` 0 if Redis is down."""
 
     def __init__(self, reader: BacklogReader) -> None:
         self._reader = reader
 
     def collect(self) -> Iterable[Metric]:
-        """One call of Redis, bounded by its connection's timeouts."""
+        """Read everything in one call of Redis, within its connection's timeouts."""
         try:
             backlog = self._reader.read()
         except QueueUnavailable:
             backlog = None
-        up = GaugeMetricFamily("nukki_up", "Whether this part answered just now", labels=["part"])
+        up = GaugeMetricFamily(
+            "nukki_up", "Whether this part answers (1) or not (0)", labels=["part"]
+        )
         up.add_metric(["redis"], 0 if backlog is None else 1)
         yield up
         if backlog is not None:
@@ -34,7 +36,7 @@ def _families(backlog: Backlog) -> Iterable[Metric]:
     depth = GaugeMetricFamily("nukki_queue_depth", "Jobs queued in a lane", labels=["lane"])
     oldest = GaugeMetricFamily(
         "nukki_queue_oldest_seconds",
-        "How long the first job of a lane has been in it; 0 where it is empty",
+        "How long the first job of a lane has waited; 0 if the lane is empty",
         labels=["lane"],
     )
     for lane, found in backlog.lanes.items():
@@ -46,7 +48,9 @@ def _families(backlog: Backlog) -> Iterable[Metric]:
         "nukki_jobs_unfinished", "Jobs queued or processing", value=backlog.unfinished
     )
     yield GaugeMetricFamily(
-        "nukki_jobs_overdue", "Jobs that the janitor should look at by now", value=backlog.overdue
+        "nukki_jobs_overdue",
+        "Jobs that the janitor should have checked by now",
+        value=backlog.overdue,
     )
     yield GaugeMetricFamily(
         "nukki_webhooks_pending",

@@ -1,4 +1,4 @@
-"""A process's metrics on a port of their own, where it has no other."""
+"""Serves a process's metrics on their own port, for processes that serve no other HTTP."""
 
 from __future__ import annotations
 
@@ -7,26 +7,16 @@ import logging
 from prometheus_client import start_http_server
 
 from shared.errors import ConfigError
-from shared.settings import Settings
 
 log = logging.getLogger("nukki.metrics")
 
 
-def serve(settings: Settings) -> None:
-    """Serve a worker's metrics at `/metrics`, if a port is set.
+def serve(port: int | None, host: str) -> None:
+    """Serve this process's metrics at `/metrics` on that port; do nothing if it is None.
 
     Raises:
         ConfigError: the port is taken.
     """
-    _listen(settings.metrics_port, settings.metrics_host)
-
-
-def serve_courier(settings: Settings) -> None:
-    """As `serve`, the courier's."""
-    _listen(settings.courier_metrics_port, settings.metrics_host)
-
-
-def _listen(port: int | None, host: str) -> None:
     if port is None:
         return
     try:

@@ -18,7 +18,7 @@ from kombu.utils.scheduling import round_robin_cycle
 
 from shared.job import Lane
 from shared.queue.address import SentinelAddress, broker_url
-from shared.settings import Settings
+from shared.settings import RedisSettings
 
 log = logging.getLogger("nukki.doorbell")
 
@@ -46,7 +46,7 @@ class LaneCycle(round_robin_cycle):  # type: ignore[misc]
         return sorted(queues, key=lambda queue: queue != reclaimed)
 
 
-def make_celery(settings: Settings, cycle: Callable[[], LaneCycle] = LaneCycle) -> Celery:
+def make_celery(settings: RedisSettings, cycle: Callable[[], LaneCycle] = LaneCycle) -> Celery:
     """The Celery app, configured alike for those who ring and those who answer.
 
     `cycle` makes what chooses the queue to take from next.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shared.settings import Settings
+from shared.settings import StorageSettings
 from shared.storage.local import LocalStorage
 from shared.storage.protocol import Grant, SignedPut, Storage
 from shared.storage.s3 import S3Storage
@@ -10,7 +10,7 @@ from shared.storage.s3 import S3Storage
 __all__ = ["Grant", "LocalStorage", "S3Storage", "SignedPut", "Storage", "open_storage"]
 
 
-def open_storage(settings: Settings, *, answers_within: float | None = None) -> Storage:
+def open_storage(settings: StorageSettings, *, answers_within: float | None = None) -> Storage:
     """S3 where a bucket is set, else the local folder; `answers_within`: see `S3Storage`."""
     if settings.s3_bucket:
         return S3Storage.from_settings(settings, answers_within=answers_within)

@@ -13,7 +13,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from shared.errors import ConfigError, NotFound, StorageUnavailable
-from shared.settings import Settings
+from shared.settings import StorageSettings
 from shared.storage.protocol import Grant, SignedPut
 
 #: Seconds of silence after which the storage counts as away. A large file's last byte may be
@@ -98,7 +98,9 @@ class S3Storage:
             raise ConfigError(f"the object storage: {error}") from error
 
     @classmethod
-    def from_settings(cls, settings: Settings, *, answers_within: float | None = None) -> S3Storage:
+    def from_settings(
+        cls, settings: StorageSettings, *, answers_within: float | None = None
+    ) -> S3Storage:
         """The storage that `S3_*` describe."""
         return cls(
             settings.s3_bucket or "",

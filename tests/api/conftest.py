@@ -26,7 +26,7 @@ from shared.queue.jobs import JobQueue
 from shared.queue.leases import Claim, LeaseTable
 from shared.queue.upkeep import Upkeep
 from shared.queue.workers import WorkerInfo, WorkerRoll
-from shared.settings import Settings
+from shared.settings import ApiSettings
 from shared.storage import Storage, keys
 from shared.testing import MemoryStorage, RedisProcess, SilentDoorbell
 from worker.courier.sweeper import Sweeper
@@ -81,7 +81,7 @@ def make_client(
             "storage_dir": tmp_path / "storage",
             "webhook_secrets": f"default:{webhooks.new_secret()},shop:{webhooks.new_secret()}",
         }
-        settings = Settings.load(**(given | overrides))
+        settings = ApiSettings.load(**(given | overrides))
         services = dataclasses.replace(
             Services.connect(settings), storage=stored_in, doorbell=doorbell
         )

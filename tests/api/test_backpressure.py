@@ -17,7 +17,7 @@ from shared.job import Input
 from shared.queue.connection import PREFIX, Connection
 from shared.queue.jobs import JobQueue
 from shared.queue.leases import LeaseTable
-from shared.settings import Settings
+from shared.settings import ApiSettings
 from shared.storage import Storage, open_storage
 from shared.testing import MemoryStorage
 from tests.api.conftest import (
@@ -163,7 +163,7 @@ def server() -> Iterator[S3Server]:
 
 
 def _storage(url: str) -> Storage:
-    settings = Settings.load(
+    settings = ApiSettings.load(
         s3_bucket="nukki", s3_endpoint=url, s3_access_key="a", s3_secret_key="b"
     )
     return open_storage(settings, answers_within=1.2)  # as `Services.connect` does
@@ -213,7 +213,7 @@ def test_the_api_connects_as_these_tests_do(
 
     asked: list[float | None] = []
 
-    def note(_settings: Settings, *, answers_within: float | None = None) -> Storage:
+    def note(_settings: ApiSettings, *, answers_within: float | None = None) -> Storage:
         asked.append(answers_within)
         return MemoryStorage()
 

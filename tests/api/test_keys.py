@@ -9,7 +9,7 @@ import pytest
 from api.keyring import Keyring
 from shared.errors import ConfigError
 from shared.queue.jobs import JobQueue
-from shared.settings import Settings
+from shared.settings import ApiSettings
 from shared.testing import MemoryStorage
 from tests.api.asking import NOBODY, post_body
 from tests.api.conftest import (
@@ -163,17 +163,17 @@ class TestStart:
 
     def test_an_entry_without_a_tenant_is_refused_by_its_place(self) -> None:
         with pytest.raises(ConfigError, match="entry 2") as caught:
-            Settings.load(api_keys="shop:shop-key-0123456789,other-key-0123456789")
+            ApiSettings.load(api_keys="shop:shop-key-0123456789,other-key-0123456789")
         assert "key-01" not in str(caught.value)
 
     @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "nukki.example.com"])
     def test_serving_other_machines_without_keys_is_refused(self, host: str) -> None:
         with pytest.raises(ConfigError, match="NUKKI_API_KEYS"):
-            Settings.load().require_keys(host)
+            ApiSettings.load().require_keys(host)
 
     @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "localhost"])
     def test_loopback_needs_no_keys(self, host: str) -> None:
-        Settings.load().require_keys(host)
+        ApiSettings.load().require_keys(host)
 
     def test_with_keys_every_host_is_served(self) -> None:
-        Settings.load(api_keys=KEYS).require_keys("0.0.0.0")
+        ApiSettings.load(api_keys=KEYS).require_keys("0.0.0.0")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tests.simulated import simulated
+
 #: Widths that tell the simulated segmenter to kill its process, or to hang.
 DEADLY, HANGING = 333, 334
 
@@ -49,10 +51,7 @@ STAGE_DEADLINE = 12.0
 WEBHOOK_TIMEOUT = 2.0
 
 SETTINGS = {
-    "NUKKI_MODEL": "simulated",
-    "NUKKI_SIMULATED_SECONDS": "0.01",
-    "NUKKI_SIMULATED_CRASH_WIDTH": f"{DEADLY}",
-    "NUKKI_SIMULATED_HANG_WIDTH": f"{HANGING}",
+    **simulated(seconds=0.01, crash_width=DEADLY, hang_width=HANGING),
     "NUKKI_LEASE": f"{LEASE:g}",
     "NUKKI_STAGE_DEADLINE": f"{STAGE_DEADLINE:g}",
     "NUKKI_SHUTDOWN_GRACE": "1",

@@ -7,7 +7,6 @@ import contextlib
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -88,7 +87,7 @@ class Services:
             self.children[name] = processes.spawn(argv, env=self._env(), output=log)
 
     def _argv(self, name: str) -> list[str]:
-        python = [sys.executable, "-m"]
+        python = processes.python
         match name:
             case "redis":
                 options = {
@@ -100,13 +99,13 @@ class Services:
                 }
                 return [self.redis_server, *(part for pair in options.items() for part in pair)]
             case "storage":
-                return [*python, "moto.server", "-H", "127.0.0.1", "-p", str(self.storage_port)]
+                return python("moto.server", "-H", "127.0.0.1", "-p", str(self.storage_port))
             case _ if name in LAUNCHERS:
-                return [*python, "worker.launcher", "--devices", LAUNCHERS[name]]
+                return python("worker.launcher", "--devices", LAUNCHERS[name])
             case _ if name in COURIERS:
-                return [*python, "worker.courier"]
+                return python("worker.courier")
             case _:
-                return [*python, "api", "--port", str(self.api_port)]
+                return python("api", "--port", str(self.api_port))
 
     def _env(self) -> Mapping[str, str]:
         return SETTINGS | {

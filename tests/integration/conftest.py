@@ -7,7 +7,7 @@ import io
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,17 +20,29 @@ from PIL import Image
 
 from nukki import Client, Job
 from nukki.stack import Stack
+from tests.simulated import simulated
 
 LOOPBACK = {"NUKKI_ALLOW_NETWORKS": "127.0.0.0/8"}
+
+
+def named_in_full(overrides: Mapping[str, str]) -> dict[str, str]:
+    """Variables that are given without `NUKKI_`, with it."""
+    bare = ("S3_", "REDIS_", "PYTHON")
+    return {
+        name if name.startswith(bare) else f"NUKKI_{name}": value
+        for name, value in overrides.items()
+    }
+
+
+def simulation(**knobs: float) -> dict[str, str]:
+    """What `running` takes for the simulated segmenter with these knobs."""
+    return {name.removeprefix("NUKKI_"): value for name, value in simulated(**knobs).items()}
 
 
 @contextmanager
 def running(data: Path, **overrides: str) -> Iterator[Stack]:
     """A stack on this data folder; its settings by environment name, without `NUKKI_`."""
-    named = {
-        name if name.startswith(("S3_", "REDIS_")) else f"NUKKI_{name}": value
-        for name, value in overrides.items()
-    }
+    named = named_in_full(overrides)
     with Stack(data, overrides=LOOPBACK | named, say=lambda _line: None) as stack:
         yield stack
 

@@ -16,9 +16,9 @@ from nukki import Client, NotFound
 from nukki.stack import AlreadyRunning, ServiceDied, Stack
 from shared.errors import ConfigError
 from shared.queue.connection import PREFIX, Connection
-from tests.integration.conftest import files_in, pixels, running, until, worker_process
+from tests.integration.conftest import files_in, pixels, running, simulation, until, worker_process
 
-SLOW = {"MODEL": "simulated", "SIMULATED_SECONDS": "0.6", "LEASE": "1"}
+SLOW = {**simulation(seconds=0.6), "LEASE": "1"}
 
 
 def test_kill_9_of_a_worker_loses_nothing(tmp_path: Path, sample: bytes) -> None:
@@ -35,7 +35,7 @@ def test_kill_9_of_a_worker_loses_nothing(tmp_path: Path, sample: bytes) -> None
 
 
 def test_a_worker_that_is_told_to_stop_hands_its_job_back(tmp_path: Path, sample: bytes) -> None:
-    slow = {**SLOW, "LEASE": "30", "SIMULATED_SECONDS": "2", "SHUTDOWN_GRACE": "0.5"}
+    slow = {**SLOW, "LEASE": "30", **simulation(seconds=2), "SHUTDOWN_GRACE": "0.5"}
     with running(tmp_path, **slow) as stack, Client(stack.url) as client:
         job = client.submit(sample)
         until(lambda: client.get(job.id).status == "processing")
@@ -114,7 +114,7 @@ def test_a_running_job_can_be_erased_with_all_its_files(tmp_path: Path, sample: 
 def test_a_record_that_redis_has_let_go_is_read_and_erased_from_the_storage(
     tmp_path: Path, sample: bytes
 ) -> None:
-    quick = SLOW | {"SIMULATED_SECONDS": "0"}
+    quick = SLOW | simulation(seconds=0)
     with running(tmp_path, **quick, RECORD_RETENTION="1") as stack, Client(stack.url) as client:
         job = client.wait(client.submit(sample))
         connection = _connect(stack)
@@ -134,7 +134,7 @@ def _connect(stack: Stack) -> Connection:
 
 
 def test_erasing_everything_leaves_nothing_behind(tmp_path: Path, sample: bytes) -> None:
-    with running(tmp_path, **(SLOW | {"SIMULATED_SECONDS": "0"})) as stack:
+    with running(tmp_path, **(SLOW | simulation(seconds=0))) as stack:
         with Client(stack.url) as client:
             done = [client.wait(client.submit(sample)) for _ in range(3)]
             for job in done:

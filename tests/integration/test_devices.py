@@ -22,10 +22,10 @@ from nukki.stack import Stack
 from shared import processes
 from shared.queue.connection import Connection
 from shared.queue.workers import WorkerRoll
-from tests.integration.conftest import running, until
+from tests.integration.conftest import named_in_full, running, simulation, until
 
 NAMES = [f"worker@{socket.gethostname()}:gpu{number}" for number in (0, 1)]
-SLOW = {"MODEL": "simulated", "SIMULATED_SECONDS": "0.3", "LEASE": "1"}
+SLOW = {**simulation(seconds=0.3), "LEASE": "1"}
 
 
 def redis_url(stack: Stack) -> str:
@@ -38,7 +38,7 @@ def redis_url(stack: Stack) -> str:
 def launched(stack: Stack, **settings: str) -> Iterator[psutil.Process]:
     """`nukki worker --devices 0,1` beside the stack's API and courier, instead of its worker."""
     os.kill(stack.pid("worker"), signal.SIGTERM)
-    env = {f"NUKKI_{name}": value for name, value in (SLOW | settings).items()}
+    env = named_in_full(SLOW | settings)
     env |= {"REDIS_URL": redis_url(stack), "NUKKI_STORAGE_DIR": str(stack.data / "storage")}
     argv = [sys.executable, "-m", "nukki", "worker", "--devices", "0,1"]
     with (stack.data / "logs" / "launcher.log").open("ab") as log:
@@ -123,16 +123,16 @@ def test_each_device_has_a_worker_that_lives_and_dies_alone(tmp_path: Path, samp
 
 
 @pytest.mark.parametrize(
-    ("devices", "model", "complaint"),
+    ("devices", "complaint"),
     [
-        ("0,0", "simulated", "gpu0 is given twice"),
-        ("GPU-77", "simulated", "no such device: GPU-77"),
+        ("0,0", "gpu0 is given twice"),
+        ("GPU-77", "no such device: GPU-77"),
     ],
 )
 def test_a_wrong_list_of_devices_is_refused_at_once(
-    tmp_path: Path, devices: str, model: str, complaint: str
+    tmp_path: Path, devices: str, complaint: str
 ) -> None:
-    argv = [sys.executable, "-m", "nukki", "worker", "--devices", devices, "--model", model]
+    argv = [sys.executable, "-m", "nukki", "worker", "--devices", devices, "--model", "grabcut"]
     with (tmp_path / "log").open("wb") as log:
         child = processes.spawn(argv, output=log)
     assert child.wait(30) == 78
@@ -141,9 +141,9 @@ def test_a_wrong_list_of_devices_is_refused_at_once(
 
 def test_asking_for_the_devices_loads_no_torch(tmp_path: Path) -> None:
     program = (
-        "import sys, worker.launcher.supervisor; from shared.settings import Settings;"
+        "import sys, worker.launcher.supervisor; from shared.settings import LauncherSettings;"
         "from worker.launcher.devices import places;"
-        "places(Settings.load(model='sam2.1_hiera_tiny', checkpoint='x.pt'), None, {});"
+        "places(LauncherSettings.load(model='sam2.1_hiera_tiny', checkpoint='x.pt'), None, {});"
         "sys.exit('torch' in sys.modules or 'cv2' in sys.modules)"
     )
     with (tmp_path / "log").open("wb") as log:

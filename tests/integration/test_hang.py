@@ -6,15 +6,13 @@ import time
 from pathlib import Path
 
 from nukki import Client
-from tests.integration.conftest import ended, plain, running, until, worker_process
+from tests.integration.conftest import ended, plain, running, simulation, until, worker_process
 
 #: The width of a photo from which the simulated segmenter never comes back.
 HANGING = 333
 DEADLINE = 1.5
 SETTINGS = {
-    "MODEL": "simulated",
-    "SIMULATED_SECONDS": "0.15",
-    "SIMULATED_HANG_WIDTH": str(HANGING),
+    **simulation(seconds=0.15, hang_width=HANGING),
     "MAX_BATCH": "1",
     "STAGE_DEADLINE": str(DEADLINE),
     "LEASE": "1",

@@ -12,7 +12,7 @@ import pytest
 from nukki import Client, Job
 from nukki.redis_server import free_port
 from nukki.stack import Stack
-from tests.integration.conftest import Receiver, running, until, worker_process
+from tests.integration.conftest import Receiver, running, simulation, until, worker_process
 from tests.metrics import Scrape
 
 WORKER, COURIER = free_port(), free_port()
@@ -24,8 +24,7 @@ WORKED = ("fetch", "decode", "compose", "store")
 def counted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     with running(
         tmp_path_factory.mktemp("metrics"),
-        MODEL="simulated",
-        SIMULATED_SECONDS="0.4",
+        **simulation(seconds=0.4),
         MAX_ATTEMPTS="1",
         WEBHOOK_SCHEDULE="0,0.1",
         METRICS_PORT=str(WORKER),

@@ -8,14 +8,12 @@ from pathlib import Path
 import pytest
 
 from nukki import Client
-from tests.integration.conftest import ended, plain, running, until
+from tests.integration.conftest import ended, plain, running, simulation, until
 
 #: The width of a photo that kills the simulated segmenter's process.
 DEADLY = 333
 SETTINGS = {
-    "MODEL": "simulated",
-    "SIMULATED_SECONDS": "0.05",
-    "SIMULATED_CRASH_WIDTH": str(DEADLY),
+    **simulation(seconds=0.05, crash_width=DEADLY),
     "LEASE": "1",
     "WORKER_THREADS": "8",
 }

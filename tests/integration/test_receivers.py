@@ -17,7 +17,7 @@ import pytest
 from shared import webhooks
 from shared.queue.connection import PREFIX, Connection
 from shared.queue.deliveries import DeliveryState, Verdict
-from shared.settings import Settings
+from shared.settings import CourierSettings
 from shared.testing import RedisProcess
 from tests.integration.conftest import until
 from tests.unit.test_deliveries import Post
@@ -114,7 +114,7 @@ def run(shared_redis: RedisProcess, connection: Connection, tmp_path: Path) -> I
             "webhook_secrets": f"shop:{SECRET}",
             "allow_networks": "127.0.0.0/8",
         }
-        settings = Settings.load(**(given | overrides))
+        settings = CourierSettings.load(**(given | overrides))
         for _ in range(count):
             courier = Courier(settings)
             thread = threading.Thread(target=courier.run)

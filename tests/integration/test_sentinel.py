@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -22,11 +21,12 @@ from shared.queue.connection import Connection
 from shared.queue.doorbell import QUEUES, Doorbell, make_celery
 from shared.queue.jobs import JobQueue
 from shared.schema import JobRequest
-from shared.settings import Settings
+from shared.settings import RedisSettings
 from shared.storage import LocalStorage, keys
 from shared.testing import RedisProcess
 from tests.conftest import REDIS_SERVERS, missing
 from tests.integration.conftest import until
+from tests.simulated import simulated
 
 PASSWORD = "p@ss:word"
 #: The sentinel asks for one of its own.
@@ -95,7 +95,7 @@ def test_a_killed_master_is_replaced_and_work_goes_on(
     cluster: Cluster, tmp_path: Path, sample: bytes
 ) -> None:
     folder = tmp_path / "storage"
-    settings = Settings.load(redis_url=cluster.url, storage_dir=folder)
+    settings = RedisSettings.load(redis_url=cluster.url)
     storage = LocalStorage(folder)
     connection = Connection(cluster.url)
     jobs = JobQueue(connection, retention_ms=60_000)
@@ -119,12 +119,12 @@ def test_a_killed_master_is_replaced_and_work_goes_on(
     env = {
         "REDIS_URL": cluster.url,
         "NUKKI_STORAGE_DIR": str(folder),
-        "NUKKI_MODEL": "simulated",
+        **simulated(),
         "NUKKI_LEASE": "5",
     }
     with ExitStack() as stack, (tmp_path / "log").open("ab") as log:
         for module in ("worker", "worker.courier"):
-            child = processes.spawn([sys.executable, "-m", module], env=env, output=log)
+            child = processes.spawn(processes.python(module), env=env, output=log)
             stack.callback(processes.stop, child, 5)
         first = submit()
         until(lambda: succeeded(first), 20)

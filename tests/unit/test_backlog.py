@@ -12,7 +12,7 @@ from shared.queue.connection import PREFIX, Connection
 from shared.queue.doorbell import QUEUES
 from shared.queue.lanes import BacklogReader
 from shared.queue.upkeep import SHALLOW
-from shared.settings import Settings
+from shared.settings import CourierSettings
 from shared.testing import RedisProcess
 from tests.backlog import Backlog
 from worker.courier import rounds as courier
@@ -224,7 +224,7 @@ def test_the_couriers_looks_follow_one_another_while_there_is_more(
 ) -> None:
     backlog = Backlog(connection)
     backlog.fill(DEEP, due_ms=-60_000)
-    running = courier.Courier(Settings.load(redis_url=shared_redis.url))
+    running = courier.Courier(CourierSettings.load(redis_url=shared_redis.url))
     thread = threading.Thread(target=running.run)
     thread.start()
     try:

@@ -14,7 +14,7 @@ from shared.job import Input, Lane, Status, new_id
 from shared.queue.connection import PREFIX, Connection
 from shared.queue.jobs import JobQueue
 from shared.queue.verdicts import Idempotency, Room
-from shared.settings import Settings
+from shared.settings import ApiSettings
 from tests.unit.test_queue import DONE, FAILED, RETENTION_MS, House
 
 TENANTS = ("shop", "other", "third")
@@ -136,7 +136,7 @@ class TestLimits:
     def test_only_where_there_are_others_is_a_tenant_held_to_a_share(
         self, keys: str, room: int
     ) -> None:
-        settings = Settings.load(api_keys=keys, max_queued=100, tenant_share=0.3)
+        settings = ApiSettings.load(api_keys=keys, max_queued=100, tenant_share=0.3)
         assert settings.max_queued_of_a_tenant == room
 
 

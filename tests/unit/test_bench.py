@@ -16,7 +16,7 @@ from shared.job import Lane, Status
 from shared.queue.connection import Connection
 from shared.queue.doorbell import QUEUES, Doorbell, make_celery
 from shared.schema import Prompt
-from shared.settings import Settings
+from shared.settings import StackSettings
 from shared.testing import MemoryStorage, RedisProcess
 from tests.bench.engine import naive, report
 from tests.bench.engine.arithmetic import (
@@ -32,8 +32,8 @@ from tests.bench.engine.arithmetic import (
 )
 from tests.bench.engine.photos import files, jpegs, marked
 from tests.bench.engine.seeding import Store, records, seed_bare, waiting
+from tests.simulated import SimulatedSegmenter, Size
 from worker.segmenters.protocol import Question
-from worker.segmenters.simulated import SimulatedSegmenter, Size
 
 
 def test_a_rate_is_the_slope_of_the_count() -> None:
@@ -124,7 +124,7 @@ def test_the_naive_worker_cuts_the_photo(codecs: naive.Codecs) -> None:
 def test_seeded_jobs_and_messages_are_as_the_api_leaves_them(
     shared_redis: RedisProcess, connection: Connection, tmp_path: Path
 ) -> None:
-    settings = Settings(redis_url=shared_redis.url, storage_dir=tmp_path)
+    settings = StackSettings(redis_url=shared_redis.url, storage_dir=tmp_path)
     store = Store.of(settings)
     try:
         ids = seed_bare(store, 25)

@@ -24,11 +24,11 @@ from moto.server import ThreadedMotoServer
 
 from nukki.command import main
 from shared.checkpoints import CATALOGUE, Choice, Model, ModelsFolder, best_present, find, resolve
-from shared.checkpoints.folder import Verdict, parsed_digest
+from shared.checkpoints.folder import DigestCheck, parsed_digest
 from shared.checkpoints.pull import Pulled, pull
 from shared.checkpoints.sources import bare
 from shared.errors import CheckpointError, ConfigError, StorageUnavailable, UrlUnavailable
-from shared.settings import Settings
+from shared.settings import ModelSettings, StorageSettings
 
 BODY = os.urandom(700_001)
 DIGEST = hashlib.sha256(BODY).hexdigest()
@@ -144,8 +144,8 @@ def unpinned(model: Model) -> Model:
 
 
 @pytest.fixture
-def settings() -> Settings:
-    return Settings.load()
+def settings() -> StorageSettings:
+    return StorageSettings.load()
 
 
 def _names(folder: ModelsFolder) -> set[str]:
@@ -179,7 +179,7 @@ class TestCatalogue:
             assert model.url.endswith(f"/{model.file}")
 
     def test_an_unknown_name_is_named_with_those_there_are(self) -> None:
-        with pytest.raises(ConfigError, match=r"no such model: sam9 \(there are .*sam_vit_b\)"):
+        with pytest.raises(ConfigError, match=r"no such model: sam9 \(choose .*sam_vit_b\)"):
             find("sam9")
 
     def test_grabcut_has_no_weights(self) -> None:
@@ -189,7 +189,7 @@ class TestCatalogue:
 
 class TestHttp:
     def test_a_pull_brings_the_file_and_remembers_its_digest(
-        self, model: Model, folder: ModelsFolder, settings: Settings, server: FileServer
+        self, model: Model, folder: ModelsFolder, settings: StorageSettings, server: FileServer
     ) -> None:
         seen: list[tuple[int, int | None]] = []
         pulled = pull(
@@ -204,27 +204,27 @@ class TestHttp:
         assert "range" not in server.asked[0]
 
     def test_what_is_there_and_right_is_not_pulled_again(
-        self, model: Model, folder: ModelsFolder, settings: Settings, server: FileServer
+        self, model: Model, folder: ModelsFolder, settings: StorageSettings, server: FileServer
     ) -> None:
         pull(model, folder, settings)
         assert not pull(model, folder, settings).fresh
         assert len(server.asked) == 1
 
     def test_what_is_there_and_wrong_is_pulled_again(
-        self, model: Model, folder: ModelsFolder, settings: Settings
+        self, model: Model, folder: ModelsFolder, settings: StorageSettings
     ) -> None:
         folder.path.mkdir()
         folder.weights(model).write_bytes(OTHER)
         lines: list[str] = []
         assert pull(model, folder, settings, say=lines.append).fresh
         assert folder.weights(model).read_bytes() == BODY
-        assert "has another digest" in lines[0]
+        assert "has the wrong digest" in lines[0]
 
     def test_a_pull_that_broke_off_goes_on_from_there(
-        self, model: Model, folder: ModelsFolder, settings: Settings, server: FileServer
+        self, model: Model, folder: ModelsFolder, settings: StorageSettings, server: FileServer
     ) -> None:
         server.breaks = [300_000]
-        with pytest.raises(UrlUnavailable, match=r"0\.3 MB are kept, the same command goes on"):
+        with pytest.raises(UrlUnavailable, match=r"0\.3 MB are kept, the same command continues"):
             pull(model, folder, settings, tries=1)
         assert _names(folder) == {
             "sam2.1_hiera_tiny.pt.partial",
@@ -239,7 +239,7 @@ class TestHttp:
         assert _names(folder) == WHOLE
 
     def test_a_pull_that_was_stopped_goes_on_from_there(
-        self, model: Model, folder: ModelsFolder, settings: Settings, server: FileServer
+        self, model: Model, folder: ModelsFolder, settings: StorageSettings, server: FileServer
     ) -> None:
         def stop(done: int, _total: int | None) -> None:
             if done > 200_000:
@@ -254,7 +254,7 @@ class TestHttp:
         assert server.asked[1]["range"] == f"bytes={kept}-"
 
     def test_a_connection_that_breaks_is_taken_up_again_by_itself(
-        self, model: Model, folder: ModelsFolder, settings: Settings, server: FileServer
+        self, model: Model, folder: ModelsFolder, settings: StorageSettings, server: FileServer
     ) -> None:
         server.breaks = [200_000, 100_000, 50_000]
         lines: list[str] = []
@@ -269,7 +269,7 @@ class TestHttp:
         assert all("are kept; trying again" in line for line in lines)
 
     def test_it_gives_up_where_a_try_brings_nothing(
-        self, model: Model, folder: ModelsFolder, settings: Settings, server: FileServer
+        self, model: Model, folder: ModelsFolder, settings: StorageSettings, server: FileServer
     ) -> None:
         server.breaks = [200_000, 0, 0, 0, 0, 0]
         with pytest.raises(UrlUnavailable, match="are kept"):
@@ -277,7 +277,7 @@ class TestHttp:
         assert len(server.asked) == 2
 
     def test_a_server_that_ignores_the_range_is_taken_from_the_beginning(
-        self, model: Model, folder: ModelsFolder, settings: Settings, server: FileServer
+        self, model: Model, folder: ModelsFolder, settings: StorageSettings, server: FileServer
     ) -> None:
         server.breaks, server.ranges = [300_000], False
         assert pull(model, folder, settings).fresh
@@ -289,7 +289,7 @@ class TestHttp:
         self,
         model: Model,
         folder: ModelsFolder,
-        settings: Settings,
+        settings: StorageSettings,
         server: FileServer,
         if_range: bool,
     ) -> None:
@@ -305,7 +305,7 @@ class TestHttp:
         self,
         model: Model,
         folder: ModelsFolder,
-        settings: Settings,
+        settings: StorageSettings,
         server: FileServer,
         etag: str | None,
     ) -> None:
@@ -317,7 +317,7 @@ class TestHttp:
         assert "range" not in server.asked[1]
 
     def test_the_part_of_another_source_is_not_gone_on_with(
-        self, model: Model, folder: ModelsFolder, settings: Settings, server: FileServer
+        self, model: Model, folder: ModelsFolder, settings: StorageSettings, server: FileServer
     ) -> None:
         server.breaks = [300_000]
         with pytest.raises(UrlUnavailable):
@@ -326,7 +326,7 @@ class TestHttp:
         assert "range" not in server.asked[1]
 
     def test_a_part_that_lacks_nothing_is_only_checked(
-        self, model: Model, folder: ModelsFolder, settings: Settings, server: FileServer
+        self, model: Model, folder: ModelsFolder, settings: StorageSettings, server: FileServer
     ) -> None:
         server.breaks = [len(BODY) - 1]
         with pytest.raises(UrlUnavailable):
@@ -337,7 +337,7 @@ class TestHttp:
         assert len(server.asked) == 2
 
     def test_a_damaged_part_is_found_out_deleted_and_pulled_anew(
-        self, model: Model, folder: ModelsFolder, settings: Settings, server: FileServer
+        self, model: Model, folder: ModelsFolder, settings: StorageSettings, server: FileServer
     ) -> None:
         server.breaks = [300_000]
         with pytest.raises(UrlUnavailable):
@@ -350,7 +350,7 @@ class TestHttp:
         assert pull(model, folder, settings).fresh
 
     def test_a_wrong_digest_is_refused_and_the_file_deleted(
-        self, model: Model, folder: ModelsFolder, settings: Settings, server: FileServer
+        self, model: Model, folder: ModelsFolder, settings: StorageSettings, server: FileServer
     ) -> None:
         server.body = OTHER
         wrong = hashlib.sha256(OTHER).hexdigest()
@@ -359,7 +359,7 @@ class TestHttp:
         assert _names(folder) == set()
 
     def test_a_missing_file_is_named(
-        self, model: Model, folder: ModelsFolder, settings: Settings, server: FileServer
+        self, model: Model, folder: ModelsFolder, settings: StorageSettings, server: FileServer
     ) -> None:
         server.status = 404
         with pytest.raises(CheckpointError, match=r"weights\.pt answered 404"):
@@ -367,14 +367,14 @@ class TestHttp:
         assert _names(folder) == set()
 
     def test_an_overloaded_server_may_answer_later(
-        self, model: Model, folder: ModelsFolder, settings: Settings, server: FileServer
+        self, model: Model, folder: ModelsFolder, settings: StorageSettings, server: FileServer
     ) -> None:
         server.status = 503
         with pytest.raises(UrlUnavailable, match="answered 503"):
             pull(model, folder, settings)
 
     def test_a_server_that_is_not_there_is_named_without_its_secrets(
-        self, model: Model, folder: ModelsFolder, settings: Settings
+        self, model: Model, folder: ModelsFolder, settings: StorageSettings
     ) -> None:
         source = "http://me:secret@127.0.0.1:9/w.pt?signature=secret"
         with pytest.raises(UrlUnavailable, match=r"http://127\.0\.0\.1:9/w\.pt: ") as caught:
@@ -387,25 +387,30 @@ class TestHttp:
             ("http://example.com/w.pt", "http://example.com/w.pt is not https"),
             ("http://127.0.0.1.example.com/w.pt", "is not https"),
             ("ftp://example.com/w.pt", "cannot pull from ftp://"),
-            ("https://host:bad/w.pt", "is no URL"),
+            ("https://host:bad/w.pt", "is not a valid URL"),
             ("s3://bucket", "is not s3://bucket/key"),
         ],
     )
     def test_other_sources_are_refused(
-        self, model: Model, folder: ModelsFolder, settings: Settings, source: str, complaint: str
+        self,
+        model: Model,
+        folder: ModelsFolder,
+        settings: StorageSettings,
+        source: str,
+        complaint: str,
     ) -> None:
         with pytest.raises(ConfigError, match=complaint):
             pull(model, folder, settings, source=source)
 
     def test_a_redirect_to_plain_http_is_refused(
-        self, model: Model, folder: ModelsFolder, settings: Settings, server: FileServer
+        self, model: Model, folder: ModelsFolder, settings: StorageSettings, server: FileServer
     ) -> None:
         server.redirect = "http://example.com/w.pt"
         with pytest.raises(ConfigError, match=r"http://example\.com/w\.pt is not https"):
             pull(model, folder, settings)
 
     def test_nothing_is_seen_under_the_final_name_before_it_is_whole(
-        self, model: Model, folder: ModelsFolder, settings: Settings, server: FileServer
+        self, model: Model, folder: ModelsFolder, settings: StorageSettings, server: FileServer
     ) -> None:
         server.gate = threading.Event()
         with ThreadPoolExecutor(1) as pool:
@@ -418,7 +423,7 @@ class TestHttp:
         assert folder.has(model)
 
     def test_of_two_pulls_at_once_one_does_the_work(
-        self, model: Model, folder: ModelsFolder, settings: Settings, server: FileServer
+        self, model: Model, folder: ModelsFolder, settings: StorageSettings, server: FileServer
     ) -> None:
         server.gate = threading.Event()
         lines: list[str] = []
@@ -432,7 +437,7 @@ class TestHttp:
             server.gate.set()
             assert first.result(20).fresh
             assert not any(other.result(20).fresh for other in others)
-        assert lines == ["another pull of sam2.1_hiera_tiny is under way"] * 3
+        assert lines == ["waiting for another pull of sam2.1_hiera_tiny"] * 3
         assert len(server.asked) == 1
         assert folder.weights(model).read_bytes() == BODY
 
@@ -449,12 +454,12 @@ class TestRoom:
         self,
         model: Model,
         folder: ModelsFolder,
-        settings: Settings,
+        settings: StorageSettings,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         usage = namedtuple("usage", "total used free")
         monkeypatch.setattr(shutil, "disk_usage", lambda _path: usage(10**9, 10**9, 100_000))
-        with pytest.raises(CheckpointError, match=r"has 0\.1 MB free, and 0\.7 MB are still"):
+        with pytest.raises(CheckpointError, match=r"has 0\.1 MB free, but 0\.7 MB are needed"):
             pull(model, folder, settings)
         assert not folder.has(model)
 
@@ -462,7 +467,7 @@ class TestRoom:
         self,
         model: Model,
         folder: ModelsFolder,
-        settings: Settings,
+        settings: StorageSettings,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         def full(_handle: int) -> None:
@@ -474,7 +479,7 @@ class TestRoom:
         assert not folder.has(model)
 
     def test_a_folder_that_cannot_be_made_is_named(
-        self, model: Model, tmp_path: Path, settings: Settings
+        self, model: Model, tmp_path: Path, settings: StorageSettings
     ) -> None:
         (tmp_path / "file").touch()
         with pytest.raises(CheckpointError, match=r"cannot write in .*: Not a directory"):
@@ -483,7 +488,7 @@ class TestRoom:
 
 class TestFile:
     def test_a_local_file_is_copied(
-        self, model: Model, folder: ModelsFolder, settings: Settings, tmp_path: Path
+        self, model: Model, folder: ModelsFolder, settings: StorageSettings, tmp_path: Path
     ) -> None:
         source = tmp_path / "mine.pt"
         source.write_bytes(BODY)
@@ -492,7 +497,7 @@ class TestFile:
         assert source.read_bytes() == BODY
 
     def test_a_wrong_local_file_is_left_alone(
-        self, model: Model, folder: ModelsFolder, settings: Settings, tmp_path: Path
+        self, model: Model, folder: ModelsFolder, settings: StorageSettings, tmp_path: Path
     ) -> None:
         source = tmp_path / "mine.pt"
         source.write_bytes(OTHER)
@@ -502,7 +507,7 @@ class TestFile:
         assert source.read_bytes() == OTHER
 
     def test_a_missing_one_is_named(
-        self, model: Model, folder: ModelsFolder, settings: Settings, tmp_path: Path
+        self, model: Model, folder: ModelsFolder, settings: StorageSettings, tmp_path: Path
     ) -> None:
         with pytest.raises(CheckpointError, match=r"cannot read .*nothing\.pt: No such file"):
             pull(model, folder, settings, source=str(tmp_path / "nothing.pt"))
@@ -510,14 +515,14 @@ class TestFile:
 
 class TestDigest:
     def test_without_a_pinned_digest_one_is_asked_for(
-        self, unpinned: Model, folder: ModelsFolder, settings: Settings, server: FileServer
+        self, unpinned: Model, folder: ModelsFolder, settings: StorageSettings, server: FileServer
     ) -> None:
         with pytest.raises(ConfigError, match="give it with --sha256"):
             pull(unpinned, folder, settings)
         assert not server.asked
 
     def test_the_given_one_is_checked_and_remembered(
-        self, unpinned: Model, folder: ModelsFolder, settings: Settings
+        self, unpinned: Model, folder: ModelsFolder, settings: StorageSettings
     ) -> None:
         with pytest.raises(CheckpointError, match="it was deleted"):
             pull(unpinned, folder, settings, sha256="0" * 64)
@@ -528,7 +533,7 @@ class TestDigest:
         assert (folder.path / f"{NAME}.sha256").read_text() == f"{DIGEST}  {unpinned.file}\n"
 
     def test_another_than_the_pinned_one_is_refused(
-        self, model: Model, folder: ModelsFolder, settings: Settings, server: FileServer
+        self, model: Model, folder: ModelsFolder, settings: StorageSettings, server: FileServer
     ) -> None:
         with pytest.raises(ConfigError, match="--checkpoint FILE"):
             pull(model, folder, settings, sha256="0" * 64)
@@ -540,34 +545,34 @@ class TestDigest:
             parsed_digest(text)
 
     def test_weights_written_since_are_no_longer_verified(
-        self, model: Model, folder: ModelsFolder, settings: Settings
+        self, model: Model, folder: ModelsFolder, settings: StorageSettings
     ) -> None:
         pull(model, folder, settings)
         folder.weights(model).write_bytes(OTHER)
         later = time.time() + 5
         os.utime(folder.weights(model), (later, later))
         assert not folder.is_verified(model)
-        assert folder.verify(model) == (Verdict.WRONG, hashlib.sha256(OTHER).hexdigest())
+        assert folder.verify(model) == (DigestCheck.WRONG, hashlib.sha256(OTHER).hexdigest())
 
     def test_verify_finds_what_changed_under_the_same_time(
-        self, model: Model, folder: ModelsFolder, settings: Settings
+        self, model: Model, folder: ModelsFolder, settings: StorageSettings
     ) -> None:
         pull(model, folder, settings)
         written = folder.weights(model).stat().st_mtime
         folder.weights(model).write_bytes(OTHER)
         os.utime(folder.weights(model), (written, written))
         assert folder.is_verified(model)
-        assert folder.verify(model)[0] is Verdict.WRONG
+        assert folder.verify(model)[0] is DigestCheck.WRONG
         assert not folder.is_verified(model)
         folder.weights(model).write_bytes(BODY)
-        assert folder.verify(model) == (Verdict.OK, DIGEST)
+        assert folder.verify(model) == (DigestCheck.OK, DIGEST)
         assert folder.is_verified(model)
 
     def test_verify_does_without_writing_where_it_may_not(
         self,
         model: Model,
         folder: ModelsFolder,
-        settings: Settings,
+        settings: StorageSettings,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         pull(model, folder, settings)
@@ -577,17 +582,17 @@ class TestDigest:
 
         monkeypatch.setattr(ModelsFolder, "remember", refused)
         monkeypatch.setattr(os, "utime", refused)
-        assert folder.verify(model)[0] is Verdict.OK
+        assert folder.verify(model)[0] is DigestCheck.OK
         folder.weights(model).write_bytes(OTHER)
-        assert folder.verify(model)[0] is Verdict.WRONG
+        assert folder.verify(model)[0] is DigestCheck.WRONG
 
     def test_verify_says_what_it_cannot_know(self, unpinned: Model, folder: ModelsFolder) -> None:
-        assert folder.verify(unpinned) == (Verdict.MISSING, "")
+        assert folder.verify(unpinned) == (DigestCheck.MISSING, "")
         folder.path.mkdir()
         folder.weights(unpinned).write_bytes(BODY)
-        assert folder.verify(unpinned) == (Verdict.UNKNOWN, DIGEST)
+        assert folder.verify(unpinned) == (DigestCheck.UNKNOWN, DIGEST)
         (folder.path / f"{NAME}.sha256").write_text("no digest at all")
-        assert folder.verify(unpinned) == (Verdict.UNKNOWN, DIGEST)
+        assert folder.verify(unpinned) == (DigestCheck.UNKNOWN, DIGEST)
 
 
 @pytest.fixture(scope="module")
@@ -624,7 +629,7 @@ class TestS3:
     def test_an_object_is_pulled(
         self, model: Model, folder: ModelsFolder, s3: dict[str, str]
     ) -> None:
-        assert pull(model, folder, Settings.load(**s3), source="s3://weights/tiny.pt").fresh
+        assert pull(model, folder, StorageSettings.load(**s3), source="s3://weights/tiny.pt").fresh
         assert folder.weights(model).read_bytes() == BODY
         assert _names(folder) == WHOLE
 
@@ -640,7 +645,7 @@ class TestS3:
         note = {"source": source, "validator": same if etag else '"other"'}
         partial.with_name(f"{partial.name}.json").write_text(json.dumps(note))
         seen: list[int] = []
-        settings = Settings.load(**s3)
+        settings = StorageSettings.load(**s3)
         pull(model, folder, settings, source=source, progress=lambda done, _: seen.append(done))
         assert seen[0] == (300_000 if etag else 0)
         assert folder.weights(model).read_bytes() == BODY
@@ -648,8 +653,8 @@ class TestS3:
     def test_a_wrong_object_is_refused_and_deleted(
         self, model: Model, folder: ModelsFolder, s3: dict[str, str]
     ) -> None:
-        with pytest.raises(CheckpointError, match=r"s3://weights/other\.pt gave .* was deleted"):
-            pull(model, folder, Settings.load(**s3), source="s3://weights/other.pt")
+        with pytest.raises(CheckpointError, match=r"s3://weights/other\.pt has .* was deleted"):
+            pull(model, folder, StorageSettings.load(**s3), source="s3://weights/other.pt")
         assert _names(folder) == set()
 
     @pytest.mark.parametrize("source", ["s3://weights/nothing.pt", "s3://nothing/tiny.pt"])
@@ -657,19 +662,19 @@ class TestS3:
         self, model: Model, folder: ModelsFolder, s3: dict[str, str], source: str
     ) -> None:
         with pytest.raises(CheckpointError, match=f"{source}: there is no such object"):
-            pull(model, folder, Settings.load(**s3), source=source)
+            pull(model, folder, StorageSettings.load(**s3), source=source)
 
     def test_a_server_that_is_not_there_may_come_back(
         self, model: Model, folder: ModelsFolder, s3: dict[str, str]
     ) -> None:
-        settings = Settings.load(**s3 | {"s3_endpoint": "http://127.0.0.1:9"})
+        settings = StorageSettings.load(**s3 | {"s3_endpoint": "http://127.0.0.1:9"})
         with pytest.raises(StorageUnavailable, match=r"s3://weights/tiny\.pt: "):
             pull(model, folder, settings, source="s3://weights/tiny.pt")
 
 
 class TestChoice:
     def test_the_best_present_is_chosen_else_grabcut(self, folder: ModelsFolder) -> None:
-        settings = Settings.load(models_dir=folder.path)
+        settings = ModelSettings.load(models_dir=folder.path)
         assert best_present(folder.path) is None
         assert resolve(settings) == Choice("grabcut")
         folder.path.mkdir()
@@ -681,7 +686,7 @@ class TestChoice:
             assert resolve(settings) == Choice(model.name, folder.weights(model))
 
     def test_a_named_model_has_its_weights_in_the_folder(self, folder: ModelsFolder) -> None:
-        settings = Settings.load(models_dir=folder.path, model=NAME)
+        settings = ModelSettings.load(models_dir=folder.path, model=NAME)
         with pytest.raises(ConfigError, match=f"nukki models pull {NAME}$"):
             resolve(settings)
         folder.path.mkdir()
@@ -689,17 +694,19 @@ class TestChoice:
         assert resolve(settings) == Choice(NAME, folder.weights(find(NAME)))
 
     def test_a_named_checkpoint_wins_over_the_folder(self, folder: ModelsFolder) -> None:
-        settings = Settings.load(models_dir=folder.path, model=NAME, checkpoint=Path("mine.pt"))
+        settings = ModelSettings.load(
+            models_dir=folder.path, model=NAME, checkpoint=Path("mine.pt")
+        )
         assert resolve(settings) == Choice(NAME, Path("mine.pt"))
 
     def test_a_checkpoint_alone_is_refused(self) -> None:
         with pytest.raises(ConfigError, match="needs its model's name"):
-            resolve(Settings.load(checkpoint=Path("mine.pt")))
+            resolve(ModelSettings.load(checkpoint=Path("mine.pt")))
 
     @pytest.mark.parametrize("checkpoint", [None, Path("mine.pt")])
     def test_an_unknown_model_is_named(self, checkpoint: Path | None) -> None:
-        with pytest.raises(ConfigError, match=r"no such model: sam9 \(there are grabcut, sam2\.1"):
-            resolve(Settings.load(model="sam9", checkpoint=checkpoint))
+        with pytest.raises(ConfigError, match=r"no such model: sam9 \(choose grabcut, sam2\.1"):
+            resolve(ModelSettings.load(model="sam9", checkpoint=checkpoint))
 
     def test_the_environment_names_a_model_as_well(
         self, folder: ModelsFolder, monkeypatch: pytest.MonkeyPatch
@@ -708,7 +715,7 @@ class TestChoice:
         folder.weights(find(NAME)).touch()
         monkeypatch.setenv("NUKKI_MODELS_DIR", str(folder.path))
         monkeypatch.setenv("NUKKI_MODEL", "grabcut")
-        assert resolve(Settings.load()) == Choice("grabcut")
+        assert resolve(ModelSettings.load()) == Choice("grabcut")
 
 
 @pytest.fixture
@@ -742,7 +749,7 @@ class TestCommand:
         assert pulled.exit_code == 0, pulled.output
         assert f"{path}  (pulled and verified, SHA-256 {DIGEST})" in pulled.stdout
         assert find(NAME).file in pulled.stderr
-        assert "already there, and right" in nukki("pull", NAME).stdout
+        assert "already there, verified" in nukki("pull", NAME).stdout
 
         assert nukki("path", NAME).stdout == f"{path}\n"
         assert _row(nukki("list")) == ["present", "yes", "1 MB", "pinned"]

@@ -27,7 +27,7 @@ from shared.job import Failure, Lane, Outcome, Status, Subject
 from shared.job import Result as Made
 from shared.queue.connection import Connection
 from shared.queue.leases import LeaseTable
-from shared.settings import Settings
+from shared.settings import ApiSettings
 from shared.storage import keys
 from shared.testing import MemoryStorage, RedisProcess
 
@@ -132,7 +132,7 @@ def make_place(
     def make(*, api_key: str | None = None, **overrides: Any) -> Place:
         storage, line = MemoryStorage(), Line()
         bell = Bell(connection, storage)
-        settings = Settings.load(
+        settings = ApiSettings.load(
             redis_url=shared_redis.url, storage_dir=tmp_path / "storage", **overrides
         )
         services = dataclasses.replace(Services.connect(settings), storage=storage, doorbell=bell)

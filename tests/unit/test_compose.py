@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from nukki.command import main
-from shared.settings import Settings
+from shared.settings import StackSettings
 from tests.compose import (
     BASE,
     CPU,
@@ -156,7 +156,7 @@ def test_every_service_of_ours_is_given_settings_that_exist(
             monkeypatch.delenv(variable)
     for variable, value in WHOLE[name]["environment"].items():
         monkeypatch.setenv(variable, value)
-    settings = Settings.load()
+    settings = StackSettings.load()
     assert settings.redis_url == f"redis://:{FILLED_IN['REDIS_PASSWORD']}@redis:6379/0"
     assert (settings.s3_endpoint, settings.s3_bucket) == ("http://minio:9000", "nukki")
     assert settings.s3_public_endpoint == "http://localhost:9000"

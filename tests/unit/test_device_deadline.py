@@ -18,8 +18,9 @@ from shared.queue.jobs import JobQueue
 from shared.queue.leases import Claim
 from shared.queue.workers import WorkerInfo
 from shared.schema import JobRequest, Prompt
-from shared.settings import Settings
+from shared.settings import WorkerSettings
 from shared.testing import RedisProcess
+from tests.simulated import SimulatedSegmenter, Size
 from worker.__main__ import build
 from worker.engine import Ask
 from worker.engine.progress import Progress
@@ -27,7 +28,6 @@ from worker.job.earlier import Earlier
 from worker.job.run import Run
 from worker.job.segmentation import Finding, segment
 from worker.segmenters import Prediction, Question
-from worker.segmenters.simulated import SimulatedSegmenter, Size
 
 #: Seconds; with a lease of one a beat comes every third of a second.
 DEADLINE, LEASE = 0.6, 1.0
@@ -68,7 +68,7 @@ class Ward:
         self.jobs = JobQueue(connection, retention_ms=60_000)
         self.device = device
         self.hung_at: list[float] = []
-        settings = Settings.load(redis_url=redis.url, stage_deadline=DEADLINE, lease=LEASE)
+        settings = WorkerSettings.load(redis_url=redis.url, stage_deadline=DEADLINE, lease=LEASE)
         me = WorkerInfo("worker@here", "simulated", "cpu", 8)
         self.runtime = build(settings, make_celery(settings), device, me)
         heartbeat: Any = self.runtime.heartbeat

@@ -9,7 +9,7 @@ from nukki.redis_server import free_port
 from shared.job import Lane
 from shared.queue.connection import Connection
 from shared.queue.doorbell import QUEUES, Doorbell, LaneCycle, make_celery
-from shared.settings import Settings
+from shared.settings import RedisSettings
 from shared.testing import RedisProcess
 
 
@@ -39,7 +39,7 @@ def test_the_other_lanes_take_turns() -> None:
 def test_a_ring_puts_one_message_on_its_lanes_queue(
     shared_redis: RedisProcess, connection: Connection
 ) -> None:
-    bell = Doorbell(make_celery(Settings.load(redis_url=shared_redis.url)))
+    bell = Doorbell(make_celery(RedisSettings.load(redis_url=shared_redis.url)))
     assert bell.ring("job_1", Lane.BULK)
     assert connection.redis.llen(QUEUES[Lane.BULK]) == 1
     assert connection.redis.llen(QUEUES[Lane.INTERACTIVE]) == 0
@@ -48,7 +48,7 @@ def test_a_ring_puts_one_message_on_its_lanes_queue(
 def test_a_message_names_the_job_and_carries_no_bytes(
     shared_redis: RedisProcess, connection: Connection
 ) -> None:
-    bell = Doorbell(make_celery(Settings.load(redis_url=shared_redis.url)))
+    bell = Doorbell(make_celery(RedisSettings.load(redis_url=shared_redis.url)))
     bell.ring("job_" + "0" * 24, Lane.BULK)
     message = connection.redis.lindex(QUEUES[Lane.BULK], 0)
     assert "job_" in message
@@ -62,7 +62,7 @@ def test_a_broker_that_is_away_is_no_error_and_takes_seconds_at_most(black_hole:
         if black_hole:
             listener.listen()  # takes connections, and never answers
         port = listener.getsockname()[1] if black_hole else free_port()
-        bell = Doorbell(make_celery(Settings.load(redis_url=f"redis://127.0.0.1:{port}/0")))
+        bell = Doorbell(make_celery(RedisSettings.load(redis_url=f"redis://127.0.0.1:{port}/0")))
         began = time.monotonic()
         assert not bell.ring("job_1", Lane.INTERACTIVE)
         assert time.monotonic() - began < 15  # measured: 0.6 s and 5 s

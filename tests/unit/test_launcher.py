@@ -131,7 +131,7 @@ def test_each_name_gets_a_worker_of_its_own(children: Children, script: Script) 
     script(SERVE)
     names = ["worker@here-0", "worker@here-1"]
     assert supervise(Launcher(places(*names), 5), lambda: children.await_noted("began", 2)) == 0
-    assert [argv[1:3] for argv in children.asked] == [["-m", "worker"]] * 2
+    assert [argv[1:4] for argv in children.asked] == [["-P", "-m", "worker"]] * 2
     assert [argv[-2:] for argv in children.asked] == [["--name", name] for name in names]
 
 
@@ -322,9 +322,11 @@ def test_a_child_does_not_outlive_a_launcher_that_is_killed(tmp_path: Path) -> N
 def test_a_configuration_that_is_not_valid_is_said(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("NUKKI_LEASE", "soon")
-    assert start.main([]) == 78
-    assert "NUKKI_LEASE" in capsys.readouterr().err
+    monkeypatch.setenv("NUKKI_SHUTDOWN_GRACE", "soon")
+    with pytest.raises(SystemExit) as left:
+        start.main([])
+    assert left.value.code == 78
+    assert "NUKKI_SHUTDOWN_GRACE" in capsys.readouterr().err
 
 
 def test_its_own_checkpoint_reaches_the_workers(monkeypatch: pytest.MonkeyPatch) -> None:

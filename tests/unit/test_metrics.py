@@ -28,14 +28,14 @@ from shared.queue.leases import LeaseTable
 from shared.queue.upkeep import Upkeep
 from shared.queue.workers import WorkerInfo
 from shared.schema import JobRequest
-from shared.settings import Settings
+from shared.settings import WorkerSettings
 from shared.testing import MemoryStorage, RedisProcess, SilentDoorbell
 from tests.metrics import Scrape
+from tests.simulated import SimulatedSegmenter
 from worker.__main__ import build
 from worker.courier.janitor import Janitor
 from worker.job import pipeline
 from worker.runtime import Runtime
-from worker.segmenters.simulated import SimulatedSegmenter
 
 PARENT = "job_" + "0" * 24
 
@@ -139,7 +139,7 @@ def working(connection: Connection, storage: MemoryStorage) -> Runtime:
     """A worker's inside, on this Redis and storage; it has no patience with a dead one."""
     options = connection.redis.connection_pool.connection_kwargs
     url = f"redis://{options['host']}:{options['port']}/0"
-    settings = Settings.load(redis_url=url, model="simulated", storage_patience=0)
+    settings = WorkerSettings.load(redis_url=url, storage_patience=0)
     me = WorkerInfo("one", "simulated", "cpu", threads=1)
     runtime = build(settings, make_celery(settings), SimulatedSegmenter(), me)
     return dataclasses.replace(runtime, storage=storage)
@@ -285,25 +285,18 @@ def collected(connection: Connection) -> Scrape:
 # The port
 
 
-@pytest.mark.parametrize(
-    ("serve", "setting"),
-    [(metrics.serve, "metrics_port"), (metrics.serve_courier, "courier_metrics_port")],
-)
-def test_each_process_has_its_own_port(serve: Callable[[Settings], None], setting: str) -> None:
+def test_a_process_serves_its_metrics_on_its_port() -> None:
     port = free_port()
-    serve(Settings.load(**{setting: port}))
+    metrics.serve(port, "127.0.0.1")
     shown = Scrape(httpx.get(f"http://127.0.0.1:{port}/metrics").text)
     assert shown.value("nukki_lease_losses_total") is not None
     with pytest.raises(ConfigError, match=str(port)):
-        serve(Settings.load(**{setting: port}))
+        metrics.serve(port, "127.0.0.1")
 
 
-@pytest.mark.parametrize("serve", [metrics.serve, metrics.serve_courier])
-def test_without_a_port_nothing_listens(
-    serve: Callable[[Settings], None], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_a_port_nothing_listens(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise AssertionError("bound")
 
     monkeypatch.setattr(socket.socket, "bind", refuse)
-    serve(Settings.load())
+    metrics.serve(None, "127.0.0.1")

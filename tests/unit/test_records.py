@@ -16,7 +16,7 @@ from shared.queue.connection import PREFIX, Connection
 from shared.queue.verdicts import Idempotency
 from shared.records import ArchivedJob, Records
 from shared.schema import JobRequest, Webhook
-from shared.settings import Settings
+from shared.settings import ApiSettings
 from shared.storage import keys
 from shared.testing import MemoryStorage
 from tests.unit.test_queue import DONE, FAILED, RETENTION_MS, House
@@ -302,8 +302,8 @@ def test_an_archived_job_takes_little_of_redis(house: Archive) -> None:
 
 
 def test_a_record_is_never_kept_longer_than_its_job() -> None:
-    assert Settings.load(retention=60, record_retention=90).record_ms == 60_000
-    assert Settings.load(retention=60, record_retention=9).record_ms == 9_000
+    assert ApiSettings.load(retention=60, record_retention=90).record_ms == 60_000
+    assert ApiSettings.load(retention=60, record_retention=9).record_ms == 9_000
 
 
 def _together(act: Callable[[], object], count: int) -> None:

@@ -18,7 +18,7 @@ from shared.errors import (
 )
 from shared.outbound import Answer
 from shared.queue.deliveries import DeliveryState, Verdict
-from shared.settings import Settings
+from shared.settings import CourierSettings
 from shared.view import moment
 from worker.courier.redelivery import JITTER, LONGEST_RETRY_AFTER, decide, retry_after
 
@@ -129,7 +129,7 @@ def test_what_is_no_retry_after_asks_for_nothing(value: str) -> None:
 
 def test_the_default_schedule_is_the_specifications() -> None:
     minute, hour = 60, 3600
-    assert Settings.load().webhook_schedule == (
+    assert CourierSettings.load().webhook_schedule == (
         *(0, 5, 5 * minute, 30 * minute),
         *(2 * hour, 5 * hour, 10 * hour, 14 * hour, 20 * hour, 24 * hour),
     )

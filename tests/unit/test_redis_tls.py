@@ -15,7 +15,7 @@ from shared.job import Lane
 from shared.queue.address import broker_url
 from shared.queue.connection import Connection
 from shared.queue.doorbell import QUEUES, Doorbell, make_celery
-from shared.settings import Settings
+from shared.settings import RedisSettings
 from shared.testing import RedisProcess
 from tests.conftest import REDIS_SERVERS, missing
 
@@ -53,7 +53,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
 
 
 def ring(url: str) -> bool:
-    return Doorbell(make_celery(Settings.load(redis_url=url))).ring("job_1", Lane.BULK)
+    return Doorbell(make_celery(RedisSettings.load(redis_url=url))).ring("job_1", Lane.BULK)
 
 
 def test_records_and_doorbell_reach_it(guarded: Guarded) -> None:

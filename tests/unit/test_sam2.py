@@ -19,7 +19,7 @@ from shared.arrays import UInt8Array
 from shared.checkpoints import CATALOGUE, Choice
 from shared.errors import ConfigError, DeviceLost, SegmenterFailed
 from shared.schema import Prompt
-from shared.settings import Settings
+from shared.settings import SegmenterSettings
 from tests import reference
 from tests.sam import (
     CASES,
@@ -531,7 +531,7 @@ def test_no_torchvision_is_loaded() -> None:
 
 class TestLoading:
     def test_by_settings_with_auto_around_it(self, checkpoint: Path) -> None:
-        chosen = Settings.load(model=NAME, checkpoint=checkpoint, precision="fp32")
+        chosen = SegmenterSettings.load(model=NAME, checkpoint=checkpoint, precision="fp32")
         loaded = segmenters.load(chosen)
         assert isinstance(loaded, AutoSegmenter)
         assert (loaded.name, loaded.device) == (NAME, "cpu")
@@ -543,7 +543,7 @@ class TestLoading:
 
     def test_without_weights(self, tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match=f"nukki models pull {NAME}"):
-            segmenters.load(Settings.load(model=NAME, models_dir=tmp_path))
+            segmenters.load(SegmenterSettings.load(model=NAME, models_dir=tmp_path))
 
     def test_every_name_has_a_configuration(self) -> None:
         assert set(CONFIGS) == {name for name in CATALOGUE if name.startswith("sam2")}

@@ -14,7 +14,7 @@ from shared.arrays import UInt8Array
 from shared.errors import PromptInvalid
 from shared.images.photo import Photo
 from shared.schema import JobRequest, Prompt
-from shared.settings import Settings
+from shared.settings import WorkerSettings
 from worker.engine import Engine, InFlightLimit
 from worker.job.cut import cut_out
 from worker.job.earlier import Earlier
@@ -74,7 +74,7 @@ class Desk:
         self.runtime: Any = SimpleNamespace(
             engine=Engine(self.bright, cache_bytes=1 << 28),
             cores=InFlightLimit(1),
-            settings=Settings(second_look=second_look),
+            settings=WorkerSettings(second_look=second_look),
         )
 
     def find(self, *prompts: Prompt, photo: Photo | None = None) -> Finding:

@@ -9,11 +9,19 @@ from typing import Any
 
 import pytest
 
-from shared import settings
 from shared.errors import ConfigError
 from shared.review import ReviewLimits
-from shared.settings import Settings
-from tests.readme import table
+from shared.settings import (
+    ApiSettings,
+    CourierSettings,
+    LauncherSettings,
+    RedisSettings,
+    StackSettings,
+    StorageSettings,
+    WorkerSettings,
+)
+from shared.settings.base import Settings, variable
+from tests.readme import PROCESSES, tables
 
 SECRET = "hunter2-hunter2-hunter2"
 
@@ -25,10 +33,10 @@ def _empty_environment(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.delenv(name)
 
 
-def load(monkeypatch: pytest.MonkeyPatch, environment: Mapping[str, str]) -> Settings:
+def load(monkeypatch: pytest.MonkeyPatch, environment: Mapping[str, str]) -> StackSettings:
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    return Settings.load()
+    return StackSettings.load()
 
 
 @pytest.mark.parametrize(
@@ -47,7 +55,7 @@ def load(monkeypatch: pytest.MonkeyPatch, environment: Mapping[str, str]) -> Set
         ("NUKKI_API_KEYS", "shop:k1", "api_keys", (("shop", "k1"),)),
         ("NUKKI_MAX_BYTES", "1000", "max_bytes", 1000),
         ("NUKKI_MAX_MEGAPIXELS", "0.5", "max_megapixels", 0.5),
-        ("NUKKI_MODEL", "simulated", "model", "simulated"),
+        ("NUKKI_MODEL", "sam_vit_b", "model", "sam_vit_b"),
         ("NUKKI_ALLOW_NETWORKS", "10.0.0.0/8, ::1", "allow_networks", ("10.0.0.0/8", "::1")),
         ("NUKKI_WEBHOOK_SCHEDULE", "0, 1.5,10", "webhook_schedule", (0, 1.5, 10)),
         ("NUKKI_LOG_LEVEL", "debug", "log_level", "DEBUG"),
@@ -60,33 +68,33 @@ def test_a_variable_sets_its_field(
 
 
 def test_an_empty_environment_is_enough() -> None:
-    assert Settings.load().redis_url == "redis://127.0.0.1:6379/0"
+    assert StackSettings.load().redis_url == "redis://127.0.0.1:6379/0"
 
 
-@pytest.mark.parametrize("field", Settings.model_fields)
+@pytest.mark.parametrize("field", StackSettings.model_fields)
 def test_an_empty_variable_is_one_not_set(monkeypatch: pytest.MonkeyPatch, field: str) -> None:
-    variable = settings.variable(field, Settings.model_fields[field])
-    default = Settings.load()
-    assert load(monkeypatch, {variable: ""}) == default
+    name = variable(field, StackSettings.model_fields[field])
+    default = StackSettings.load()
+    assert load(monkeypatch, {name: ""}) == default
 
 
 def test_overrides_come_before_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("NUKKI_MODEL", "simulated")
-    assert Settings.load(model="grabcut").model == "grabcut"
+    monkeypatch.setenv("NUKKI_MODEL", "sam_vit_b")
+    assert StackSettings.load(model="grabcut").model == "grabcut"
 
 
 def test_an_override_that_is_no_setting_is_refused() -> None:
     with pytest.raises(ConfigError, match="modle"):
-        Settings.load(modle="grabcut")
+        StackSettings.load(modle="grabcut")
 
 
 def test_settings_do_not_change() -> None:
     with pytest.raises(ValueError, match="frozen"):
-        Settings.load().model = "simulated"  # type: ignore[misc]
+        StackSettings.load().model = "grabcut"  # type: ignore[misc]
 
 
 def test_megapixels_are_millions_of_pixels() -> None:
-    assert Settings.load(max_megapixels=1.5).max_pixels == 1_500_000
+    assert StackSettings.load(max_megapixels=1.5).max_pixels == 1_500_000
 
 
 # Pairs
@@ -174,7 +182,7 @@ def test_a_bad_value_is_refused_by_its_name(
 
 
 def test_every_bad_value_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ConfigError, match=r"NUKKI_MAX_BYTES.*NUKKI_LEASE"):
+    with pytest.raises(ConfigError, match=r"NUKKI_LEASE.*NUKKI_MAX_BYTES"):
         load(monkeypatch, {"NUKKI_MAX_BYTES": "x", "NUKKI_LEASE": "y"})
 
 
@@ -192,25 +200,80 @@ SECRETS: dict[str, Any] = {
 @pytest.mark.parametrize("field", SECRETS)
 @pytest.mark.parametrize("show", [str, repr, "{}".format], ids=["str", "repr", "format"])
 def test_a_secret_is_not_shown(field: str, show: Any) -> None:
-    assert SECRET not in show(Settings.load(**{field: SECRETS[field]}))
+    assert SECRET not in show(StackSettings.load(**{field: SECRETS[field]}))
 
 
 @pytest.mark.parametrize("field", SECRETS)
 def test_a_secret_is_not_shown_by_another_fields_error(field: str) -> None:
     with pytest.raises(ConfigError) as refusal:
-        Settings.load(**{field: SECRETS[field], "max_bytes": "x"})
+        StackSettings.load(**{field: SECRETS[field], "max_bytes": "x"})
     assert SECRET not in f"{refusal.value} {refusal.value!r}"
     assert refusal.value.__cause__ is None
     assert refusal.value.__suppress_context__
 
 
-@pytest.mark.parametrize("field", Settings.model_fields)
+@pytest.mark.parametrize("field", StackSettings.model_fields)
 def test_what_is_given_is_not_repeated_in_an_error(field: str) -> None:
     try:
-        Settings.load(**{field: [{SECRET: SECRET}]})
+        StackSettings.load(**{field: [{SECRET: SECRET}]})
     except ConfigError as refusal:
-        assert settings.variable(field, Settings.model_fields[field]) in str(refusal)  # noqa: PT017 - not every field refuses it
+        assert variable(field, StackSettings.model_fields[field]) in str(refusal)  # noqa: PT017 - not every field refuses it
         assert SECRET not in str(refusal)  # noqa: PT017
+
+
+# Each process reads its own
+
+
+@pytest.mark.parametrize(
+    ("name", "readers"),
+    [
+        ("NUKKI_API_THREADS", {ApiSettings}),
+        ("NUKKI_TENANT_SHARE", {ApiSettings}),
+        ("NUKKI_PRECISION", {WorkerSettings}),
+        ("NUKKI_STAGE_DEADLINE", {WorkerSettings}),
+        ("NUKKI_METRICS_PORT", {WorkerSettings, LauncherSettings}),
+        ("NUKKI_WEBHOOK_TIMEOUT", {CourierSettings}),
+        ("NUKKI_LEASE", {WorkerSettings, CourierSettings}),
+        ("NUKKI_RETENTION", {ApiSettings, WorkerSettings, CourierSettings}),
+        ("NUKKI_LOG_LEVEL", set(PROCESSES.values())),
+    ],
+)
+def test_a_bad_value_stops_only_the_processes_that_read_it(
+    monkeypatch: pytest.MonkeyPatch, name: str, readers: set[type[Settings]]
+) -> None:
+    monkeypatch.setenv(name, "bad")
+    every: list[type[Settings]] = [*PROCESSES.values(), RedisSettings, StorageSettings]
+    for kind in every:
+        if kind in readers:
+            with pytest.raises(ConfigError, match=name):
+                kind.load()
+        else:
+            kind.load()
+
+
+@pytest.mark.parametrize("kind", [*PROCESSES.values(), RedisSettings, StorageSettings])
+@pytest.mark.parametrize("name", ["NUKKI_LEESE", "S3_BUKET", "NUKKI_SIMULATED_SECONDS"])
+def test_every_process_refuses_a_misspelled_variable(
+    monkeypatch: pytest.MonkeyPatch, kind: type[Settings], name: str
+) -> None:
+    monkeypatch.setenv(name, SECRET)
+    with pytest.raises(ConfigError, match=f"there is no such setting: {name}$"):
+        kind.load()
+
+
+@pytest.mark.parametrize("kind", PROCESSES.values())
+def test_every_process_accepts_the_variables_of_the_others(
+    monkeypatch: pytest.MonkeyPatch, kind: type[Settings]
+) -> None:
+    others = {"NUKKI_API_THREADS": "8", "NUKKI_MAX_BATCH": "2", "NUKKI_WEBHOOK_TIMEOUT": "3"}
+    for name, value in {**others, "NUKKI_URL": "http://there", "NUKKI_TEST_ANY": "1"}.items():
+        monkeypatch.setenv(name, value)
+    kind.load()
+
+
+def test_the_stack_has_the_settings_of_every_process() -> None:
+    every = {name for kind in PROCESSES.values() for name in kind.model_fields}
+    assert every == set(StackSettings.model_fields)
 
 
 # API keys
@@ -234,42 +297,53 @@ def test_what_is_given_is_not_repeated_in_an_error(field: str) -> None:
     ],
 )
 def test_other_machines_are_served_only_with_keys(host: str, needed: bool) -> None:
-    Settings.load(api_keys="shop:key").require_keys(host)
+    StackSettings.load(api_keys="shop:key").require_keys(host)
     if needed:
         with pytest.raises(ConfigError, match="NUKKI_API_KEYS"):
-            Settings.load().require_keys(host)
+            StackSettings.load().require_keys(host)
     else:
-        Settings.load().require_keys(host)
+        StackSettings.load().require_keys(host)
 
 
 # The README's table
 
 
-@pytest.mark.parametrize("field", Settings.model_fields)
+@pytest.mark.parametrize("field", StackSettings.model_fields)
 def test_every_setting_is_described_in_a_sentence(field: str) -> None:
-    description = Settings.model_fields[field].description or ""
+    description = StackSettings.model_fields[field].description or ""
     assert description.endswith(".")
     assert description[0].isupper() or description[0] == "`"
 
 
-def test_the_table_has_a_row_a_setting() -> None:
-    rows = table().splitlines()[2:]
-    variables = [settings.variable(*item) for item in Settings.model_fields.items()]
-    assert [row.split("`")[1] for row in rows] == variables
-    assert all(row.count(" | ") == 2 for row in rows)
+def test_the_tables_have_one_row_per_setting() -> None:
+    rows = [line for line in tables().splitlines() if line.startswith("| `")]
+    variables = [variable(*item) for item in StackSettings.model_fields.items()]
+    assert sorted(row.split("`")[1] for row in rows) == sorted(variables)
+    assert {row.count(" | ") for row in rows} == {2, 3}
 
 
-@pytest.mark.parametrize("field", Settings.model_fields)
+def test_the_last_table_says_which_processes_read_a_setting() -> None:
+    readers = {
+        line.split("`")[1]: line.rstrip(" |").rpartition(" | ")[2]
+        for line in tables().partition("### Several processes")[2].splitlines()
+        if line.startswith("| `")
+    }
+    assert readers["NUKKI_LEASE"] == "worker, courier"
+    assert readers["NUKKI_WEBHOOK_SECRETS"] == "API, courier"
+    assert readers["NUKKI_LOG_LEVEL"] == "API, worker, launcher, courier"
+
+
+@pytest.mark.parametrize("field", StackSettings.model_fields)
 def test_the_tables_variable_is_one_that_is_read(
     monkeypatch: pytest.MonkeyPatch, field: str
 ) -> None:
-    variable = settings.variable(field, Settings.model_fields[field])
+    name = variable(field, StackSettings.model_fields[field])
     special = {"api_keys": "t:s", "webhook_secrets": "t:s", "log_level": "ERROR"}
     special |= {"precision": "bf16", "device": "cuda", "tenant_share": "0.3"}
     special |= {"second_look": "0.2", "review": '{"border": 0.4}'}
     changed = special.get(field, "63")
-    loaded = load(monkeypatch, {variable: changed})
-    assert getattr(loaded, field) != Settings.model_fields[field].default
+    loaded = load(monkeypatch, {name: changed})
+    assert getattr(loaded, field) != StackSettings.model_fields[field].default
 
 
 def test_one_threshold_of_the_review_leaves_the_others(monkeypatch: pytest.MonkeyPatch) -> None:

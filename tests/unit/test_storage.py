@@ -35,7 +35,7 @@ from moto.server import ThreadedMotoServer
 from nukki.redis_server import free_port
 from shared.errors import ConfigError, NotFound, StorageUnavailable
 from shared.job import new_id
-from shared.settings import Settings
+from shared.settings import StorageSettings
 from shared.storage import LocalStorage, S3Storage, SignedPut, Storage, open_storage
 
 KIND = "image/png"
@@ -705,12 +705,12 @@ def test_two_processes_that_make_the_folder_at_once_agree_on_the_secret(tmp_path
 def test_a_bucket_decides_which_storage_it_is(
     tmp_path: Path, bucket: str | None, kind: type
 ) -> None:
-    settings = Settings.load(storage_dir=tmp_path, s3_bucket=bucket)
+    settings = StorageSettings.load(storage_dir=tmp_path, s3_bucket=bucket)
     assert type(open_storage(settings)) is kind
 
 
 def test_the_settings_lead_to_the_bucket(moto: Endpoint) -> None:
-    settings = Settings.load(
+    settings = StorageSettings.load(
         s3_bucket=moto.bucket,
         s3_endpoint=moto.url,
         s3_access_key=moto.access_key,
@@ -727,6 +727,6 @@ def test_the_settings_lead_to_the_bucket(moto: Endpoint) -> None:
     [("s3_endpoint", "minio:9000"), ("s3_public_endpoint", "a"), ("s3_region", "not a region")],
 )
 def test_settings_that_lead_nowhere_are_a_config_error(setting: str, value: str) -> None:
-    settings = Settings.load(s3_bucket="nukki", **{setting: value})
+    settings = StorageSettings.load(s3_bucket="nukki", **{setting: value})
     with pytest.raises(ConfigError, match="object storage"):
         open_storage(settings)

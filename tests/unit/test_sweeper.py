@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import pytest
 
 from shared.queue.connection import PREFIX, Connection
-from shared.settings import Settings
+from shared.settings import CourierSettings
 from shared.testing import MemoryStorage, RedisProcess
 from tests.unit.test_queue import House
 from worker.courier import rounds as courier
@@ -100,7 +100,7 @@ def test_a_dead_workers_jobs_move_on_while_the_storage_hangs(
     note(house, storage)
     claim = house.claim(house.accept())
     monkeypatch.setattr(courier, "open_storage", lambda _: storage)
-    running = courier.Courier(Settings.load(redis_url=shared_redis.url))
+    running = courier.Courier(CourierSettings.load(redis_url=shared_redis.url))
     thread = threading.Thread(target=running.run)
     thread.start()
     try:

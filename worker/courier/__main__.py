@@ -1,26 +1,20 @@
-"""The courier process: `python -m worker.courier`."""
+"""The courier process: `python -m worker.courier` sends webhooks and does the upkeep."""
 
 from __future__ import annotations
 
 import signal
-import sys
 
-from shared import logs, metrics
-from shared.errors import ConfigError
-from shared.settings import Settings
+from shared import metrics
+from shared.settings import CourierSettings
+from shared.startup import starting
 from worker.courier.rounds import Courier
 
 
 def main() -> int:
-    """Run the courier; returns the exit status."""
-    try:
-        settings = Settings.load()
-        logs.configure(settings.log_level)
-        metrics.serve_courier(settings)
+    """Run the courier until SIGTERM; returns the exit status."""
+    with starting(CourierSettings) as settings:
+        metrics.serve(settings.courier_metrics_port, settings.metrics_host)
         courier = Courier(settings)
-    except ConfigError as error:
-        sys.stderr.write(f"{error}\n")
-        return 78
     signal.signal(signal.SIGTERM, courier.stop)
     signal.signal(signal.SIGINT, courier.stop)
     courier.run()

@@ -15,7 +15,7 @@ from shared.queue.doorbell import Doorbell, make_celery
 from shared.queue.jobs import JobQueue
 from shared.queue.upkeep import Upkeep
 from shared.records import Records
-from shared.settings import Settings
+from shared.settings import CourierSettings
 from shared.storage import open_storage
 from shared.webhooks import SecretBook
 from worker.courier.janitor import Janitor
@@ -34,7 +34,7 @@ _DELIVER_EVERY = 0.2
 class Courier:
     """Three loops, each of which outlives any error and waits for none of the others."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: CourierSettings) -> None:
         connection = Connection(settings.redis_url)
         retention_ms, record_ms = settings.retention_ms, settings.record_ms
         jobs = JobQueue(connection, retention_ms=retention_ms, record_ms=record_ms)

@@ -1,4 +1,4 @@
-"""The CUDA devices of this host, and the worker process that each gets. Imports no torch."""
+"""The CUDA devices of this host, and the worker process for each. Does not import torch."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ from typing import Any
 
 import pynvml
 
-from shared.checkpoints import resolve
-from shared.checkpoints.catalogue import WEIGHTLESS
+from shared.checkpoints import Choice, resolve
 from shared.errors import ConfigError
-from shared.settings import Settings
+from shared.settings import LauncherSettings
 
 log = logging.getLogger("nukki.launcher")
 
@@ -25,19 +24,19 @@ _LAST_PORT = 65535
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """A CUDA device, as the driver lists it.
+    """A CUDA device as the driver lists it.
 
     Attributes:
         label: `gpu0`, by the index that `nvidia-smi` shows; a MIG instance is `gpu0-mig1`.
-        identifier: what CUDA_VISIBLE_DEVICES takes. The UUID: CUDA itself counts the fastest
-            device first, and `nvidia-smi` by PCI bus.
+        identifier: the UUID, for CUDA_VISIBLE_DEVICES. An index would be ambiguous: CUDA puts the
+            fastest device first, and `nvidia-smi` sorts by PCI bus.
     """
 
     label: str
     identifier: str
 
     def answers_to(self, given: str) -> bool:
-        """Whether `given`, an index or the beginning of a UUID, means this device."""
+        """Whether `given`, an index or the start of a UUID, means this device."""
         if given.isdecimal():
             return self.label == f"gpu{int(given)}"
         return given.startswith(("GPU-", "MIG-")) and self.identifier.startswith(given)
@@ -45,31 +44,35 @@ class Device:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A worker process to keep: its name, and its environment beyond the launcher's own."""
+    """A worker process to keep running: its name, and what its environment adds."""
 
     name: str
     env: Mapping[str, str] = field(default_factory=dict)
 
 
 def places(
-    settings: Settings,
+    settings: LauncherSettings,
     asked: str | None,
     environment: Mapping[str, str],
     listed: Callable[[], list[Device]] | None = None,
 ) -> list[Place]:
-    """One place a device; one without a device where there is none, or the model needs none.
+    """Plan one place per device, or one place if there is no device or the model uses none.
 
-    `asked` is `--devices`: `cpu`, or indices and UUIDs with commas; None for all there are.
-    An environment that already names visible devices bounds the choice, and gives its order.
+    Args:
+        settings: the model, and what is set of its placement.
+        asked: the option `--devices`: `cpu`, or indices and UUIDs separated by commas; None for
+            all devices.
+        environment: if it sets CUDA_VISIBLE_DEVICES, only those devices are used, in that order.
+        listed: returns the host's devices; `present` by default.
 
     Raises:
         ConfigError: a device is unknown, given twice or not visible, the driver does not answer,
-            the model's weights are not there, or the metrics ports do not suffice.
+            the model's weights are missing, or there are not enough metrics ports.
     """
     host = f"worker@{socket.gethostname()}"
     if asked == _CPU:
         return [Place(host, {VISIBLE: "", "NUKKI_DEVICE": _CPU})]
-    on_device = resolve(settings).model not in WEIGHTLESS
+    on_device = _uses_device(resolve(settings), settings)
     if asked is None and (not on_device or settings.device == _CPU):
         return [Place(host)]
     chosen = _choose(asked, environment.get(VISIBLE), (listed or present)(), on_device)
@@ -88,29 +91,37 @@ def places(
     ]
 
 
-def _cores(settings: Settings, workers: int) -> dict[str, str]:
-    """An even share of the cores, where nobody has said how many a process may use."""
+def _uses_device(choice: Choice, settings: LauncherSettings) -> bool:
+    """Whether the model computes on a GPU if there is one.
+
+    A model of the user's own does, unless NUKKI_DEVICE is `cpu`.
+    """
+    return choice.published or (choice.custom and settings.device != _CPU)
+
+
+def _cores(settings: LauncherSettings, workers: int) -> dict[str, str]:
+    """An even share of the cores, unless NUKKI_WORKER_CORES is set."""
     if settings.worker_cores is not None:
         return {}
     return {"NUKKI_WORKER_CORES": str(max(1, len(os.sched_getaffinity(0)) // workers))}
 
 
-def _metrics(settings: Settings, number: int) -> dict[str, str]:
-    """A port of its own for each process, counted from the one that is set."""
+def _metrics(settings: LauncherSettings, number: int) -> dict[str, str]:
+    """The metrics port of worker `number`, counted up from the one that is set."""
     if settings.metrics_port is None:
         return {}
     port = settings.metrics_port + number
     if port > _LAST_PORT:
-        raise ConfigError(f"NUKKI_METRICS_PORT leaves no port for device number {number}")
+        raise ConfigError(f"NUKKI_METRICS_PORT leaves no port for worker {number}")
     return {"NUKKI_METRICS_PORT": str(port)}
 
 
 def _choose(
     asked: str | None, visible: str | None, there: list[Device], on_device: bool
 ) -> list[Device]:
-    """The devices asked for, among those visible, in order."""
+    """The visible devices that were asked for, in the order asked."""
     if not there and visible and on_device:
-        log.warning("%s is set, but there is no NVIDIA driver here", VISIBLE)
+        log.warning("%s is set, but this host has no NVIDIA driver", VISIBLE)
     if there and visible is not None:
         there = _named(_until_negative(visible), there, VISIBLE)
     if asked is None:
@@ -119,7 +130,7 @@ def _choose(
     if not names:
         raise ConfigError("--devices names no device")
     if not there and not on_device and all(name.isdecimal() for name in names):
-        # The model uses none of them, so that no driver is needed to keep a process for each.
+        # The model uses no device, so a process per index can run without a driver.
         there = [Device(f"gpu{number}", str(number)) for number in set(map(int, names))]
     return _named(names, there, "--devices")
 
@@ -129,17 +140,17 @@ def _split(text: str) -> list[str]:
 
 
 def _until_negative(visible: str) -> list[str]:
-    """CUDA stops at an index below zero: `0,2,-1,1` shows devices 0 and 2."""
+    """The names before the first negative index, where CUDA stops: `0,2,-1,1` means 0 and 2."""
     names = _split(visible)
     ends = [number for number, name in enumerate(names) if name.startswith("-")]
     return names[: ends[0]] if ends else names
 
 
 def _named(names: Sequence[str], there: list[Device], where: str) -> list[Device]:
-    """The device that each name means.
+    """The device that each name means, in the names' order.
 
     Raises:
-        ConfigError: a name means none, or several, or one that another already meant.
+        ConfigError: a name matches no device or several, or two names match the same one.
     """
     chosen: list[Device] = []
     for name in names:
@@ -156,33 +167,33 @@ def _named(names: Sequence[str], there: list[Device], where: str) -> list[Device
 
 
 def present(nvml: Any = pynvml) -> list[Device]:
-    """The host's devices, in the driver's order; none without a driver.
+    """List the host's devices in the driver's order; none if there is no driver.
 
-    NVML answers in milliseconds and makes no CUDA context, which torch would.
+    NVML answers in milliseconds and, unlike torch, creates no CUDA context.
 
     Raises:
-        ConfigError: there is a driver, and it does not work.
+        ConfigError: there is a driver, but it does not work.
     """
     try:
         nvml.nvmlInit()
     except (nvml.NVMLError_LibraryNotFound, nvml.NVMLError_DriverNotLoaded):
         return []
     except nvml.NVMLError as error:
-        raise ConfigError(f"NVIDIA's driver does not list its devices: {error}") from error
+        raise ConfigError(f"the NVIDIA driver cannot list its devices: {error}") from error
     try:
         found: list[Device] = []
         for number in range(nvml.nvmlDeviceGetCount()):
             try:
                 found += _instances(nvml, number)
-            except nvml.NVMLError as error:  # the others can work
-                log.critical("gpu%d does not answer and is left out: %s", number, error)
+            except nvml.NVMLError as error:  # the other devices may work
+                log.critical("gpu%d does not answer and is not used: %s", number, error)
         return found
     finally:
         nvml.nvmlShutdown()
 
 
 def _instances(nvml: Any, number: int) -> list[Device]:
-    """A GPU, or what it is partitioned into: CUDA computes on MIG's instances alone then."""
+    """The GPU, or its MIG instances if it is partitioned: CUDA then computes only on these."""
     gpu = nvml.nvmlDeviceGetHandleByIndex(number)
     try:
         partitioned = nvml.nvmlDeviceGetMigMode(gpu)[0] == nvml.NVML_DEVICE_MIG_ENABLE

@@ -1,46 +1,39 @@
-"""The segmenters, by name, behind one protocol."""
+"""The segmenters by name, behind one protocol."""
 
 from __future__ import annotations
 
 from shared.checkpoints import Choice, resolve
 from shared.errors import ConfigError
-from shared.settings import Settings
+from shared.settings import SegmenterSettings
+from worker.segmenters.custom import ModelOptions, load_custom
 from worker.segmenters.grabcut import GrabCutSegmenter
 from worker.segmenters.protocol import Embedding, Prediction, Question, Segmenter
-from worker.segmenters.simulated import SimulatedSegmenter
 
-__all__ = ["Embedding", "Prediction", "Question", "Segmenter", "load"]
+__all__ = ["Embedding", "ModelOptions", "Prediction", "Question", "Segmenter", "load"]
 
 
-def load(settings: Settings) -> Segmenter:
-    """The segmenter that the settings mean, its weights loaded and warm.
+def load(settings: SegmenterSettings) -> Segmenter:
+    """Load the segmenter that the settings select; it is returned warm.
 
     Raises:
-        ConfigError: no such model, weights it cannot use, or a package it needs is not installed.
+        ConfigError: there is no such model, its weights cannot be used, a package it needs is not
+            installed, or a model of the user's own failed.
     """
     choice = resolve(settings)
-    if choice.model == "grabcut":
-        _require_weightless(choice)
-        return GrabCutSegmenter()
-    if choice.model == "simulated":
-        _require_weightless(choice)
-        return SimulatedSegmenter(
-            settings.simulated_seconds,
-            settings.simulated_batch_seconds,
-            settings.max_batch,
-            settings.simulated_crash_width,
-            settings.simulated_hang_width,
+    if choice.custom:
+        options = ModelOptions(
+            choice.checkpoint, settings.device, settings.precision, settings.max_batch
         )
-    return _load_sam(choice, settings)
-
-
-def _require_weightless(choice: Choice) -> None:
+        return load_custom(choice.model, options)
+    if choice.published:
+        return _load_sam(choice, settings)
     if choice.checkpoint is not None:
         raise ConfigError(f"{choice.model} has no weights, so it takes no checkpoint")
+    return GrabCutSegmenter()
 
 
-def _load_sam(choice: Choice, settings: Settings) -> Segmenter:
-    """Imported here and not above: torch is an extra, and takes seconds."""
+def _load_sam(choice: Choice, settings: SegmenterSettings) -> Segmenter:
+    """Load a SAM. Its module is imported here since torch is optional and takes seconds."""
     try:
         from worker.segmenters.sam_loader import load_sam
     except ImportError as error:

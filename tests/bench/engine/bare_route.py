@@ -17,11 +17,11 @@ from flask.typing import ResponseReturnValue
 
 from api.__main__ import Server
 from shared.job import new_id
-from shared.settings import DEFAULT_TENANT, Settings
+from shared.settings import DEFAULT_TENANT, ApiSettings
 from shared.storage import keys, open_storage
 
 
-def make_app(settings: Settings) -> Flask:
+def make_app(settings: ApiSettings) -> Flask:
     """The app with its one route, `POST /store`."""
     app = Flask("bare")
     app.config["MAX_CONTENT_LENGTH"] = settings.max_bytes
@@ -42,7 +42,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, required=True)
     port = parser.parse_args().port
-    settings = Settings.load()
+    settings = ApiSettings.load()
     leaving = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: leaving.set())
     Server(make_app(settings), settings, "127.0.0.1", port).serve_until(leaving)

@@ -9,7 +9,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from shared.settings import Settings
+from shared.settings import WorkerSettings
 from tests.bench.engine.arithmetic import Window
 from tests.bench.engine.photos import ROOT, files
 from tests.bench.engine.sampler import RSS, Sampler
@@ -120,6 +120,6 @@ def documented_bound(idle: float, more: Mapping[str, str]) -> float | None:
     found = _STATED.search((ROOT / "README.md").read_text())
     if found is None:
         return None
-    default = Settings.model_fields["megapixels_in_hand"].default
+    default = WorkerSettings.model_fields["megapixels_in_hand"].default
     in_hand = float(more.get("NUKKI_MEGAPIXELS_IN_HAND", default))
     return idle + float(found[1]) * in_hand * 1e6

@@ -28,10 +28,11 @@ from shared.arrays import UInt8Array
 from shared.images.decode import decode
 from shared.images.encode import encode
 from shared.schema import OutputFormat, Prompt
-from shared.settings import Settings
+from shared.settings import StackSettings
 from shared.storage import Storage, open_storage
+from tests.simulated import SimulatedSegmenter, load
+from worker.segmenters import ModelOptions
 from worker.segmenters.protocol import Question
-from worker.segmenters.simulated import SimulatedSegmenter
 
 TASK = "bench.naive"
 #: The Redis list of the moments at which photos were done.
@@ -95,7 +96,7 @@ def _composed(rgb: UInt8Array, alpha: UInt8Array) -> Image.Image:
     return empty
 
 
-def make_app(settings: Settings, queue: str) -> Celery:
+def make_app(settings: StackSettings, queue: str) -> Celery:
     """An app with Celery's own defaults."""
     app = Celery("naive", broker=settings.redis_url, set_as_current=False)
     app.conf.update(task_default_queue=queue, task_ignore_result=True)
@@ -108,9 +109,9 @@ def main() -> None:
     parser.add_argument("--queue", required=True)
     parser.add_argument("--our-codecs", action="store_true")
     options = parser.parse_args()
-    settings = Settings.load()
+    settings = StackSettings.load()
     storage = open_storage(settings)
-    segmenter = SimulatedSegmenter(settings.simulated_seconds, settings.simulated_batch_seconds)
+    segmenter = load(ModelOptions())
     codecs = OURS if options.our_codecs else PILLOW
     app = make_app(settings, options.queue)
     redis = Redis.from_url(settings.redis_url)

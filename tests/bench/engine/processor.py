@@ -83,8 +83,8 @@ def processor_bound(
     merged = Throughput.mean(engine)
     device = device_rate(
         int(PROCESSOR_BOUND["NUKKI_MAX_BATCH"]),
-        float(PROCESSOR_BOUND["NUKKI_SIMULATED_BATCH_SECONDS"]),
-        float(PROCESSOR_BOUND["NUKKI_SIMULATED_SECONDS"]),
+        float(PROCESSOR_BOUND["NUKKI_TEST_SIMULATED_BATCH_SECONDS"]),
+        float(PROCESSOR_BOUND["NUKKI_TEST_SIMULATED_SECONDS"]),
     )
     return ProcessorBound(
         engine=merged,

@@ -19,7 +19,7 @@ from shared.queue.connection import PREFIX, Connection, _source
 from shared.queue.doorbell import QUEUES, Doorbell, make_celery
 from shared.queue.jobs import JobQueue
 from shared.schema import JobRequest, Output, Priority, Prompt
-from shared.settings import DEFAULT_TENANT, Settings
+from shared.settings import DEFAULT_TENANT, StackSettings
 from shared.storage import Storage, keys, open_storage
 
 #: How long an input may wait for its job, as a photo put through the API may.
@@ -33,12 +33,12 @@ _EXAMPLE = "job_" + "0" * 24
 class Store:
     """One stack's storage and queue, as its API holds them."""
 
-    settings: Settings
+    settings: StackSettings
     storage: Storage
     connection: Connection
 
     @classmethod
-    def of(cls, settings: Settings) -> Store:
+    def of(cls, settings: StackSettings) -> Store:
         return cls(settings, open_storage(settings), Connection(settings.redis_url))
 
     @property

@@ -14,24 +14,21 @@ import psutil
 from nukki.redis_server import free_port
 from nukki.stack import Stack
 from shared.job import Job, Status
-from shared.settings import Settings
+from shared.settings import StackSettings
 from tests.bench.engine.sampler import Sampler
 from tests.bench.engine.seeding import Store, records, waiting
+from tests.simulated import simulated
 
 #: Without a job's end for this long, something has failed.
 _PATIENCE = 90.0
 #: A simulated device that costs 300 ms a batch and 20 ms a photo, up to eight at once.
 DEVICE_BOUND: Mapping[str, str] = {
-    "NUKKI_MODEL": "simulated",
-    "NUKKI_SIMULATED_BATCH_SECONDS": "0.3",
-    "NUKKI_SIMULATED_SECONDS": "0.02",
+    **simulated(batch_seconds=0.3, seconds=0.02),
     "NUKKI_MAX_BATCH": "8",
 }
 #: One that costs 5 ms a photo: the processors are what there is too little of.
 PROCESSOR_BOUND: Mapping[str, str] = {
-    "NUKKI_MODEL": "simulated",
-    "NUKKI_SIMULATED_BATCH_SECONDS": "0",
-    "NUKKI_SIMULATED_SECONDS": "0.005",
+    **simulated(batch_seconds=0, seconds=0.005),
     "NUKKI_MAX_BATCH": "8",
 }
 
@@ -109,7 +106,7 @@ def deployed(settings: Mapping[str, str], more: Mapping[str, str]) -> Iterator[D
     ):
         theirs = psutil.Process(stack.pid("api")).environ()
         store = Store.of(
-            Settings.load(
+            StackSettings.load(
                 redis_url=theirs["REDIS_URL"], storage_dir=Path(theirs["NUKKI_STORAGE_DIR"])
             )
         )

@@ -23,11 +23,12 @@ from tests.bench.engine.load import Load
 from tests.bench.engine.photos import ROOT, jpegs
 from tests.bench.engine.seeding import Store, seed_bare, waiting
 from tests.bench.engine.stacks import BenchFailed, Deployment, deployed
+from tests.simulated import simulated
 
 _CONNECTIONS = 8
 _PATIENCE = 60.0
 #: The worker is stopped before anything is submitted; it only has to start.
-_SETTINGS = {"NUKKI_MODEL": "simulated"}
+_SETTINGS = simulated()
 
 
 @dataclass(slots=True)

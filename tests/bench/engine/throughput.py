@@ -145,7 +145,7 @@ def device_bound(photos: int, photos_of_batch_1: int, more: Mapping[str, str]) -
         batch_1 = measure(deployment, files(1.0, photos_of_batch_1))
     device = device_rate(
         int(DEVICE_BOUND["NUKKI_MAX_BATCH"]),
-        float(DEVICE_BOUND["NUKKI_SIMULATED_BATCH_SECONDS"]),
-        float(DEVICE_BOUND["NUKKI_SIMULATED_SECONDS"]),
+        float(DEVICE_BOUND["NUKKI_TEST_SIMULATED_BATCH_SECONDS"]),
+        float(DEVICE_BOUND["NUKKI_TEST_SIMULATED_SECONDS"]),
     )
     return DeviceBound(engine, batch_1, device, bound(device, cores(), engine.cpu_seconds))

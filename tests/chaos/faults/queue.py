@@ -11,7 +11,7 @@ from redis.exceptions import RedisError
 
 from shared.job import Lane
 from shared.queue.doorbell import Doorbell, make_celery
-from shared.settings import Settings
+from shared.settings import RedisSettings
 from tests.chaos.ground import Fault, Ground
 from tests.chaos.services import name_of
 
@@ -173,7 +173,7 @@ class DoorbellsDoubled(Fault):
 
     @staticmethod
     def _ring(url: str, job_ids: list[str]) -> None:
-        celery = make_celery(Settings.load(redis_url=url))
+        celery = make_celery(RedisSettings.load(redis_url=url))
         bell = Doorbell(celery)
         for job_id in job_ids * 10:
             bell.ring(job_id, Lane.INTERACTIVE)

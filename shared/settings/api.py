@@ -1,0 +1,75 @@
+"""What the API reads."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from shared.errors import ConfigError
+from shared.settings.common import (
+    LogSettings,
+    NetworkSettings,
+    PhotoSettings,
+    RetentionSettings,
+    ShutdownSettings,
+    SigningSettings,
+)
+from shared.settings.services import RedisSettings, StorageSettings
+from shared.settings.values import TenantSecrets, is_loopback
+
+
+class ApiSettings(
+    RedisSettings,
+    StorageSettings,
+    RetentionSettings,
+    PhotoSettings,
+    NetworkSettings,
+    SigningSettings,
+    ShutdownSettings,
+    LogSettings,
+):
+    """The settings of `python -m api`."""
+
+    api_keys: TenantSecrets = Field(
+        default=(),
+        repr=False,
+        description="API keys as `tenant:key,tenant:key`. If unset, no key is required.",
+    )
+    public_url: str | None = Field(
+        default=None,
+        description="Base URL that callers use. If unset, it is taken from each request.",
+    )
+    api_threads: int = Field(default=32, ge=4, description="Request threads per API process.")
+    upload_expiry: float = Field(
+        default=3600.0,
+        gt=0,
+        description="Seconds an upload URL is valid. Its file is kept for as long again.",
+    )
+    max_queued: int = Field(
+        default=1_000_000,
+        gt=0,
+        description="Maximum number of queued jobs; more get 429. Each takes 3 KiB of Redis.",
+    )
+    tenant_share: float = Field(
+        default=0.5,
+        gt=0,
+        le=1,
+        description="Largest share of the queue for one tenant, if there are several.",
+    )
+
+    @property
+    def max_queued_of_a_tenant(self) -> int:
+        """The whole queue if there is one tenant, since nobody else could use the rest."""
+        several = len({tenant for tenant, _ in self.api_keys}) > 1
+        return max(1, int(self.max_queued * self.tenant_share)) if several else self.max_queued
+
+    def require_keys(self, host: str) -> None:
+        """Refuse to serve other machines without API keys.
+
+        Raises:
+            ConfigError: `host`, the address to listen on, is not loopback and no key is set.
+        """
+        if not self.api_keys and not is_loopback(host):
+            raise ConfigError(
+                f"{host} can be reached from other machines: set NUKKI_API_KEYS (tenant:key), "
+                "or listen on 127.0.0.1"
+            )
