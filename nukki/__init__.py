@@ -1,4 +1,4 @@
-"""Nukki: a self-hosted cutout service. This package is its client and its command."""
+"""Nukki, a self-hosted cutout service: the client, and the `nukki` command."""
 
 from nukki.client import Client
 from nukki.errors import (

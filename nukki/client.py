@@ -12,29 +12,30 @@ from typing import Any, BinaryIO
 
 import httpx
 
-from nukki.errors import BY_STATUS, ApiError, ConnectionFailed, JobFailed, ServerError, WaitTimeout
+from nukki.answers import content_of, job_of
+from nukki.errors import ConnectionFailed, JobFailed, WaitTimeout
 from nukki.job import Job
+from nukki.retries import RetryingSender
 
 Image = str | Path | bytes | BinaryIO
 Point = tuple[float, float]
 
-#: One long poll; longer waits are several.
+#: Seconds of one long poll; a longer wait is several polls.
 _POLL = 30.0
-#: Seconds before a call is made again, where the server names none, and at most.
-_PAUSE, _LONGEST_PAUSE = 0.5, 5.0
 
 
 class Client(AbstractContextManager["Client"]):
     """Talks to a Nukki server. Safe to share between threads.
 
     Args:
-        base_url: the server's address.
-        api_key: the key, where the server asks for one.
-        timeout: seconds without an answer after which a call fails; waiting is counted apart.
-        retries: how often a call that got no answer, or 503, is made again. Submitting is safe
-            to repeat: each submit carries an idempotency key.
-        patience: seconds for which a call is made again that is answered 429, the queue being
-            full. That is no failure, and spends no retry: a catalog is to be submitted slower.
+        base_url: the server's URL.
+        api_key: your API key, if the server requires one.
+        timeout: seconds without an answer after which a call fails; time spent waiting for a job
+            is added to it.
+        retries: how often to repeat a call that got no answer or 503. Submitting is safe to
+            repeat: each submit carries an idempotency key.
+        patience: seconds to keep repeating a call that is answered 429 (queue full). These do not
+            count as `retries`: a full queue is no failure, only a sign to submit more slowly.
         transport: an httpx transport, for tests and for proxies.
 
     Every call raises `ConnectionFailed` or an `ApiError`; see `nukki.errors`.
@@ -53,8 +54,6 @@ class Client(AbstractContextManager["Client"]):
         # As a bearer token: httpx drops that one on a redirect to the object storage.
         headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
         self._timeout = timeout
-        self._retries = retries
-        self._patience = patience
         try:
             self._http = httpx.Client(
                 base_url=base_url,
@@ -64,7 +63,8 @@ class Client(AbstractContextManager["Client"]):
                 follow_redirects=True,
             )
         except httpx.InvalidURL as error:
-            raise ConnectionFailed(f"{base_url} is no server's address: {error}") from error
+            raise ConnectionFailed(f"{base_url} is not a valid server URL: {error}") from error
+        self._sender = RetryingSender(self._http, retries, patience)
 
     def submit(
         self,
@@ -89,23 +89,24 @@ class Client(AbstractContextManager["Client"]):
         """Submit a job and return at once.
 
         Args:
-            image: a path, the bytes, or a binary file; or give one of the four that follow.
+            image: a path, the bytes, or a binary file; or give one of the next four instead.
             url: where the server fetches the photo.
-            upload: what `upload` returned.
-            job: an earlier job, whose photo is cut anew.
-            render: an earlier job, whose alpha is used as it is.
+            upload: the id that `upload` returned.
+            job: id of an earlier job whose photo is segmented again.
+            render: id of an earlier job whose alpha is reused as it is.
             points: clicks `(x, y)` in pixels of the photo as displayed.
-            labels: one a point: 1 on the subject, 0 on the background; all 1 when left out.
-            box: `(x1, y1, x2, y2)` around the subject.
-            mask: an earlier job on the same photo, whose mask is the start.
-            objects: instead of all these, several things `{"points": …, "box": …}`, cut as one.
+            labels: one per point: 1 on the subject, 0 on the background; all 1 by default.
+            box: `(x1, y1, x2, y2)` around the subject, in the same pixels.
+            mask: id of an earlier job on the same photo whose mask is refined.
+            objects: several objects `{"points": …, "box": …}` cut out together, in place of the
+                four arguments above.
             model: one of `models`.
-            output: the file wanted: `preset`, `format`, `background`, `size`, `crop` and more; see
+            output: the output file: `preset`, `format`, `background`, `size`, `crop` and more; see
                 the server's `/docs`.
-            webhook: `url`, `events`.
+            webhook: `url` and `events`.
             priority: `interactive` or `bulk`.
-            metadata: anything small; it comes back with the job.
-            idempotency_key: made up when left out.
+            metadata: a JSON object of at most 4 KiB; it is returned with the job.
+            idempotency_key: submits with the same key make one job; random by default.
         """
         prompt = {"points": list(points), "labels": list(labels), "box": box, "mask": mask}
         fields: dict[str, Any] = {
@@ -126,28 +127,28 @@ class Client(AbstractContextManager["Client"]):
         if image is None:
             answer = self._call("POST", "/v1/jobs", headers=headers, json=body)
         else:
-            # Read once: a call that is made again must send the same bytes.
+            # Read once: a repeated call must send the same bytes.
             files = {"image": ("image", _bytes(image), "application/octet-stream")}
             data = {"job": json.dumps(body)}
             answer = self._call("POST", "/v1/jobs", headers=headers, files=files, data=data)
-        return _job(answer)
+        return job_of(answer)
 
     def get(self, job_id: str, *, wait: float = 0.0) -> Job:
-        """Look at a job, as soon as it has ended or after `wait` seconds (at most 60)."""
+        """Get a job as it is now, or wait up to `wait` seconds (at most 60) for it to finish."""
         answer = self._call(
             "GET",
             f"/v1/jobs/{job_id}",
             params={"wait": wait} if wait else None,
             timeout=self._timeout + wait,
         )
-        return _job(answer)
+        return job_of(answer)
 
     def wait(self, job: Job | str, *, timeout: float = 300.0) -> Job:
-        """The job, once it has succeeded.
+        """Wait until the job has succeeded, and return it.
 
         Raises:
-            JobFailed: it failed, or was canceled.
-            WaitTimeout: it had not ended after `timeout` seconds.
+            JobFailed: the job failed or was canceled.
+            WaitTimeout: the job had not finished after `timeout` seconds.
         """
         deadline = time.monotonic() + timeout
         found = job if isinstance(job, Job) else self.get(job)
@@ -158,54 +159,54 @@ class Client(AbstractContextManager["Client"]):
             asked = time.monotonic()
             found = self.get(found.id, wait=min(_POLL, max(left, 0.1)))
             if not found.done and time.monotonic() - asked < 0.2:
-                time.sleep(0.25)  # no place to wait in: the server answered at once
+                time.sleep(0.25)  # the server had no free waiting slot and answered at once
         if found.status != "succeeded":
             raise JobFailed(found)
         return found
 
     def download(self, job: Job | str) -> bytes:
-        """The result file of a job that succeeded."""
+        """Download the result file of a job that succeeded."""
         return self._call("GET", f"/v1/jobs/{_id(job)}/result").content
 
     def download_mask(self, job: Job | str) -> bytes:
-        """Its alpha, as an 8-bit gray PNG of the photo's size."""
+        """Download the alpha of a job that succeeded, as an 8-bit gray PNG of the photo's size."""
         return self._call("GET", f"/v1/jobs/{_id(job)}/mask").content
 
     def upload(self, image: Image) -> str:
-        """Put a photo straight into the storage; what to give `submit` as `upload`."""
+        """Upload a photo directly to storage; returns the id to pass to `submit` as `upload`."""
         content = _bytes(image)
         answer = self._call("POST", "/v1/uploads", json={"bytes": len(content)})
-        ticket = _content(answer, "id", "method", "url", "headers")
-        # Without our key: the address is signed, and may be another server's.
+        ticket = content_of(answer, "id", "method", "url", "headers")
+        # Without our API key: the URL is signed and may belong to another server.
         request = httpx.Request(
             ticket["method"], ticket["url"], headers=ticket["headers"], content=content
         )
-        self._send(request)
+        self._sender.send(request)
         return str(ticket["id"])
 
     def jobs(self, *, status: str | None = None) -> Iterator[Job]:
-        """This key's jobs, newest first."""
+        """List the jobs of this API key, newest first."""
         cursor = None
         while True:
             params = {"status": status, "cursor": cursor}
             given = {name: value for name, value in params.items() if value}
-            page = _content(self._call("GET", "/v1/jobs", params=given), "jobs", "next")
+            page = content_of(self._call("GET", "/v1/jobs", params=given), "jobs", "next")
             yield from map(Job.of, page["jobs"])
             cursor = page["next"]
             if cursor is None:
                 return
 
     def cancel(self, job: Job | str) -> Job:
-        """Stop a job; one that has ended stays as it is."""
-        return _job(self._call("POST", f"/v1/jobs/{_id(job)}/cancel"))
+        """Stop a job; a finished job stays as it is."""
+        return job_of(self._call("POST", f"/v1/jobs/{_id(job)}/cancel"))
 
     def delete(self, job: Job | str) -> None:
         """Stop a job and erase it, its photo and its files."""
         self._call("DELETE", f"/v1/jobs/{_id(job)}")
 
     def models(self) -> list[str]:
-        """The models served now."""
-        served = _content(self._call("GET", "/v1/models"), "models")
+        """List the models that ready workers serve."""
+        served = content_of(self._call("GET", "/v1/models"), "models")
         return [model["name"] for model in served["models"]]
 
     def close(self) -> None:
@@ -215,75 +216,7 @@ class Client(AbstractContextManager["Client"]):
         self.close()
 
     def _call(self, method: str, path: str, **options: Any) -> httpx.Response:
-        return self._send(self._http.build_request(method, path, **options))
-
-    def _send(self, request: httpx.Request) -> httpx.Response:
-        request.read()
-        tries_left, deadline = self._retries, time.monotonic() + self._patience
-        while True:
-            try:
-                response = self._http.send(request)
-            except httpx.RequestError as error:  # no answer, or redirects without end
-                if not tries_left:
-                    raise ConnectionFailed(f"no answer from {request.url.host}: {error}") from error
-                pause = _PAUSE
-            else:
-                if response.is_success:
-                    return response
-                problem = _problem(response)
-                pause = min(problem.retry_after or _PAUSE, _LONGEST_PAUSE)
-                if response.status_code == 429 and time.monotonic() + pause < deadline:
-                    time.sleep(pause)
-                    continue
-                if response.status_code != 503 or not tries_left:
-                    raise problem
-            tries_left -= 1
-            time.sleep(pause)
-
-
-def _object(response: httpx.Response) -> dict[str, Any]:
-    """The answer's JSON object; empty where it is none."""
-    try:
-        content = response.json()
-    except ValueError:
-        return {}
-    return content if isinstance(content, dict) else {}
-
-
-def _content(response: httpx.Response, *needed: str) -> dict[str, Any]:
-    """The answer's JSON object, with at least these fields.
-
-    Raises:
-        ServerError: something else answers at that address.
-    """
-    content = _object(response)
-    if any(name not in content for name in needed):
-        raise ServerError(
-            f"{response.url.host} is not a Nukki server",
-            status=response.status_code,
-            code="unknown",
-        )
-    return content
-
-
-def _job(response: httpx.Response) -> Job:
-    return Job.of(_content(response, "id", "status"))
-
-
-def _problem(response: httpx.Response) -> ApiError:
-    """The server's problem as an error; a proxy's page is one without details."""
-    content = _object(response)
-    fields = [item for item in content.get("errors", ()) if isinstance(item, dict)]
-    kind = BY_STATUS.get(response.status_code, ServerError)
-    retry_after = response.headers.get("Retry-After", "")
-    return kind(
-        content.get("detail") or f"the server answered {response.status_code}",
-        status=response.status_code,
-        code=content.get("code", "unknown"),
-        request_id=response.headers.get("X-Request-Id", ""),
-        fields=tuple((item.get("field", ""), item.get("message", "")) for item in fields),
-        retry_after=float(retry_after) if retry_after.isdigit() else None,
-    )
+        return self._sender.send(self._http.build_request(method, path, **options))
 
 
 def _id(job: Job | str) -> str:

@@ -1,4 +1,4 @@
-"""`nukki cut`: one photo through a running server."""
+"""`nukki cut`: cut out one photo on a running server."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ import click
 from nukki.client import Client
 from nukki.errors import ApiError, ConnectionFailed, JobFailed, NukkiError, WaitTimeout
 
-#: Exit statuses; 2 is a wrong command line, as everywhere.
+#: Exit statuses; 2 is click's, for a wrong command line.
 FAILED, REFUSED, UNREACHABLE = 1, 3, 4
 
 _FORMATS = ("png", "webp", "jpeg", "avif", "zip")
 
 
 class _PointType(click.ParamType[tuple[float, float, int]]):
-    """`X,Y` or `X,Y,0` for the background."""
+    """`X,Y` on the subject, or `X,Y,0` on the background."""
 
     name = "X,Y[,0]"
 
@@ -75,38 +75,46 @@ def _server_options(command: Callable[..., Any]) -> Callable[..., Any]:
         envvar="NUKKI_URL",
         default="http://127.0.0.1:8000",
         show_default=True,
-        help="The server's address (NUKKI_URL).",
+        help="The server's URL (NUKKI_URL).",
     )(command)
-    return click.option("--api-key", envvar="NUKKI_API_KEY", help="Its key (NUKKI_API_KEY).")(
+    return click.option("--api-key", envvar="NUKKI_API_KEY", help="Your API key (NUKKI_API_KEY).")(
         command
     )
 
 
 @click.command()
 @click.argument("photo", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--point", "points", type=_PointType(), multiple=True, help="A click; ,0: not this.")
-@click.option("--box", type=_BoxType(), help="Around the subject.")
+@click.option(
+    "--point",
+    "points",
+    type=_PointType(),
+    multiple=True,
+    help="A point on the subject, or with ,0 on the background; repeatable.",
+)
+@click.option("--box", type=_BoxType(), help="A box around the subject.")
 @click.option(
     "-o",
     "--output",
     type=click.Path(path_type=Path),
-    help="Where to; - for standard output.  [default: PHOTO-cut beside the photo]",
+    help="Output file; - for standard output.  [default: PHOTO-cut beside the photo]",
 )
 @click.option(
     "--format",
     "file_format",
     type=click.Choice(_FORMATS),
-    help="[default: as the output's name says, else the preset's, else png]",
+    help="File format.  [default: by the output's name, else the preset's, else png]",
 )
-@click.option("--preset", help="A marketplace: amazon, google, coupang, smartstore, square-white.")
-@click.option("--size", type=_SizeType(), help="The canvas; one number for a square.")
-@click.option("--margin", help="Pixels, or such as 5%.")
+@click.option(
+    "--preset", help="Marketplace requirements: amazon, google, coupang, smartstore, square-white."
+)
+@click.option("--size", type=_SizeType(), help="Canvas in pixels; one number for a square.")
+@click.option("--margin", help="Pixels or a percentage, such as 5%.")
 @click.option("--crop", is_flag=True, help="Crop to the subject.")
 @click.option(
     "--background", help="A colour such as #ffffff.  [default: the preset's, else transparent]"
 )
-@click.option("--mask", is_flag=True, help="Write the mask alone.")
-@click.option("--timeout", default=300.0, show_default=True, help="Seconds to wait.")
+@click.option("--mask", is_flag=True, help="Write the mask instead of the cutout.")
+@click.option("--timeout", default=300.0, show_default=True, help="Seconds to wait for the result.")
 @_server_options
 def cut(
     photo: Path,
@@ -124,10 +132,10 @@ def cut(
     server: str,
     api_key: str | None,
 ) -> None:
-    """Cut one PHOTO out, by a running server.
+    """Cut the subject out of PHOTO, using a running server.
 
-    Exit status: 0 done, 1 the job failed or took too long, 2 wrong command line, 3 the server
-    refused, 4 no server.
+    Exit status: 0 on success, 1 if the job failed or took too long, 2 for a wrong command line,
+    3 if the server refused, 4 if the server cannot be reached.
     """
     chosen = _format_of(output, file_format) or ("jpeg" if preset else "png")
     target = output or photo.with_name(f"{photo.stem}-cut.{chosen}")
@@ -167,7 +175,7 @@ def cut(
     except OSError as error:
         raise click.ClickException(f"cannot write {target}: {error.strerror}") from error
     subject = done.data["subject"]
-    review = f"; look at it: {', '.join(subject['reasons'])}" if subject["needs_review"] else ""
+    review = f"; needs review: {', '.join(subject['reasons'])}" if subject["needs_review"] else ""
     compliance = done.data.get("compliance")
     if compliance and not compliance["passed"]:
         failed = [check for check in compliance["checks"] if not check["passed"]]
@@ -180,7 +188,11 @@ def cut(
 
 
 def _format_of(output: Path | None, given: str | None) -> str | None:
-    """The format wanted, where anything says which; a name that says another is a mistake."""
+    """The format asked for by `--format` or by the output's name; None if by neither.
+
+    Raises:
+        BadParameter: the two ask for different formats.
+    """
     suffix = "" if output is None else output.suffix.lower().removeprefix(".")
     named = {"jpg": "jpeg"}.get(suffix, suffix if suffix in _FORMATS else None)
     if given and named and given != named:

@@ -1,17 +1,17 @@
-"""What a client may raise.
+"""Errors that the client raises.
 
 NukkiError
 ├── ConnectionFailed        no answer from the server
 ├── ApiError                the server answered with a problem
-│   ├── InvalidRequest      400, 415, 422: the request must change
+│   ├── InvalidRequest      400, 415, 422: the request is wrong
 │   ├── Unauthorized        401
 │   ├── NotFound            404
 │   ├── Conflict            409
 │   ├── TooLarge            413
 │   ├── Unavailable         429, 503: try again after `retry_after` seconds
 │   └── ServerError         any other status
-├── JobFailed               the job ended without a result
-└── WaitTimeout             the job had not ended in time
+├── JobFailed               the job failed or was canceled
+└── WaitTimeout             the job had not finished in time
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class NukkiError(Exception):
-    """The root of everything a client raises."""
+    """Base class of the client's errors."""
 
 
 class ConnectionFailed(NukkiError):
@@ -36,9 +36,9 @@ class ApiError(NukkiError):
     Attributes:
         status: the HTTP status.
         code: the problem's code, for programs.
-        request_id: what to tell the operator.
-        fields: `(field, message)` pairs of what is wrong.
-        retry_after: seconds to wait before trying again, where the server said.
+        request_id: identifies the request in the server's log.
+        fields: `(field, message)` for each field that is wrong.
+        retry_after: seconds to wait before trying again, if the server named a time.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class ApiError(NukkiError):
 
 
 class InvalidRequest(ApiError):
-    """The request must change."""
+    """The request is wrong; sending it again gives the same answer."""
 
 
 class Unauthorized(ApiError):
@@ -68,11 +68,11 @@ class Unauthorized(ApiError):
 
 
 class NotFound(ApiError):
-    """There is no such job."""
+    """There is no such job, or it is another tenant's."""
 
 
 class Conflict(ApiError):
-    """The job is not in a state that allows it."""
+    """The job's state does not allow the call."""
 
 
 class TooLarge(ApiError):
@@ -80,15 +80,15 @@ class TooLarge(ApiError):
 
 
 class Unavailable(ApiError):
-    """The server cannot take it now."""
+    """The server cannot accept the request now."""
 
 
 class ServerError(ApiError):
-    """Something went wrong in the server."""
+    """The server failed, or is not a Nukki server."""
 
 
 class JobFailed(NukkiError):
-    """The job ended without a result; `job.error` says why."""
+    """The job failed or was canceled; `job.error` has the reason of a failure."""
 
     def __init__(self, job: Job) -> None:
         reason = f"{job.error.code}: {job.error.message}" if job.error else job.status
@@ -97,7 +97,7 @@ class JobFailed(NukkiError):
 
 
 class WaitTimeout(NukkiError):
-    """The job had not ended in time; it goes on."""
+    """The job had not finished in time; it is still running."""
 
     def __init__(self, job: Job) -> None:
         super().__init__(f"{job.id} is still {job.status}")

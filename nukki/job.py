@@ -1,4 +1,4 @@
-"""A job, as a client sees it."""
+"""A job, as the client sees it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class JobError:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A job as the server last told it; `data` is all that it said."""
+    """A job as the server last reported it; `data` is the whole answer."""
 
     id: str
     status: str
@@ -30,6 +30,6 @@ class Job:
 
     @classmethod
     def of(cls, data: Mapping[str, Any]) -> Self:
-        """From the server's JSON."""
+        """The job in the server's JSON."""
         error = data.get("error")
         return cls(data["id"], data["status"], JobError(**error) if error else None, data)

@@ -158,7 +158,7 @@ def place(make_place: MakePlace) -> Place:
 def naps(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """How long the client would have slept; it does not."""
     slept: list[float] = []
-    monkeypatch.setattr(client.time, "sleep", slept.append)  # type: ignore[attr-defined]
+    monkeypatch.setattr(time, "sleep", slept.append)
     return slept
 
 
@@ -612,7 +612,7 @@ def test_cut_says_when_a_person_should_look(cut: Cut, place: Place) -> None:
         box=(1, 2, 3, 4), area=0.5, scores=(1.0,), needs_review=True, reasons=("thin", "edge")
     )
     place.bell.outcome = DONE.model_copy(update={"subject": subject})
-    assert "look at it: thin, edge" in cut("photo.png").output
+    assert "needs review: thin, edge" in cut("photo.png").output
 
 
 def test_cut_exits_1_when_the_job_fails(cut: Cut, place: Place, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import pytest
 import nukki
 from api.problems import HTTP_STATUS, STATUS_OF_CODE
 from nukki import errors as client_errors
-from nukki.client import _problem
+from nukki.answers import problem_of
 from shared import errors
 from shared.errors import FieldProblem, InvalidRequest, ServiceError
 
@@ -168,7 +168,7 @@ def test_every_code_has_one_status() -> None:
 
 @pytest.mark.parametrize("status", sorted(set(HTTP_STATUS.values()) | {429}))
 def test_the_client_has_an_error_of_its_own_for_every_status(status: int) -> None:
-    problem = _problem(httpx.Response(status, json={"detail": "oh", "code": "some_code"}))
+    problem = problem_of(httpx.Response(status, json={"detail": "oh", "code": "some_code"}))
     assert (type(problem) is client_errors.ServerError) == (status in {500, 502})
     assert (problem.status, problem.code, str(problem)) == (status, "some_code", "oh")
 
