@@ -1,4 +1,4 @@
-"""Answers in JSON."""
+"""JSON answers."""
 
 from __future__ import annotations
 
@@ -7,5 +7,5 @@ from pydantic import BaseModel
 
 
 def json_answer(model: BaseModel, status: int = 200) -> Response:
-    """A model as the response's body."""
+    """A response with the model as its JSON body."""
     return Response(model.model_dump_json(), status=status, content_type="application/json")

@@ -26,11 +26,13 @@ from shared.settings import ApiSettings
 log = logging.getLogger("nukki.api")
 
 _REQUEST_ID = re.compile(r"^[A-Za-z0-9._-]{1,128}$")
-_DESCRIPTION = "A photo goes in, a cutout comes out. Submit, then poll, wait, or get a webhook."
+_DESCRIPTION = (
+    "Cuts subjects out of photos. Submit a job, then poll, long-poll or receive a webhook."
+)
 
 
 def create_app(settings: ApiSettings, services: Services | None = None) -> OpenAPI:
-    """The WSGI app; nothing is connected to before the first request."""
+    """Make the WSGI app; it opens no connection before the first request."""
     app = OpenAPI(
         "api",
         info=Info(title="Nukki", version=version("nukki"), description=_DESCRIPTION),
@@ -40,7 +42,7 @@ def create_app(settings: ApiSettings, services: Services | None = None) -> OpenA
         },
         validation_error_model=problems.Problem,
         validation_error_callback=problems.raise_invalid,
-        doc_ui=False,  # its own routes are placed below
+        doc_ui=False,  # the documentation's routes are added below
     )
     app.config.update(
         MAX_CONTENT_LENGTH=settings.max_bytes + 2 * MAX_FIELD_BYTES,
@@ -67,14 +69,14 @@ def create_app(settings: ApiSettings, services: Services | None = None) -> OpenA
 
 
 def _identify() -> None:
-    """Name the caller, before the request's body is touched."""
+    """Find the caller's tenant, before the request's body is read."""
     g.tenant = parts.services().keyring.tenant(presented_key())
     if request.mimetype != "multipart/form-data":
-        request.max_content_length = MAX_FIELD_BYTES  # only with a photo may it be longer
+        request.max_content_length = MAX_FIELD_BYTES  # only a request with a photo may be longer
 
 
 def _trace_requests(app: OpenAPI) -> None:
-    """Give every request an id, and every answer the same one; log a line each."""
+    """Give every request an id, return it with the answer, and log one line per request."""
 
     @app.before_request
     def begin() -> None:
@@ -98,7 +100,7 @@ def _trace_requests(app: OpenAPI) -> None:
 
 
 def _place_docs(app: OpenAPI) -> None:
-    """OpenAPI at /openapi.json, Swagger UI at /docs, ReDoc at /redoc: all served from here."""
+    """Serve OpenAPI at /openapi.json, Swagger UI at /docs and ReDoc at /redoc, without a CDN."""
     schema = JobRequest.model_json_schema(ref_template="#/components/schemas/{model}")
     definitions: dict[str, Any] = schema.pop("$defs", {})
     app.components_schemas.update(definitions | {"JobRequest": schema})
@@ -118,7 +120,7 @@ def _place_docs(app: OpenAPI) -> None:
 
 
 def _without_guesses(document: dict[str, Any]) -> dict[str, Any]:
-    """The document less the array of errors that flask-openapi3 adds to calls that take nothing."""
+    """The document without the 422 that flask-openapi3 adds to calls that take no parameters."""
     for path in document["paths"].values():
         for operation in path.values():
             guessed = operation["responses"].get("422", {}).get("content", {})

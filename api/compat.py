@@ -1,4 +1,4 @@
-"""The first generation's call: a photo and points in, the cutout itself out."""
+"""The call of the first version: photo and points in the request, the cutout in the answer."""
 
 from __future__ import annotations
 
@@ -24,16 +24,21 @@ blueprint = APIBlueprint(
     "compat",
     __name__,
     abp_security=SECURITY,
-    abp_tags=[Tag(name="compatible calls", description="Earlier and other services' calls.")],
+    abp_tags=[
+        Tag(
+            name="compatible calls",
+            description="Calls compatible with earlier versions and other services.",
+        )
+    ],
     abp_responses=problem_responses(401, 409, 413, 415, 422, 429, 503, 504),
 )
 
 
 @blueprint.post(
     "/background-removal/remove",
-    summary="Cut out at once",
-    description="Answers the PNG itself. Without points, the subject is found. Waits for a worker "
-    "at most 60 s: 504 then, and the job goes on under `X-Job-Id`.",
+    summary="Cut out and return the PNG",
+    description="The answer is the PNG. Without points, the subject is found automatically. The "
+    "call waits at most 60 s, then answers 504; the job goes on, and `X-Job-Id` is its id.",
     responses={200: {"content": {"image/png": {}}}},
     openapi_extensions={
         "requestBody": {
@@ -67,7 +72,7 @@ def remove() -> Response:
         idempotency_key(),
     )
     with parts.waiting.place() as free:
-        if not free:  # before anything is made: this call can answer nothing but the picture
+        if not free:  # before a job is made: this call has no other way to return it
             raise Busy("too many callers are waiting; try again, or use POST /v1/jobs")
         accepted = submit(parts, submission)
         job = parts.waiting.wait(accepted.job_id, tenant(), _WAIT)
@@ -76,7 +81,7 @@ def remove() -> Response:
 
 def _prompt() -> Prompt:
     text = request.form.get("points") or "[]"
-    if text.count("[") > MAX_POINTS + 1:  # to read a million of them takes seconds
+    if text.count("[") > MAX_POINTS + 1:  # parsing a million of them takes seconds
         raise InvalidRequest.field("points", f"at most {MAX_POINTS} points are taken")
     try:
         # Not by `json`: that raises RecursionError for deep nesting.

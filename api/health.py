@@ -25,23 +25,23 @@ models_blueprint = APIBlueprint(
     __name__,
     url_prefix="/v1/models",
     abp_security=SECURITY,
-    abp_tags=[Tag(name="models", description="What the workers serve.")],
+    abp_tags=[Tag(name="models", description="Models that the workers serve.")],
     abp_responses=problem_responses(401, 503),
 )
 
 
 class Health(BaseModel):
-    """Each part: `ok`, or what is wrong with it."""
+    """The state as a whole, and of each part: `ok`, or what is wrong."""
 
     status: str
     checks: dict[str, str] = {}
 
 
 class ModelView(BaseModel):
-    """A model that jobs can be done with now."""
+    """A model that jobs can use now."""
 
     name: str
-    workers: int = Field(description="Ready processes that serve it.")
+    workers: int = Field(description="Ready worker processes that serve it.")
     devices: list[str]
 
 
@@ -59,7 +59,7 @@ def live() -> Response:
 @health_blueprint.get(
     "/ready",
     summary="Can a job be done now?",
-    description="503 until Redis and the storage answer and a worker is ready.",
+    description="503 unless Redis and storage answer and a worker is ready.",
     responses={200: Health, 503: Health},
 )
 def ready() -> Response:
@@ -72,7 +72,9 @@ def ready() -> Response:
         except Unavailable as error:
             checks[name] = error.message
     try:
-        asked = checks["redis"] == "ok"  # not twice: a Redis that hangs takes its time
+        asked = (
+            checks["redis"] == "ok"
+        )  # not again if it failed: a hanging Redis costs a timeout each time
         present = parts.workers.present() if asked else None
         checks["worker"] = "unknown" if present is None else "ok" if present else "none is ready"
     except Unavailable:

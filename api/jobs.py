@@ -1,4 +1,4 @@
-"""`/v1/jobs`: submit, look, wait, list, fetch, cancel, erase."""
+"""`/v1/jobs`: submit, get, wait, list, download, cancel, erase."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from shared.schema import JobId
 from shared.storage import keys
 from shared.view import JobView
 
-#: Seconds for which a fresh presigned URL is good.
+#: Seconds for which a new presigned URL is valid.
 _LINK_EXPIRY = 900
 _LONGEST_WAIT = 60.0
 _PREFER_WAIT = re.compile(r"(?:^|[\s,;])wait=(\d+(?:\.\d+)?)(?=$|[\s,;])", re.IGNORECASE)
@@ -39,13 +39,13 @@ blueprint = APIBlueprint(
 
 
 class JobPath(BaseModel):
-    """Which job."""
+    """The job's id."""
 
     job_id: JobId
 
 
 class WaitQuery(BaseModel):
-    """How long to wait for the end."""
+    """How long to wait for the job to finish."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -53,13 +53,13 @@ class WaitQuery(BaseModel):
 
 
 class ListQuery(BaseModel):
-    """Which jobs."""
+    """Which jobs to list."""
 
     model_config = ConfigDict(extra="forbid")
 
-    status: Status | None = Field(default=None, description="Only these.")
+    status: Status | None = Field(default=None, description="Only jobs with this status.")
     limit: int = Field(default=50, ge=1, le=200)
-    cursor: JobId | None = Field(default=None, description="`next` of the page before.")
+    cursor: JobId | None = Field(default=None, description="`next` of the previous page.")
 
 
 class JobPage(BaseModel):
@@ -72,10 +72,10 @@ class JobPage(BaseModel):
 @blueprint.post(
     "",
     summary="Submit a job",
-    description="The photo comes as a multipart `image` part (fields then go in a `job` part, as "
-    "JSON), or is named by exactly one of `url`, `upload`, `job`, `render` in a JSON body. "
-    "`Prefer: wait=N` (at most 60) answers 200 when the job finishes in time; it is a wish, and "
-    "a busy server answers 202 at once. `Idempotency-Key` makes a repeated request safe.",
+    description="Send the photo as a multipart `image` part (with the fields as JSON in a `job` "
+    "part), or name it by exactly one of `url`, `upload`, `job`, `render` in a JSON body. "
+    "`Prefer: wait=N` (at most 60) answers 200 if the job finishes within N seconds; a busy server "
+    "may answer 202 at once. `Idempotency-Key` makes it safe to repeat a request.",
     responses={200: JobView, 202: JobView, **problem_responses(413, 415, 429)},
     openapi_extensions={"requestBody": REQUEST_BODY, "parameters": REQUEST_HEADERS},
 )
@@ -101,8 +101,8 @@ def create() -> Response:
 @blueprint.get(
     "",
     summary="List this key's jobs",
-    description="Newest first, as long as their records are in Redis (a day after their end, by "
-    "default); an older job is still found by its id.",
+    description="Newest first. Jobs are listed while their records are in Redis (by default one "
+    "day after they finish); older jobs can still be fetched by id.",
     responses={200: JobPage},
 )
 def index(query: ListQuery) -> Response:
@@ -115,8 +115,8 @@ def index(query: ListQuery) -> Response:
 
 @blueprint.get(
     "/<job_id>",
-    summary="Look at a job",
-    description="`?wait=N` answers as soon as the job has ended, or after N seconds.",
+    summary="Get a job",
+    description="`?wait=N` answers when the job has finished, or after N seconds.",
     responses={200: JobView},
 )
 def show(path: JobPath, query: WaitQuery) -> Response:
@@ -128,7 +128,7 @@ def show(path: JobPath, query: WaitQuery) -> Response:
 @blueprint.get(
     "/<job_id>/result",
     summary="Get the result file",
-    description="The bytes, or 303 to a fresh presigned URL; this address stays good.",
+    description="The bytes, or 303 to a new presigned URL; this URL stays valid.",
     responses={200: {"content": {"image/*": {}, "application/zip": {}}}, 303: None},
 )
 def result(path: JobPath) -> Response:
@@ -141,7 +141,7 @@ def result(path: JobPath) -> Response:
 @blueprint.get(
     "/<job_id>/mask",
     summary="Get the alpha",
-    description="8-bit gray PNG, the photo's size; the bytes, or 303 to a fresh presigned URL.",
+    description="8-bit gray PNG of the photo's size: the bytes, or 303 to a new presigned URL.",
     responses={200: {"content": {"image/png": {}}}, 303: None},
 )
 def mask(path: JobPath) -> Response:
@@ -150,8 +150,8 @@ def mask(path: JobPath) -> Response:
 
 @blueprint.post(
     "/<job_id>/cancel",
-    summary="Stop a job",
-    description="A job that has ended stays as it is.",
+    summary="Cancel a job",
+    description="A finished job stays as it is.",
     responses={200: JobView},
 )
 def cancel(path: JobPath) -> Response:
@@ -165,8 +165,8 @@ def cancel(path: JobPath) -> Response:
 
 @blueprint.delete(
     "/<job_id>",
-    summary="Stop a job and erase it",
-    description="Its photo (unless another job uses it), mask, result and record are gone.",
+    summary="Cancel a job and erase it",
+    description="Erases its record, result, mask, and photo (unless another job uses the photo).",
     responses={204: None},
 )
 def erase(path: JobPath) -> Response:
@@ -177,14 +177,14 @@ def erase(path: JobPath) -> Response:
     try:
         parts.storage.delete([file for name in erased.files for file in keys.files_of(name)])
     except StorageUnavailable:
-        return Response(status=204)  # the record is gone, and the files are noted for sweeping
+        return Response(status=204)  # the record is erased, and the sweeper will delete the files
     if erased.settled:
         parts.jobs.swept(*erased.files)
     return Response(status=204)
 
 
 def _waited(parts: Services, job_id: str, seconds: float) -> tuple[Job, bool]:
-    """The job, after waiting where that was asked for and a place is free."""
+    """The job, after waiting if asked to and a waiting slot is free; and whether it waited."""
     if seconds > 0:
         with parts.waiting.place() as free:
             if free:
@@ -194,7 +194,7 @@ def _waited(parts: Services, job_id: str, seconds: float) -> tuple[Job, bool]:
 
 
 def _preferred_wait() -> float:
-    """The seconds of `Prefer: wait=N`; what cannot be understood is no preference (RFC 7240)."""
+    """The seconds of `Prefer: wait=N`; a header that cannot be parsed is ignored (RFC 7240)."""
     wish = _PREFER_WAIT.search(request.headers.get("Prefer", ""))
     return min(float(wish[1]), _LONGEST_WAIT) if wish else 0.0
 

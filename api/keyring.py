@@ -1,4 +1,4 @@
-"""API keys: who a caller is."""
+"""API keys, and the tenant that each belongs to."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from flask import g, request
 from shared.errors import ConfigError, Unauthorized
 from shared.settings import DEFAULT_TENANT
 
-#: How OpenAPI says that a call wants a key; the schemes themselves are the app's.
+#: Marks a call in OpenAPI as requiring a key; the app defines the schemes.
 SECURITY: list[dict[str, list[str]]] = [{"key": []}, {"bearer": []}]
 
 _SHORTEST = 16
@@ -21,20 +21,20 @@ def _digest(key: str) -> bytes:
 
 
 class Keyring:
-    """The keys in force. A tenant may have several, so that they can be rotated."""
+    """The valid API keys. A tenant may have several, so that they can be rotated."""
 
     def __init__(self, entries: Sequence[tuple[str, str]]) -> None:
         for tenant, key in entries:
             if len(key) < _SHORTEST:
                 raise ConfigError(f"an API key of {tenant} is shorter than {_SHORTEST} characters")
-        # By digest: a look-up's timing then says nothing of how much of a key was right.
+        # By digest: the time of a look-up then does not reveal how much of a key was right.
         self._tenants = {_digest(key): tenant for tenant, key in entries}
 
     def tenant(self, api_key: str | None) -> str:
-        """Whose key it is; while there are no keys everyone is the default tenant.
+        """The tenant of a key; if no keys are configured, every caller is the default tenant.
 
         Raises:
-            Unauthorized: no key, or one that is not in force.
+            Unauthorized: no key, or one that is not valid.
         """
         if not self._tenants:
             return DEFAULT_TENANT
@@ -47,7 +47,7 @@ class Keyring:
 
 
 def presented_key() -> str | None:
-    """The key that the current request carries, by either header."""
+    """The current request's key, from either header; None without one."""
     if key := request.headers.get("X-Api-Key"):
         return key
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")

@@ -1,4 +1,4 @@
-"""`/metrics`: this process's requests, and the queue as Redis has it."""
+"""`/metrics`: the requests of this process, and the queue in Redis."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ HTTP_REQUESTS = Counter(
 )
 HTTP_SECONDS = Histogram(
     "nukki_http_request_seconds",
-    "Time to answer a request, what its caller asked to wait included",
+    "Time to answer a request, including any wait the caller asked for",
     ["method", "route"],
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
 )
 
-#: The `route` of an address that leads nowhere, and the `method` of one that nobody knows.
+#: The `route` of a path that no rule matches, and the `method` of a nonstandard one.
 _UNMATCHED, _OTHER = "unmatched", "other"
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
@@ -35,7 +35,7 @@ metrics_blueprint = APIBlueprint(
 
 
 def install(app: Flask) -> None:
-    """Count every request of `app`, by what its rules call it: a path would be a label a job."""
+    """Count every request of `app` by its URL rule: by path there would be one label per job."""
 
     @app.after_request
     def count(response: Response) -> Response:
@@ -48,9 +48,9 @@ def install(app: Flask) -> None:
 
 @metrics_blueprint.get(
     "/metrics",
-    summary="Count what happens here",
-    description="Prometheus' text format, or OpenMetrics where that is asked for. It answers "
-    "though Redis is away: `nukki_up` says so, and the queue's figures are missing.",
+    summary="Prometheus metrics of the API",
+    description="Prometheus' text format, or OpenMetrics on request. It also answers while Redis "
+    "is down: then `nukki_up` is 0 and the queue's figures are missing.",
     responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
 )
 def metrics() -> Response:

@@ -1,4 +1,4 @@
-"""Whether the storage answers: asked for all requests together, and remembered for a moment."""
+"""Storage health, probed once for all requests and remembered for a moment."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from collections.abc import Callable
 
 from shared.errors import StorageUnavailable
 
-#: Seconds for which an answer counts: a caller who is turned away is told to come back after two.
+#: Seconds for which a probe's answer counts; refused callers are told to retry after two.
 REMEMBERED = 1.0
 
 
 class Pulse:
-    """A probe that however many requests share, so that none but one a second pays for it."""
+    """A storage probe shared by all requests: at most one per second reaches storage."""
 
     def __init__(self, ping: Callable[[], None], *, remembered: float = REMEMBERED) -> None:
-        """Ask nothing yet.
+        """Make the pulse; the first probe comes with the first request.
 
         Args:
-            ping: raises StorageUnavailable unless the storage answers, and soon.
-            remembered: seconds for which its answer counts, good or bad.
+            ping: raises StorageUnavailable unless storage answers quickly.
+            remembered: seconds for which an answer counts, good or bad.
         """
         self._ping = ping
         self._remembered = remembered
@@ -29,16 +29,16 @@ class Pulse:
         self._asking = threading.Lock()
 
     def require(self) -> None:
-        """Raise StorageUnavailable unless the storage answered just now.
+        """Raise StorageUnavailable unless storage answered just now.
 
-        Those who come while another asks wait for that answer, and take it as theirs.
+        Requests that arrive during a probe wait for it and use its answer.
         """
         if time.monotonic() >= self._stale_at:
             with self._asking:
                 if time.monotonic() >= self._stale_at:
                     self._ask()
         failure = self._failure
-        if failure is not None:  # each its own: a traceback is not to be shared by threads
+        if failure is not None:  # a new one each time: threads must not share a traceback
             raise StorageUnavailable(failure.message) from failure
 
     def _ask(self) -> None:

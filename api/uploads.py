@@ -1,4 +1,4 @@
-"""`/v1/uploads`: large files go to the storage itself, round the API."""
+"""`/v1/uploads`: clients upload large files directly to storage, past the API."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ blueprint = APIBlueprint(
     __name__,
     url_prefix="/v1/uploads",
     abp_security=SECURITY,
-    abp_tags=[Tag(name="uploads", description="Put a large photo straight into the storage.")],
+    abp_tags=[Tag(name="uploads", description="Upload large photos directly to storage.")],
     abp_responses=problem_responses(400, 401, 413, 422, 503),
 )
-#: Signed addresses of our own, for the local folder; they need no API key.
+#: Our own signed URLs, for storage in a local folder; they need no API key.
 content_blueprint = APIBlueprint(
     "upload_content", __name__, url_prefix="/v1/uploads/content", doc_ui=False
 )
 
 
 class ContentPath(BaseModel):
-    """A signed address."""
+    """A signed URL."""
 
     token: str
 
 
 class UploadRequest(BaseModel):
-    """What is going to be put."""
+    """The file to upload."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -50,16 +50,16 @@ class UploadRequest(BaseModel):
 
 
 class UploadView(BaseModel):
-    """Where to put it: `method` to `url` with exactly these `headers`, before `expires_at`."""
+    """Where to send the file: `method` to `url` with exactly these `headers` by `expires_at`."""
 
-    id: str = Field(description="Name it as `upload` in a job.")
+    id: str = Field(description="Pass it as `upload` in a job.")
     method: str
     url: str
     headers: dict[str, str]
     expires_at: datetime
 
 
-@blueprint.post("", summary="Get an address to put a photo to", responses={201: UploadView})
+@blueprint.post("", summary="Get a URL to upload a photo to", responses={201: UploadView})
 def create(body: UploadRequest) -> Response:
     parts = services()
     limit = parts.settings.max_bytes
@@ -73,7 +73,7 @@ def create(body: UploadRequest) -> Response:
         content_type=body.content_type,
         base_url=base_url(parts.settings),
     )
-    # Kept past its URL's end for as long again: an upload that ends in time can still be used.
+    # Kept twice as long as its URL is valid: one finished just in time is still usable.
     open_ms = int(1000 * expiry)
     swept_ms = parts.jobs.note_input(
         upload_id, tenant(), expiry_ms=2 * open_ms, open_ms=open_ms, size=body.bytes

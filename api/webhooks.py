@@ -1,4 +1,4 @@
-"""`/v1/webhooks/deliveries`: what was sent, what was answered, send it again."""
+"""`/v1/webhooks/deliveries`: list webhooks and their answers, and send one again."""
 
 from __future__ import annotations
 
@@ -25,33 +25,33 @@ blueprint = APIBlueprint(
     __name__,
     url_prefix="/v1/webhooks/deliveries",
     abp_security=SECURITY,
-    abp_tags=[Tag(name="webhooks", description="What was sent, what was answered.")],
+    abp_tags=[Tag(name="webhooks", description="Webhooks sent and the answers to them.")],
     abp_responses=problem_responses(401, 404, 422, 503),
 )
 
 
 class DeliveryPath(BaseModel):
-    """Which delivery."""
+    """The delivery's id."""
 
     delivery_id: DeliveryId
 
 
 class DeliveryQuery(BaseModel):
-    """Which deliveries."""
+    """Which deliveries to list."""
 
     model_config = ConfigDict(extra="forbid")
 
-    job: JobId | None = Field(default=None, description="Only those that tell of this job.")
-    state: DeliveryState | None = Field(default=None, description="Only these.")
+    job: JobId | None = Field(default=None, description="Only deliveries about this job.")
+    state: DeliveryState | None = Field(default=None, description="Only deliveries in this state.")
     limit: int = Field(default=50, ge=1, le=200)
-    cursor: DeliveryId | None = Field(default=None, description="`next` of the page before.")
+    cursor: DeliveryId | None = Field(default=None, description="`next` of the previous page.")
 
 
 class TryView(View):
-    """One try: what was answered, or why nothing was."""
+    """One try and its answer, or the reason there was none."""
 
     at: datetime
-    status: int | None = Field(description="The HTTP status; null where there was no answer.")
+    status: int | None = Field(description="The HTTP status; null if there was no answer.")
     error: str | None
     duration_ms: int
 
@@ -66,19 +66,19 @@ class TryView(View):
 
 
 class DeliveryView(View):
-    """A webhook message. It is kept, and can be replayed, as long as its job."""
+    """A webhook message. It is kept, and can be replayed, as long as its job is."""
 
-    id: str = Field(description="The `webhook-id` that each try carries.")
+    id: str = Field(description="The `webhook-id` of every try.")
     event: Event
     job: str
     url: str
     state: DeliveryState = Field(
         description="`pending`; `delivered`: answered 2xx; `dead`: every try failed; `suspended`: "
-        "the URL answered 410 Gone, and is sent nothing until a delivery to it is replayed."
+        "the URL answered 410 Gone, and gets nothing more until a delivery to it is replayed."
     )
     created_at: datetime
     next_attempt_at: datetime | None = Field(
-        description="When it is tried next; null while it is on its way, and when it is settled."
+        description="Time of the next try; null while a try is running and after the last one."
     )
     attempts: list[TryView] = Field(description="The last twenty tries, oldest first.")
 
@@ -110,7 +110,7 @@ def index(query: DeliveryQuery) -> Response:
     return json_answer(DeliveryPageView(deliveries=views, next=page.cursor))
 
 
-@blueprint.get("/<delivery_id>", summary="Look at a webhook", responses={200: DeliveryView})
+@blueprint.get("/<delivery_id>", summary="Get a webhook", responses={200: DeliveryView})
 def show(path: DeliveryPath) -> Response:
     return json_answer(DeliveryView.of(services().deliveries.get(path.delivery_id, tenant())))
 
@@ -118,9 +118,10 @@ def show(path: DeliveryPath) -> Response:
 @blueprint.post(
     "/<delivery_id>/replay",
     summary="Send a webhook again",
-    description="At once, whatever came of it, with the same `webhook-id` and then by the schedule "
-    "from its start. A suspended URL is sent to again from here on; others that were suspended "
-    "with it are replayed one by one. One that is on its way is left to arrive.",
+    description="Sends it at once, whatever its state, under the same `webhook-id`; later tries "
+    "follow the schedule from its start. A suspended URL gets webhooks again from now on; other "
+    "deliveries suspended with it must be replayed one by one. While a try is running, replaying "
+    "changes nothing.",
     responses={202: DeliveryView},
 )
 def replay(path: DeliveryPath) -> Response:

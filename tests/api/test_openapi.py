@@ -160,8 +160,8 @@ def without_descriptions(schemas: Any) -> Any:
 def test_the_document_is_served_without_docstrings(document: dict[str, Any]) -> None:
     """Under `python -OO` only the descriptions of models are missing, which are docstrings."""
     probe = (
-        "from api.app import create_app; from shared.settings import Settings; "
-        "response = create_app(Settings()).test_client().get('/openapi.json'); "
+        "from api.app import create_app; from shared.settings import ApiSettings; "
+        "response = create_app(ApiSettings()).test_client().get('/openapi.json'); "
         "print(create_app.__doc__, response.status_code, response.text)"
     )
     shown = subprocess.run(
