@@ -120,8 +120,8 @@ def show(path: DeliveryPath) -> Response:
     summary="Send a webhook again",
     description="Sends it at once, whatever its state, under the same `webhook-id`; later tries "
     "follow the schedule from its start. A suspended URL gets webhooks again from now on; other "
-    "deliveries suspended with it must be replayed one by one. While a try is running, replaying "
-    "changes nothing.",
+    "deliveries suspended with it must be replayed one by one. A try that is running is "
+    "left to finish, and no second one starts.",
     responses={202: DeliveryView},
 )
 def replay(path: DeliveryPath) -> Response:
