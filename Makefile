@@ -113,4 +113,4 @@ docs: $(VENV)/.dev
 	$(BIN)/python -m tests.readme --write
 
 clean:
-	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache demo-results bench-results
+	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache demo-results bench-results fuzz-artifacts

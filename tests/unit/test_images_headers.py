@@ -9,12 +9,22 @@ import time
 
 import pytest
 
-from shared.errors import ImageInvalid
+from shared.errors import ImageInvalid, ImageUnsupported
 from shared.images import headers
 from shared.images.decode import decode
 from shared.images.headers import ByteSource, CutShort
 from shared.images.probe import probe
-from tests.unit.test_images_samples import FORMATS, HEIGHT, WIDTH, file, ramp, scene, tiff
+from tests.unit.test_images_samples import (
+    FORMATS,
+    HEIGHT,
+    WIDTH,
+    chunk,
+    file,
+    png,
+    ramp,
+    scene,
+    tiff,
+)
 
 
 @pytest.mark.parametrize(
@@ -107,3 +117,34 @@ def test_the_directories_of_a_tiff_are_counted_without_reading_their_tags() -> N
     began = time.perf_counter()
     assert probe(bytes(data)).frames == 1000
     assert time.perf_counter() - began < 5
+
+
+def test_a_png_of_two_headers_is_invalid() -> None:
+    """Decoders differ on which of them counts."""
+    second = chunk(b"IHDR", struct.pack(">LLBBBBB", 9, 9, 8, 2, 0, 0, 0))
+    with pytest.raises(ImageInvalid, match="two headers"):
+        probe(png((WIDTH, HEIGHT), [row.tobytes() for row in scene()], before=second))
+
+
+@pytest.mark.parametrize("bits", [0, 3, 64])
+def test_a_bmp_with_impossible_bits_is_unsupported(bits: int) -> None:
+    data = bytearray(file(scene(), "bmp"))
+    data[28:30] = struct.pack("<H", bits)
+    with pytest.raises(ImageUnsupported, match="bits per pixel"):
+        probe(bytes(data))
+
+
+def test_the_brand_of_an_avif_may_come_late() -> None:
+    data = file(scene(), "avif").replace(b"ftypavif", b"ftypmif1")
+    whole = probe(data)
+    assert whole.format == "avif"
+    heads = [probe(data[:length], partial=True) for length in range(1, len(data))]
+    assert heads[:19] == [None] * 19
+    assert all(head is None or head.width == WIDTH for head in heads)
+
+
+@pytest.mark.parametrize("tag", [258, 277])
+def test_a_tiff_without_bits_or_samples_is_invalid(tag: int) -> None:
+    tags = {258: (3, (8,)), 262: (3, (1,)), 277: (3, (1,)), tag: (3, (0,))}
+    with pytest.raises(ImageInvalid, match="no samples"):
+        probe(tiff((WIDTH, HEIGHT), ramp().tobytes(), tags))

@@ -5,11 +5,12 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
-from shared.errors import ImageInvalid
+from shared.errors import ImageInvalid, ImageUnsupported
 from shared.images.headers.info import ImageInfo
 from shared.images.headers.source import ByteSource
 
 _RUN_LENGTHS = {1, 2}
+_BITS = {1, 2, 4, 8, 16, 24, 32}
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,7 @@ def read(source: ByteSource) -> Bmp:
 
     Raises:
         ImageInvalid: no decoder would accept it.
+        ImageUnsupported: a number of bits per pixel that no decoder here reads.
         CutShort: the file ends before its header does.
     """
     (length,) = struct.unpack("<L", source.read(14, 4))
@@ -40,6 +42,8 @@ def read(source: ByteSource) -> Bmp:
         width, height, _, bits = struct.unpack("<llHH", source.read(18, 12))
     if width < 0:
         raise ImageInvalid("The BMP claims a width below zero.")
+    if bits not in _BITS:
+        raise ImageUnsupported(f"A BMP of {bits} bits per pixel is not supported.")
     # A height below zero means that the rows run from the top.
     info = ImageInfo("bmp", width, abs(height), bits=min(bits, 8), channels=max(1, bits // 8))
     return Bmp(info)

@@ -105,6 +105,8 @@ def read(source: ByteSource) -> Png:
         at = len(_SIGNATURE)
         while not chunks or chunks[-1].name != b"IEND":
             chunk = _chunk(source, at)
+            if chunk.name == b"IHDR" and chunks:
+                raise ImageInvalid("The PNG has two headers.")  # decoders differ on which counts
             chunks.append(chunk)
             at = chunk.end + 4
             if chunk.name == b"eXIf" and turn is None:

@@ -70,6 +70,8 @@ def identify(head: bytes) -> Format:
         return found
     if len(head) < 12 and _could_become_known(head):
         raise CutShort
+    if head[4:8] == b"ftyp" and len(head) < min(int.from_bytes(head[:4]), HEAD):
+        raise CutShort  # the brand of AVIF may follow
     if head.startswith(b"\x89PNG"):
         raise ImageInvalid("The PNG was damaged in transfer: its line endings were changed.")
     raise ImageUnsupported(f"{_foreign(head)} is not supported; {_SUPPORTED}.")

@@ -173,13 +173,17 @@ def read(source: ByteSource) -> Tiff:
     size = (number(_WIDTH, 0), number(_HEIGHT, 0))
     _check_tiles(size, (number(_TILE_WIDTH, 0), number(_TILE_HEIGHT, 0)))
     turn = number(_ORIENTATION, 1)
+    bits = max(_numbers(source, tags, _BITS, layout, limit=16, default=(1,)))
+    channels = number(_SAMPLES, 1)
+    if bits < 1 or channels < 1:
+        raise ImageInvalid("The TIFF's pixels have no samples.")
     info = ImageInfo.stored(
         "tiff",
         size,
         turn if turn in range(1, 9) else 1,
         frames=_frames(source, at, layout),
-        bits=max(_numbers(source, tags, _BITS, layout, limit=16, default=(1,))),
-        channels=number(_SAMPLES, 1),
+        bits=bits,
+        channels=channels,
     )
     return Tiff(info, at, tags, layout, number(_PHOTOMETRIC, 0))
 
