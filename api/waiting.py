@@ -11,7 +11,8 @@ from contextlib import contextmanager
 import redis
 
 from shared.job import Job
-from shared.queue.connection import PREFIX, Connection
+from shared.queue import keys as redis_keys
+from shared.queue.connection import Connection
 from shared.queue.jobs import JobQueue
 
 log = logging.getLogger("nukki.api")
@@ -87,7 +88,7 @@ class WaitingRoom:
         while not self._closed.is_set():
             try:
                 with self._connection.redis.pubsub(ignore_subscribe_messages=True) as channel:
-                    channel.subscribe(f"{PREFIX}finished")
+                    channel.subscribe(redis_keys.FINISHED.key())
                     while not self._closed.is_set():
                         message = channel.get_message(timeout=1.0)
                         if message is not None:

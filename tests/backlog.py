@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from shared.job import Lane, Status
-from shared.queue.connection import PREFIX, Connection
+from shared.queue import keys as redis_keys
+from shared.queue.connection import Connection
 from shared.queue.doorbell import QUEUES
+from shared.queue.family import PREFIX
 from shared.queue.jobs import RING_MS, JobQueue
 from shared.queue.leases import LeaseTable
 from shared.queue.upkeep import Upkeep
@@ -99,4 +101,4 @@ class Backlog:
         return int(self.redis.llen(self.queue))
 
     def queued(self) -> int:
-        return int(self.redis.zcard(f"{PREFIX}lane:{self.lane}"))
+        return int(self.redis.zcard(redis_keys.LANE.key(self.lane)))

@@ -17,8 +17,8 @@ from redis.sentinel import Sentinel
 
 from shared.errors import QueueFull, QueueUnavailable
 from shared.queue.address import SentinelAddress
+from shared.queue.family import PREFIX
 
-PREFIX = "nukki:"
 _Sentinel: Any = Sentinel  # which is not typed
 #: Both under the two seconds in which a dead Redis must be reported.
 CONNECT_TIMEOUT = 0.8

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Self
 
 from shared.errors import NotFound
-from shared.queue.connection import PREFIX, Connection, translated
+from shared.queue import keys as redis_keys
+from shared.queue.connection import Connection, translated
 from shared.queue.deliveries import DeliveryState, deliveries_of, job_of
 
 #: How many records a filtered listing looks at before it hands the caller a cursor.
@@ -97,7 +98,7 @@ class DeliveryLog:
         Raises:
             NotFound: the cursor's delivery is gone.
         """
-        index = f"{PREFIX}deliveries:{tenant}"
+        index = redis_keys.DELIVERIES.key(tenant)
         with translated():
             start = 0
             if cursor is not None:
@@ -137,8 +138,8 @@ class DeliveryLog:
         with translated():
             pipeline = self._connection.redis.pipeline(transaction=False)
             for delivery_id in ids:
-                pipeline.hgetall(f"{PREFIX}delivery:{delivery_id}")
-                pipeline.lrange(f"{PREFIX}tries:{delivery_id}", 0, -1)
+                pipeline.hgetall(redis_keys.DELIVERY.key(delivery_id))
+                pipeline.lrange(redis_keys.TRIES.key(delivery_id), 0, -1)
             answers = pipeline.execute()
         return [
             DeliveryRecord.from_fields(delivery_id, fields, log)

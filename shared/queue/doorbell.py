@@ -17,13 +17,14 @@ from kombu.exceptions import KombuError
 from kombu.utils.scheduling import round_robin_cycle
 
 from shared.job import Lane
+from shared.queue import keys as redis_keys
 from shared.queue.address import SentinelAddress, broker_url
 from shared.settings import RedisSettings
 
 log = logging.getLogger("nukki.doorbell")
 
 TASK = "nukki.run_job"
-QUEUES = {lane: f"nukki.{lane.value}" for lane in Lane}
+QUEUES = {lane: redis_keys.DOORBELLS.key(lane.value) for lane in Lane}
 
 
 def _always() -> bool:

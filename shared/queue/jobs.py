@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from shared.errors import IdempotencyMismatch, NotFound, QueueFull, TooManyJobs
 from shared.job import Input, Job, Lane, Status
-from shared.queue.connection import PREFIX, Connection, translated
+from shared.queue import keys as redis_keys
+from shared.queue.connection import Connection, translated
 from shared.queue.verdicts import Accepted, CancelVerdict, Erased, Idempotency, Page, Remains, Room
 
 #: An accepted job whose doorbell was lost is looked at again after this long.
@@ -88,14 +89,14 @@ class JobQueue:
             NotFound: there is none, or it is another tenant's.
         """
         with translated():
-            fields = self._connection.redis.hgetall(f"{PREFIX}input:{input_id}")
+            fields = self._connection.redis.hgetall(redis_keys.INPUT.key(input_id))
         if fields.get("tenant") != tenant:
             raise NotFound(f"no such upload: {input_id}")
         return Input.from_fields(input_id, fields)
 
     def slot(self, tenant: str, key: str) -> tuple[str, Idempotency] | None:
         """The job that this idempotency key made, erased since or not, and what came with it."""
-        slot = f"{PREFIX}idempotency:{tenant}:{key}"
+        slot = redis_keys.IDEMPOTENCY.key(tenant, key)
         with translated():
             job_id, fingerprint = self._connection.redis.hmget(slot, "job", "fingerprint")
         return None if job_id is None else (str(job_id), Idempotency(key, str(fingerprint)))
@@ -180,7 +181,7 @@ class JobQueue:
             NotFound: there is none, or it is not this tenant's.
         """
         with translated():
-            fields = self._connection.redis.hgetall(f"{PREFIX}job:{job_id}")
+            fields = self._connection.redis.hgetall(redis_keys.JOB.key(job_id))
         if not fields or (tenant is not None and fields["tenant"] != tenant):
             raise NotFound(f"no such job: {job_id}")
         return Job.from_fields(job_id, fields)
@@ -193,7 +194,7 @@ class JobQueue:
         with translated():
             pipeline = self._connection.redis.pipeline(transaction=False)
             for job in queued:
-                pipeline.zrank(f"{PREFIX}lane:{job.lane.value}", job.id)
+                pipeline.zrank(redis_keys.LANE.key(job.lane.value), job.id)
             ranks = {job.id: rank for job, rank in zip(queued, pipeline.execute(), strict=True)}
         found = [ranks.get(job.id) for job in jobs]
         return [None if rank is None else int(rank) + 1 for rank in found]
@@ -206,7 +207,7 @@ class JobQueue:
         self, tenant: str, *, limit: int, cursor: str | None = None, status: Status | None = None
     ) -> Page:
         """A tenant's jobs, newest first. `cursor` is the id of the last job of the page before."""
-        index = f"{PREFIX}jobs:{tenant}"
+        index = redis_keys.JOBS.key(tenant)
         redis = self._connection.redis
         with translated():
             start = 0
@@ -221,7 +222,7 @@ class JobQueue:
                 chunk = scanned[offset : offset + 100]
                 pipeline = redis.pipeline(transaction=False)
                 for job_id in chunk:
-                    pipeline.hgetall(f"{PREFIX}job:{job_id}")
+                    pipeline.hgetall(redis_keys.JOB.key(job_id))
                 for job_id, fields in zip(chunk, pipeline.execute(), strict=True):
                     if not fields or (status is not None and fields["status"] != status):
                         continue
@@ -284,7 +285,7 @@ class JobQueue:
         """These are gone from storage: nothing to sweep."""
         if names:
             with translated():
-                self._connection.redis.zrem(f"{PREFIX}sweep", *names)
+                self._connection.redis.zrem(redis_keys.SWEEP.key(), *names)
 
 
 def _refuse(verdict: str | None) -> None:

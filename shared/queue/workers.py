@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 
-from shared.queue.connection import PREFIX, Connection, translated
+from shared.queue import keys as redis_keys
+from shared.queue.connection import Connection, translated
 
 #: A worker that has not been heard of for this long is not counted.
 ALIVE_MS = 15_000
@@ -31,26 +32,28 @@ class WorkerRoll:
         """Be counted for the next `ALIVE_MS`."""
         with translated():
             pipeline = self._redis.pipeline()
-            pipeline.sadd(f"{PREFIX}workers", worker.name)
-            pipeline.set(f"{PREFIX}worker:{worker.name}", json.dumps(asdict(worker)), px=ALIVE_MS)
+            pipeline.sadd(redis_keys.WORKERS.key(), worker.name)
+            pipeline.set(
+                redis_keys.WORKER.key(worker.name), json.dumps(asdict(worker)), px=ALIVE_MS
+            )
             pipeline.execute()
 
     def sign_out(self, name: str) -> None:
         """No longer be counted."""
         with translated():
             pipeline = self._redis.pipeline()
-            pipeline.srem(f"{PREFIX}workers", name)
-            pipeline.delete(f"{PREFIX}worker:{name}")
+            pipeline.srem(redis_keys.WORKERS.key(), name)
+            pipeline.delete(redis_keys.WORKER.key(name))
             pipeline.execute()
 
     def present(self) -> list[WorkerInfo]:
         """The workers that are ready now."""
         with translated():
-            names = sorted(self._redis.smembers(f"{PREFIX}workers"))
+            names = sorted(self._redis.smembers(redis_keys.WORKERS.key()))
             if not names:
                 return []
-            entries = self._redis.mget([f"{PREFIX}worker:{name}" for name in names])
+            entries = self._redis.mget([redis_keys.WORKER.key(name) for name in names])
             gone = [name for name, entry in zip(names, entries, strict=True) if entry is None]
             if gone:
-                self._redis.srem(f"{PREFIX}workers", *gone)
+                self._redis.srem(redis_keys.WORKERS.key(), *gone)
         return [WorkerInfo(**json.loads(entry)) for entry in entries if entry is not None]

@@ -21,7 +21,8 @@ from api.app import create_app
 from api.services import Services
 from shared import webhooks
 from shared.job import Failure, Job, Outcome, Result, Status, Subject
-from shared.queue.connection import PREFIX, Connection
+from shared.queue import keys as redis_keys
+from shared.queue.connection import Connection
 from shared.queue.jobs import JobQueue
 from shared.queue.leases import Claim, LeaseTable
 from shared.queue.upkeep import Upkeep
@@ -189,7 +190,7 @@ def clear(connection: Connection, jobs: JobQueue, storage: MemoryStorage) -> Cle
 
     def do() -> int:
         for name in noted(connection):
-            connection.redis.zadd(f"{PREFIX}sweep", {name: 0})
+            connection.redis.zadd(redis_keys.SWEEP.key(), {name: 0})
         upkeep = Upkeep(connection, max_attempts=3, retention_ms=60_000)
         return Sweeper(upkeep, jobs, storage).clear()
 
@@ -223,7 +224,7 @@ def records(connection: Connection) -> list[str]:
 
 def noted(connection: Connection) -> list[str]:
     """The storage keys noted for sweeping."""
-    return list(connection.redis.zrange(f"{PREFIX}sweep", 0, -1))
+    return list(connection.redis.zrange(redis_keys.SWEEP.key(), 0, -1))
 
 
 def submit(client: Client, photo: bytes, **kwargs: Any) -> Any:

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from shared.queue.connection import PREFIX, Connection
+from shared.queue import keys as redis_keys
+from shared.queue.connection import Connection
 from shared.queue.jobs import JobQueue
 from shared.records import Records
 from shared.testing import MemoryStorage
@@ -143,4 +144,4 @@ def test_its_idempotency_key_is_answered_with_it(
     again = submit(client, sample, headers=key)
     assert again.json["id"] == job_id
     assert again.headers["Idempotent-Replayed"] == "true"
-    assert connection.redis.keys(f"{PREFIX}job:*") == []
+    assert connection.redis.keys(redis_keys.JOB.glob) == []

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 import pytest
 
 from shared.job import Input
-from shared.queue.connection import PREFIX, Connection
+from shared.queue import keys as redis_keys
+from shared.queue.connection import Connection
 from shared.queue.jobs import JobQueue
 from shared.queue.leases import LeaseTable
 from shared.settings import ApiSettings
@@ -113,7 +114,7 @@ class TestTooMany:
         assert len(noted(connection)) == 3  # of what is deleted already
         clear()
         assert noted(connection) == []
-        assert len(connection.redis.keys(f"{PREFIX}input:*")) == 1
+        assert len(connection.redis.keys(redis_keys.INPUT.glob)) == 1
         assert client.get(f"/v1/jobs/{first}").status_code == 200
 
 

@@ -7,7 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from shared.job import Job
-from shared.queue.connection import PREFIX, Connection
+from shared.queue import keys as redis_keys
+from shared.queue.connection import Connection
 from shared.queue.jobs import JobQueue
 from shared.queue.leases import LeaseTable
 from shared.queue.upkeep import Upkeep
@@ -26,7 +27,7 @@ def lose(request: pytest.FixtureRequest, client: Client, connection: Connection)
         assert client.post(f"/v1/jobs/{job_id}/cancel").status_code == 200
 
     def reclaim(job_id: str) -> None:
-        connection.redis.zadd(f"{PREFIX}leased", {job_id: 0})
+        connection.redis.zadd(redis_keys.LEASED.key(), {job_id: 0})
         assert Upkeep(connection, max_attempts=3, retention_ms=60_000).overdue().rings
 
     return cancel if request.param == "canceled" else reclaim

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from shared.job import Job
-from shared.queue.connection import PREFIX, Connection
+from shared.queue import keys as redis_keys
+from shared.queue.connection import Connection
 from shared.queue.jobs import JobQueue
 from shared.queue.workers import WorkerRoll
 from shared.schema import Event, Webhook
@@ -180,7 +181,7 @@ class TestTogether:
         _at_once(client, [sample] * 20)
         clear()
         assert noted(connection) == []
-        assert len(connection.redis.keys(f"{PREFIX}input:*")) == 1
+        assert len(connection.redis.keys(redis_keys.INPUT.glob)) == 1
 
     def test_of_twenty_different_ones_at_once_one_is_taken(
         self, client: Client, sample: bytes, jobs: JobQueue, storage: MemoryStorage
@@ -298,7 +299,7 @@ class TestKey:
         self, client: Client, sample: bytes, connection: Connection
     ) -> None:
         accepted(submit(client, sample, headers=KEY))
-        (slot,) = connection.redis.keys(f"{PREFIX}idempotency:*")
+        (slot,) = connection.redis.keys(redis_keys.IDEMPOTENCY.glob)
         assert 86_390 < connection.redis.ttl(slot) <= 86_400
 
     def test_after_its_job_is_erased_it_makes_a_new_one(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from shared.queue.connection import PREFIX, Connection
+from shared.queue import keys as redis_keys
+from shared.queue.connection import Connection
 from shared.queue.leases import LeaseTable
 from shared.storage import keys
 from shared.testing import MemoryStorage
@@ -31,7 +32,7 @@ class TestCancel:
         assert response.json["queue_position"] is None
         assert response.json["finished_at"] is not None
         assert leases.claim(job_id) is None
-        assert connection.redis.zcard(f"{PREFIX}lane:interactive") == 0
+        assert connection.redis.zcard(redis_keys.LANE.key("interactive")) == 0
 
     def test_a_job_being_done_is_taken_from_its_worker(
         self, client: Client, sample: bytes, leases: LeaseTable
@@ -137,5 +138,5 @@ class TestErase:
         job_id = accepted(submit(client, sample))
         storage.down = True
         assert client.delete(f"/v1/jobs/{job_id}").status_code == 204
-        assert records(connection) == [f"{PREFIX}sweep"]
+        assert records(connection) == [redis_keys.SWEEP.key()]
         assert list(storage.objects.values()) == [sample]

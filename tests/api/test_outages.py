@@ -11,7 +11,8 @@ import pytest
 
 from shared.errors import StorageUnavailable
 from shared.job import Outcome, Status
-from shared.queue.connection import PREFIX, Connection
+from shared.queue import keys as redis_keys
+from shared.queue.connection import Connection
 from shared.queue.leases import LeaseTable
 from shared.testing import MemoryStorage, RedisProcess
 from tests.api.asking import NOBODY, URL, post_body
@@ -207,7 +208,7 @@ class TestStorageDown:
         assert_problem(submit(client, sample), 503, "storage_unavailable")
         (note,) = noted(connection)
         photo = note.rpartition("/")[2]
-        assert records(connection) == [f"{PREFIX}input:{photo}", f"{PREFIX}sweep"]
+        assert records(connection) == [redis_keys.INPUT.key(photo), redis_keys.SWEEP.key()]
 
     def test_a_photo_whose_storing_was_not_confirmed_is_swept(
         self, make_client: MakeClient, sample: bytes, connection: Connection

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from shared.queue.connection import PREFIX, Connection
+from shared.queue import keys as redis_keys
+from shared.queue.connection import Connection
 from shared.queue.jobs import JobQueue
 from shared.queue.leases import LeaseTable
 from shared.storage import keys
@@ -33,7 +34,7 @@ def on(upload: str) -> dict[str, Any]:
 
 
 def refs(connection: Connection, upload: str) -> str | None:
-    found: str | None = connection.redis.hget(f"{PREFIX}input:{upload}", "refs")
+    found: str | None = connection.redis.hget(redis_keys.INPUT.key(upload), "refs")
     return found
 
 

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from shared.job import Lane
-from shared.queue.connection import PREFIX, Connection
+from shared.queue import keys as redis_keys
+from shared.queue.connection import Connection
 from shared.queue.jobs import JobQueue
 from shared.queue.leases import LeaseTable
 from shared.storage import keys
@@ -78,7 +79,7 @@ class TestSources:
         first = accepted(submit(client, sample))
         finish(first)
         accepted(post(client, job=first))
-        (photo,) = connection.redis.keys(f"{PREFIX}input:*")
+        (photo,) = connection.redis.keys(redis_keys.INPUT.glob)
         assert connection.redis.hget(photo, "refs") == "2"
 
     @pytest.mark.usefixtures("nothing_left")

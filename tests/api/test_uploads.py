@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 from PIL import Image, PngImagePlugin
 
-from shared.queue.connection import PREFIX, Connection
+from shared.queue import keys as redis_keys
+from shared.queue.connection import Connection
 from shared.queue.jobs import JobQueue
 from shared.storage import Storage, keys
 from shared.storage.local import LocalStorage
@@ -241,7 +242,7 @@ class TestUse:
     ) -> None:
         made = put(place.client, sample)
         first, second = (accepted(submit(place.client, made["id"])) for _ in range(2))
-        assert connection.redis.hget(f"{PREFIX}input:{made['id']}", "refs") == "2"
+        assert connection.redis.hget(redis_keys.INPUT.key(made["id"]), "refs") == "2"
         for job_id in (first, second):
             place.client.delete(f"/v1/jobs/{job_id}")
         assert place.storage.size(keys.input_key("default", made["id"])) is None

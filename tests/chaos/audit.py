@@ -6,15 +6,23 @@ import asyncio
 import json
 from typing import Any
 
-from shared.queue.connection import PREFIX
+from shared.queue import keys as redis_keys
 from shared.storage import keys
 from tests.chaos.checker import Checker
+from tests.chaos.key_map import OUTSIDE, strays
 from tests.chaos.ledger import Entry, Ledger
 from tests.chaos.services import BUCKET, Services
 
 _TENANT = "default"
 #: What may stay: these run out by themselves, or are Celery's own and of fixed number.
-_MAY_STAY = (f"{PREFIX}idempotency:", f"{PREFIX}worker", f"{PREFIX}stored", "_kombu.binding")
+_MAY_STAY = (
+    redis_keys.IDEMPOTENCY,
+    redis_keys.WORKERS,
+    redis_keys.WORKER,
+    redis_keys.STORED,
+    redis_keys.BINDINGS,
+    redis_keys.PERMANENT_BINDINGS,
+)
 #: Seconds for the janitor to sweep, a hundred names in five seconds.
 _SWEEPING = 180.0
 
@@ -33,19 +41,21 @@ class Audit:
         await self._check_jobs()
         kept = [entry for entry in self._ledger.entries if entry.job_id and not entry.erased]
         await self._check_kept(kept)
+        for stray in await strays(self._redis):
+            self._ledger.wrong(OUTSIDE, stray)
         for entry in kept:
             await self._checker.erase(entry)
         await self._let_time_pass()
         for name in sorted(await asyncio.to_thread(self._objects)):
             self._ledger.wrong("orphan in storage", name)
         for key in sorted(await self._redis.keys("*")):
-            if not key.startswith(_MAY_STAY):
+            if not any(family.matches(key) for family in _MAY_STAY):
                 self._ledger.wrong("key left behind", key)
 
     async def _check_jobs(self) -> None:
         """Each submit made one job, and its webhooks had one id and told of one end."""
         known = set(self._ledger.by_id)
-        for job_id in await self._redis.zrange(f"{PREFIX}jobs:{_TENANT}", 0, -1):
+        for job_id in await self._redis.zrange(redis_keys.JOBS.key(_TENANT), 0, -1):
             if job_id not in known:
                 self._ledger.wrong("job nobody was told of", job_id)
         for entry in self._ledger.entries:
@@ -59,11 +69,11 @@ class Audit:
 
     async def _check_kept(self, kept: list[Entry]) -> None:
         """Every object is a kept job's, or noted for sweeping; and every kept job has its files."""
-        noted = set(await self._redis.zrange(f"{PREFIX}sweep", 0, -1))
+        noted = set(await self._redis.zrange(redis_keys.SWEEP.key(), 0, -1))
         theirs: set[str] = set()
         unfetched: set[str] = set()
         for entry in kept:
-            record = await self._redis.hgetall(f"{PREFIX}job:{entry.job_id}")
+            record = await self._redis.hgetall(redis_keys.JOB.key(str(entry.job_id)))
             if not record:
                 theirs.add(keys.archive_key(_TENANT, str(entry.job_id)))
                 record = await asyncio.to_thread(self._archived, str(entry.job_id))
@@ -88,7 +98,7 @@ class Audit:
 
     async def _let_time_pass(self) -> None:
         """Bring forward what is to be swept minutes after nobody can store any more."""
-        sweep = f"{PREFIX}sweep"
+        sweep = redis_keys.SWEEP.key()
         deadline = asyncio.get_running_loop().time() + _SWEEPING
         names = await self._redis.zrange(sweep, 0, -1)
         if names:

@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 from redis.exceptions import RedisError
 
-from shared.queue.connection import PREFIX
+from shared.queue import keys as redis_keys
 from tests.chaos.ledger import Entry, Fate, Ledger
 
 #: Seconds between the two looks: time enough for a late finisher to do harm.
@@ -108,11 +108,11 @@ class Checker:
         name = str(entry.job_id)
         (self._evidence / f"{name}-result.png").write_bytes(result)
         (self._evidence / f"{name}-expected.png").write_bytes(expected)
-        record = await self._redis.hgetall(f"{PREFIX}job:{name}")
+        record = await self._redis.hgetall(redis_keys.JOB.key(name))
         (self._evidence / f"{name}-job.json").write_text(json.dumps(record, indent=1))
 
     async def _record(self, entry: Entry) -> tuple[str, ...]:
-        found = await self._redis.hmget(f"{PREFIX}job:{entry.job_id}", *_FIELDS)
+        found = await self._redis.hmget(redis_keys.JOB.key(str(entry.job_id)), *_FIELDS)
         return tuple(value or "" for value in found)
 
     async def _erase_on(self) -> None:
@@ -180,7 +180,7 @@ async def listen(ledger: Ledger, redis: Any) -> None:
     while True:
         try:
             async with redis.pubsub() as channel:
-                await channel.subscribe(f"{PREFIX}finished")
+                await channel.subscribe(redis_keys.FINISHED.key())
                 async for message in channel.listen():
                     if message["type"] == "message":
                         ledger.announced[message["data"]] += 1

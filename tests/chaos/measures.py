@@ -11,7 +11,7 @@ from typing import Any
 
 from redis.exceptions import RedisError
 
-from shared.queue.connection import PREFIX
+from shared.queue import keys as redis_keys
 from tests.chaos.plan import CLAIMED_WITHIN
 
 _PATIENCE = 120.0
@@ -36,10 +36,10 @@ class Measures:
 
     async def in_hand(self, worker: str | None = None) -> dict[str, int]:
         """The jobs being processed, by one worker or any, and how often each was claimed."""
-        ids = await self.redis.zrange(f"{PREFIX}leased", 0, -1)
+        ids = await self.redis.zrange(redis_keys.LEASED.key(), 0, -1)
         pipeline = self.redis.pipeline(transaction=False)
         for job_id in ids:
-            pipeline.hmget(f"{PREFIX}job:{job_id}", "status", "worker", "claims")
+            pipeline.hmget(redis_keys.JOB.key(job_id), "status", "worker", "claims")
         found = zip(ids, await pipeline.execute(), strict=True)
         return {
             job_id: int(claims)
@@ -74,7 +74,7 @@ class Measures:
             try:
                 pipeline = self.redis.pipeline(transaction=False)
                 for job_id in left:
-                    pipeline.hmget(f"{PREFIX}job:{job_id}", "claims", "started", "status")
+                    pipeline.hmget(redis_keys.JOB.key(job_id), "claims", "started", "status")
                 found = zip(list(left), await pipeline.execute(), strict=True)
             except (RedisError, OSError):
                 continue
@@ -95,7 +95,7 @@ class Measures:
         """Those of these workers that have claimed one of these jobs since `back`."""
         pipeline = self.redis.pipeline(transaction=False)
         for job_id in ids:
-            pipeline.hmget(f"{PREFIX}job:{job_id}", "worker", "started")
+            pipeline.hmget(redis_keys.JOB.key(job_id), "worker", "started")
         found = await pipeline.execute()
         return {name for name, at in found if name in workers and at and int(at) >= back}
 

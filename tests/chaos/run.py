@@ -24,6 +24,7 @@ from tests.chaos.checker import Checker, listen
 from tests.chaos.director import Director
 from tests.chaos.faults import KINDS
 from tests.chaos.ground import Fault, Ground
+from tests.chaos.key_map import watch
 from tests.chaos.ledger import Ledger
 from tests.chaos.load import Load
 from tests.chaos.measures import Measures, share
@@ -83,7 +84,7 @@ async def _among(
     ground = Ground(plan, rng, services, redis, ledger, load, Measures(redis), receivers)
     director = Director(ground, kinds)
     async with asyncio.TaskGroup() as group:  # where one of them breaks, the run does
-        works = [services.supervise(), listen(ledger, redis), checker.run()]
+        works = [services.supervise(), listen(ledger, redis), checker.run(), watch(ledger, redis)]
         background = [group.create_task(work) for work in works]
         loading = group.create_task(load.run())
         await _among_faults(director, plan, ledger)

@@ -11,11 +11,14 @@ import httpx
 import pytest
 import redis.asyncio as aioredis
 
-from shared.queue.connection import PREFIX, Connection
+from shared.queue import keys as redis_keys
+from shared.queue.connection import Connection
+from shared.queue.family import PREFIX
 from shared.storage import keys
 from shared.testing import RedisProcess
 from tests.chaos.audit import Audit
 from tests.chaos.checker import Checker
+from tests.chaos.key_map import watch
 from tests.chaos.ledger import Ledger
 from tests.chaos.photos import Photo
 
@@ -55,8 +58,8 @@ class Stack:
     def audited(self) -> set[str]:
         """What is found wrong."""
         fields = {"status": self.status, "input": "inp_1", "claims": "1"}
-        self.connection.redis.hset(f"{PREFIX}job:{JOB}", mapping=fields)
-        self.connection.redis.zadd(f"{PREFIX}jobs:default", dict.fromkeys(self.jobs, 1))
+        self.connection.redis.hset(redis_keys.JOB.key(JOB), mapping=fields)
+        self.connection.redis.zadd(redis_keys.JOBS.key("default"), dict.fromkeys(self.jobs, 1))
         ledger = Ledger()
         entry = ledger.open(Photo("photo", b"jpeg"), 1, by_url=self.by_url)
         ledger.accept(entry, JOB)
@@ -115,5 +118,37 @@ def test_a_job_that_nobody_was_told_of_is_seen(stack: Stack) -> None:
 
 
 def test_a_key_that_is_left_is_seen(stack: Stack) -> None:
-    stack.remains = {f"{PREFIX}input:inp_1": "", f"{PREFIX}idempotency:key": ""}
+    stack.remains = {
+        redis_keys.INPUT.key("inp_1"): "",
+        redis_keys.IDEMPOTENCY.key("default", "key"): "",
+    }
     assert stack.audited() == {"key left behind"}
+
+
+def test_a_key_outside_the_map_is_seen(stack: Stack) -> None:
+    stack.connection.redis.set(f"{PREFIX}new", "")
+    assert stack.audited() == {"key outside the map"}
+
+
+def test_a_key_of_another_type_than_its_family_is_seen(stack: Stack) -> None:
+    stack.connection.redis.set(redis_keys.DUE.key(), "")
+    assert stack.audited() == {"key outside the map"}
+
+
+def test_a_sample_of_the_traffic_notes_each_stray_once(
+    connection: Connection, shared_redis: RedisProcess
+) -> None:
+    stray = f"{PREFIX}new"
+
+    async def sampled() -> Ledger:
+        ledger = Ledger()
+        async with aioredis.Redis.from_url(shared_redis.url, decode_responses=True) as redis:
+            watching = asyncio.create_task(watch(ledger, redis, every=0.01))
+            await redis.set(stray, "")
+            await asyncio.sleep(0.2)
+            await redis.delete(stray)
+            watching.cancel()
+        return ledger
+
+    assert connection.redis.keys() == []
+    assert asyncio.run(sampled()).wrongs == {"key outside the map": [f"{stray}, a string"]}

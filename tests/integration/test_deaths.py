@@ -15,7 +15,8 @@ import pytest
 from nukki import Client, NotFound
 from nukki.stack import AlreadyRunning, ServiceDied, Stack
 from shared.errors import ConfigError
-from shared.queue.connection import PREFIX, Connection
+from shared.queue import keys as redis_keys
+from shared.queue.connection import Connection
 from tests.integration.conftest import files_in, pixels, running, simulation, until, worker_process
 
 SLOW = {**simulation(seconds=0.6), "LEASE": "1"}
@@ -118,7 +119,7 @@ def test_a_record_that_redis_has_let_go_is_read_and_erased_from_the_storage(
     with running(tmp_path, **quick, RECORD_RETENTION="1") as stack, Client(stack.url) as client:
         job = client.wait(client.submit(sample))
         connection = _connect(stack)
-        until(lambda: not connection.redis.exists(f"{PREFIX}job:{job.id}"), 30)
+        until(lambda: not connection.redis.exists(redis_keys.JOB.key(job.id)), 30)
         connection.close()
         assert f"default/jobs/{job.id}/job.json" in files_in(stack)
         assert client.get(job.id).data == job.data
@@ -140,10 +141,10 @@ def test_erasing_everything_leaves_nothing_behind(tmp_path: Path, sample: bytes)
             for job in done:
                 client.delete(job)
         connection = _connect(stack)
-        left = connection.redis.keys(f"{PREFIX}*")
+        left = connection.redis.keys(redis_keys.EVERY_KEY)
         connection.close()
-        idempotency = {key for key in left if key.startswith(f"{PREFIX}idempotency:")}
-        workers = {key for key in left if key.startswith(f"{PREFIX}worker")}
+        idempotency = set(filter(redis_keys.IDEMPOTENCY.matches, left))
+        workers = set(filter(redis_keys.WORKER.matches, left)) | {redis_keys.WORKERS.key()}
         assert set(left) == idempotency | workers  # both run out by themselves
         assert files_in(stack) == []
 

@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from shared import webhooks
-from shared.queue.connection import PREFIX, Connection
+from shared.queue import keys as redis_keys
+from shared.queue.connection import Connection
 from shared.queue.deliveries import DeliveryState, Verdict
 from shared.settings import CourierSettings
 from shared.testing import RedisProcess
@@ -188,7 +189,7 @@ def test_many_receivers_that_hang_delay_no_other(post: Post, run: Run) -> None:
 
 def carried(post: Post, tenant: str) -> int:
     """How many of the tenant's are on their way."""
-    return sum(map(post.redis.zcard, post.names(f"carried:{tenant}/*")))
+    return sum(map(post.redis.zcard, post.names(redis_keys.CARRIED.key(f"{tenant}/*"))))
 
 
 def test_one_tenants_receivers_that_hang_delay_no_others(post: Post, run: Run) -> None:
@@ -267,8 +268,8 @@ def test_a_receiver_that_recovers_gets_everything_under_the_same_ids(post: Post,
         until(lambda: len(shaky.ids) >= 10)
         shaky.status = 200
         wanted = {"msg_" + job.id[4:] for job in jobs}
-        until(lambda: post.redis.keys(f"{PREFIX}waiting:*") == [])
-        until(lambda: post.redis.keys(f"{PREFIX}carried:*") == [])
+        until(lambda: post.redis.keys(redis_keys.WAITING.glob) == [])
+        until(lambda: post.redis.keys(redis_keys.CARRIED.glob) == [])
         assert set(shaky.ids) == wanted
         states = {record.state for record in post.log.page("shop", limit=100).deliveries}
         assert states == {"delivered"}

@@ -8,7 +8,8 @@ import time
 import pytest
 
 from shared.job import Lane, Status
-from shared.queue.connection import PREFIX, Connection
+from shared.queue import keys as redis_keys
+from shared.queue.connection import Connection
 from shared.queue.doorbell import QUEUES
 from shared.queue.lanes import BacklogReader
 from shared.queue.upkeep import SHALLOW
@@ -50,8 +51,8 @@ class TestDeaths:
     def test_a_lease_from_before_there_was_a_set_of_them_ends_too(self, backlog: Backlog) -> None:
         (job_id,) = backlog.fill(1)
         assert backlog.leases.claim(job_id)
-        backlog.redis.delete(f"{PREFIX}leased")
-        backlog.redis.zadd(f"{PREFIX}due", {job_id: 0})
+        backlog.redis.delete(redis_keys.LEASED.key())
+        backlog.redis.zadd(redis_keys.DUE.key(), {job_id: 0})
         assert backlog.upkeep.overdue().rings == ((job_id, Lane.RECLAIMED),)
 
     @pytest.mark.parametrize("how", ["cancel", "erase"])
@@ -61,7 +62,7 @@ class TestDeaths:
         (job_id,) = backlog.fill(1)
         assert backlog.leases.claim(job_id)
         getattr(backlog.jobs, how)(job_id, "shop")
-        assert not backlog.redis.exists(f"{PREFIX}leased", f"{PREFIX}due")
+        assert not backlog.redis.exists(redis_keys.LEASED.key(), redis_keys.DUE.key())
 
     def test_a_lease_that_ran_out_is_counted_as_overdue(
         self, backlog: Backlog, each_connection: Connection
@@ -70,7 +71,7 @@ class TestDeaths:
         assert backlog.leases.claim(ids[0])
         reader = BacklogReader(each_connection)
         assert (reader.read().unfinished, reader.read().overdue) == (3, 0)
-        backlog.redis.zadd(f"{PREFIX}leased", {ids[0]: 0})
+        backlog.redis.zadd(redis_keys.LEASED.key(), {ids[0]: 0})
         assert (reader.read().unfinished, reader.read().overdue) == (3, 1)
 
 
@@ -109,10 +110,10 @@ class TestMessages:
         backlog.look()
         assert backlog.rung == []
         now = time.time() * 1000
-        first, last = backlog.redis.zmscore(f"{PREFIX}due", [ids[0], ids[-1]])
+        first, last = backlog.redis.zmscore(redis_keys.DUE.key(), [ids[0], ids[-1]])
         assert 25_000 < first - now < 35_000
         assert 190_000 < last - now < 210_000
-        in_a_minute = backlog.redis.zcount(f"{PREFIX}due", "-inf", now + 60_000)
+        in_a_minute = backlog.redis.zcount(redis_keys.DUE.key(), "-inf", now + 60_000)
         assert in_a_minute < DEEP / 3
 
 
@@ -155,7 +156,7 @@ class TestLostMessages:
         backlog.serve(10)
         for seconds, rung in [(20, []), (10, [held])]:
             backlog.age(seconds)
-            backlog.redis.zadd(f"{PREFIX}due", {held: 0})
+            backlog.redis.zadd(redis_keys.DUE.key(), {held: 0})
             backlog.look()
             assert backlog.rung == rung
 
@@ -163,11 +164,11 @@ class TestLostMessages:
         self, backlog: Backlog
     ) -> None:
         ids = backlog.fill(200)
-        backlog.redis.hset(f"{PREFIX}job:{ids[0]}", "rings", 1)  # rung again, just now
+        backlog.redis.hset(redis_keys.JOB.key(ids[0]), "rings", 1)  # rung again, just now
         backlog.serve(1)
-        assert not backlog.redis.hexists(f"{PREFIX}served", backlog.lane)
+        assert not backlog.redis.hexists(redis_keys.SERVED.key(), backlog.lane)
         backlog.serve(1)
-        assert backlog.redis.hexists(f"{PREFIX}served", backlog.lane)
+        assert backlog.redis.hexists(redis_keys.SERVED.key(), backlog.lane)
 
     def test_when_all_are_lost_the_queue_is_rung_for_from_its_head(self, backlog: Backlog) -> None:
         ids = backlog.fill(3_000, due_ms=1_000_000)  # each put off while the lane was deep
@@ -184,9 +185,9 @@ class TestLostMessages:
     def test_a_lane_that_emptied_starts_anew(self, backlog: Backlog) -> None:
         backlog.fill(3)
         backlog.serve(2)
-        assert backlog.redis.exists(f"{PREFIX}served")
+        assert backlog.redis.exists(redis_keys.SERVED.key())
         backlog.serve(1)
-        assert not backlog.redis.exists(f"{PREFIX}served")
+        assert not backlog.redis.exists(redis_keys.SERVED.key())
 
 
 class TestDelays:
@@ -212,11 +213,11 @@ class TestDelays:
         claim = backlog.leases.claim(job_id)
         assert claim is not None
         backlog.leases.release(claim, delay_ms=60_000)
-        ends = backlog.redis.zscore(f"{PREFIX}due", job_id)
-        backlog.redis.zadd(f"{PREFIX}due", {job_id: 0})
+        ends = backlog.redis.zscore(redis_keys.DUE.key(), job_id)
+        backlog.redis.zadd(redis_keys.DUE.key(), {job_id: 0})
         backlog.look()
         assert backlog.rung == []
-        assert backlog.redis.zscore(f"{PREFIX}due", job_id) == ends
+        assert backlog.redis.zscore(redis_keys.DUE.key(), job_id) == ends
 
 
 def test_the_couriers_looks_follow_one_another_while_there_is_more(
@@ -229,7 +230,7 @@ def test_the_couriers_looks_follow_one_another_while_there_is_more(
     thread.start()
     try:
         deadline = time.monotonic() + 10  # at two looks a second it would take fifty
-        while connection.redis.zcount(f"{PREFIX}due", "-inf", time.time() * 1000):
+        while connection.redis.zcount(redis_keys.DUE.key(), "-inf", time.time() * 1000):
             assert time.monotonic() < deadline
             time.sleep(0.05)
     finally:

@@ -11,7 +11,8 @@ import pytest
 
 from shared.errors import IdempotencyMismatch, NotFound, QueueFull, TooManyJobs
 from shared.job import Input, Lane, Status, new_id
-from shared.queue.connection import PREFIX, Connection
+from shared.queue import keys as redis_keys
+from shared.queue.connection import Connection
 from shared.queue.jobs import JobQueue
 from shared.queue.verdicts import Idempotency, Room
 from shared.settings import ApiSettings
@@ -34,12 +35,14 @@ def roomed(house: House, queue: int, tenant: int) -> House:
 
 def counted(house: House) -> dict[str, int]:
     """What Redis says that each tenant has queued."""
-    return {name: int(n) for name, n in house.redis.hgetall(f"{PREFIX}queued").items()}
+    return {name: int(n) for name, n in house.redis.hgetall(redis_keys.QUEUED.key()).items()}
 
 
 def recounted(house: House) -> dict[str, int]:
     """What each tenant has queued."""
-    ids = [job_id for lane in Lane for job_id in house.redis.zrange(f"{PREFIX}lane:{lane}", 0, -1)]
+    ids = [
+        job_id for lane in Lane for job_id in house.redis.zrange(redis_keys.LANE.key(lane), 0, -1)
+    ]
     return dict(Counter(house.jobs.get(job_id).tenant for job_id in ids))
 
 
@@ -163,8 +166,8 @@ def random_step(house: House, chance: random.Random, ids: list[str]) -> None:
         case 6:
             house.jobs.erase(job_id, tenant)
         case 7:
-            for name in ("due", "leased"):
-                house.redis.zadd(f"{PREFIX}{name}", {job_id: 0}, xx=True)
+            for family in (redis_keys.DUE, redis_keys.LEASED):
+                house.redis.zadd(family.key(), {job_id: 0}, xx=True)
             house.upkeep.overdue()
         case 8:
             impatient = house.leases.claim(job_id, alone=True)

@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from shared.job import Job, Outcome, Status, Subject
-from shared.queue.connection import PREFIX, Connection
+from shared.queue import keys as redis_keys
+from shared.queue.connection import Connection
 from shared.queue.deliveries import Delivery, DeliveryState, Verdict
 from shared.queue.delivery_log import DeliveryLog, DeliveryRecord
 from shared.queue.lanes import BacklogReader
@@ -25,11 +26,13 @@ DOUBTFUL = DONE.model_copy(
         )
     }
 )
+#: Where deliveries and their receivers stand with a date.
+DATED = (redis_keys.RECEIVERS, redis_keys.WAITING, redis_keys.CARRIED)
 DELIVERED = Verdict(DeliveryState.DELIVERED)
 SUSPENDED = Verdict(DeliveryState.SUSPENDED)
 DEAD = Verdict(DeliveryState.DEAD)
 #: What Redis holds of deliveries that wait or are on their way, and of nothing else.
-QUEUED = ("shares", "receivers:*", "waiting:*", "carried:*")
+QUEUED = (redis_keys.SHARES.glob, *(family.glob for family in DATED))
 
 
 class Post(House):
@@ -71,8 +74,8 @@ class Post(House):
 
     def lose(self, delivery: Delivery) -> None:
         """Let its courier have died, and its lease be over."""
-        self.redis.zadd(f"{PREFIX}carried:{receiver(delivery)}", {delivery.id: 1}, xx=True)
-        self.redis.zadd(f"{PREFIX}receivers:{delivery.share}", {receiver(delivery): 1}, xx=True)
+        self.redis.zadd(redis_keys.CARRIED.key(receiver(delivery)), {delivery.id: 1}, xx=True)
+        self.redis.zadd(redis_keys.RECEIVERS.key(delivery.share), {receiver(delivery): 1}, xx=True)
 
     def record(self, delivery: Delivery) -> DeliveryRecord:
         return self.log.get(delivery.id, delivery.tenant)
@@ -82,12 +85,12 @@ class Post(House):
 
     def pass_time(self, seconds: float) -> None:
         """Let so much time have passed for all deliveries that wait or are on their way."""
-        for name in self.names("receivers:*", "waiting:*", "carried:*"):
+        for name in self.names(*(family.glob for family in DATED)):
             for member in self.redis.zrange(name, 0, -1):
                 self.redis.zincrby(name, -seconds * 1000, member)
 
-    def names(self, *kinds: str) -> list[str]:
-        found = [self.redis.keys(f"{PREFIX}{kind}") for kind in kinds]
+    def names(self, *patterns: str) -> list[str]:
+        found = [self.redis.keys(pattern) for pattern in patterns]
         return [str(name) for names in found for name in names]
 
 
@@ -258,11 +261,11 @@ class TestReceivers:
         """The take looks at receivers, not at deliveries: counted by Redis's own commands."""
         post.queue("http://dead.example/")
         post.take(per_receiver=1)
-        (waiting,) = post.names("carried:*")
+        (waiting,) = post.names(redis_keys.CARRIED.glob)
         queued = {f"msg_{number:024x}": 1 for number in range(10_000)}
         post.redis.zadd(waiting.replace("carried", "waiting"), queued)
         post.queue("http://alive.example/")
-        post.redis.zadd(f"{PREFIX}receivers:shop", {"shop/dead.example": 0}, xx=True)
+        post.redis.zadd(redis_keys.RECEIVERS.key("shop"), {"shop/dead.example": 0}, xx=True)
         before = calls(post)
         (delivery,) = post.take(per_receiver=1)
         assert delivery.url == "http://alive.example/"
@@ -270,7 +273,7 @@ class TestReceivers:
 
     def test_a_record_that_is_gone_stops_nobody(self, post: Post) -> None:
         gone, kept = post.queue(), post.queue()
-        post.redis.delete(f"{PREFIX}delivery:msg_{gone.id[4:]}")
+        post.redis.delete(redis_keys.DELIVERY.key(f"msg_{gone.id[4:]}"))
         assert [delivery.job_id for delivery in post.take()] == [kept.id]
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from shared.errors import NotFound
-from shared.queue.connection import PREFIX, Connection
+from shared.queue import keys as redis_keys
+from shared.queue.connection import Connection
 from shared.queue.deliveries import DeliveryState, Verdict
 from shared.queue.delivery_log import Try
 from tests.unit.test_deliveries import DEAD, DELIVERED, DOUBTFUL, QUEUED, SUSPENDED, URL, Post
@@ -59,7 +60,9 @@ class TestSuspension:
         post.queue()
         post.settle(post.take()[0], SUSPENDED, 410)
         jobs = [post.queue("http://y.example/") for _ in range(5)]
-        post.redis.zadd(f"{PREFIX}suspended:shop", {"http://y.example/": post.now() + 60_000})
+        post.redis.zadd(
+            redis_keys.SUSPENDED.key("shop"), {"http://y.example/": post.now() + 60_000}
+        )
         assert post.take(limit=1) == []
         assert post.pending() == 0
         states = {post.log.of_job(job.id, "shop")[0].state for job in jobs}
@@ -70,7 +73,7 @@ class TestSuspension:
     ) -> None:
         post.queue()
         post.settle(post.take()[0], SUSPENDED, 410)
-        name = f"{PREFIX}suspended:shop"
+        name = redis_keys.SUSPENDED.key("shop")
         assert 0 < post.redis.pttl(name) <= 60_000  # the tests' retention
         post.redis.zadd(name, {URL: post.now() - 1})
         post.queue()
@@ -189,9 +192,9 @@ class TestErasing:
         erased = post.jobs.erase(job.id, "shop")
         assert erased is not None
         post.jobs.swept(*erased.files)
-        assert post.redis.keys(f"{PREFIX}*") == []
+        assert post.redis.keys(redis_keys.EVERY_KEY) == []
         assert not any(post.settle(delivery, DELIVERED) for delivery in taken)
-        assert post.redis.keys(f"{PREFIX}*") == []
+        assert post.redis.keys(redis_keys.EVERY_KEY) == []
 
     def test_the_others_of_its_receiver_are_still_sent(self, post: Post) -> None:
         queued = {post.queue().id, post.queue().id}

@@ -9,6 +9,7 @@ import pytest
 
 from shared.errors import QueueUnavailable
 from shared.outbound import Answer
+from shared.queue import keys as redis_keys
 from shared.queue.connection import Connection
 from shared.queue.deliveries import LONGEST_WAIT_MS, MOST_LOST, Delivery, DeliveryState, Verdict
 from shared.queue.delivery_log import DeliveryRecord
@@ -132,7 +133,7 @@ class TestOutage:
 
         monkeypatch.setattr(post.jobs, "get", away)
         postman.deliver(delivery)
-        assert post.names("carried:*") == []
+        assert post.names(redis_keys.CARRIED.glob) == []
         assert post.record(delivery).state == "pending"
 
 
@@ -212,10 +213,12 @@ class TestLoss:
     def test_one_whose_record_is_gone_is_forgotten(self, post: Post) -> None:
         post.queue()
         (delivery,) = post.take()
-        post.redis.delete(f"nukki:delivery:{delivery.id}")
+        post.redis.delete(redis_keys.DELIVERY.key(delivery.id))
         post.lose(delivery)
         assert post.take() == []
-        assert post.names(*QUEUED, "pending", "tries:*", f"delivery:{delivery.id}") == []
+        pending, tries = redis_keys.PENDING.glob, redis_keys.TRIES.glob
+        gone = (pending, tries, redis_keys.DELIVERY.key(delivery.id))
+        assert post.names(*QUEUED, *gone) == []
 
 
 def lost(post: Post, delivery: Delivery) -> Delivery:

@@ -8,7 +8,8 @@ from threading import Event
 import pytest
 
 from shared.job import Input, Job, Status, new_id
-from shared.queue.connection import PREFIX, Connection
+from shared.queue import keys as redis_keys
+from shared.queue.connection import Connection
 from shared.queue.jobs import LINGER_MS
 from shared.queue.leases import Claim
 from shared.queue.verdicts import Erased
@@ -58,7 +59,7 @@ class Ground(Archive):
 
     def let_linger_pass(self) -> None:
         for name in self.noted():
-            self.redis.zadd(f"{PREFIX}sweep", {name: 0})
+            self.redis.zadd(redis_keys.SWEEP.key(), {name: 0})
         while self.sweeper.clear():
             pass
 
@@ -66,7 +67,7 @@ class Ground(Archive):
         """Nothing in storage, and nothing in Redis."""
         self.let_linger_pass()
         assert self.storage.objects == {}
-        assert self.redis.keys(f"{PREFIX}*") == []
+        assert self.redis.keys(redis_keys.EVERY_KEY) == []
 
 
 @pytest.fixture
@@ -131,7 +132,7 @@ def test_a_shared_photo_is_kept_for_those_who_still_use_it(ground: Ground) -> No
     ground.store_late(late)
     ground.let_linger_pass()
     assert list(ground.storage.objects) == [keys.input_key("shop", late.photo.id)]
-    ground.redis.hset(f"{PREFIX}input:{late.photo.id}", "lingers", 1)  # as long as it is past
+    ground.redis.hset(redis_keys.INPUT.key(late.photo.id), "lingers", 1)  # as long as it is past
     assert ground.erase(other).settled
     ground.require_nothing_left()
 
@@ -184,7 +185,7 @@ def test_where_nobody_can_store_any_more_nothing_is_left_at_once(ground: Ground,
         ground.jobs.cancel(job_id, "shop")
     assert ground.erase(job_id).settled
     assert ground.storage.objects == {}
-    assert ground.redis.keys(f"{PREFIX}*") == []
+    assert ground.redis.keys(redis_keys.EVERY_KEY) == []
 
 
 def test_a_photo_that_is_put_to_its_address_again(ground: Ground) -> None:
@@ -216,7 +217,7 @@ def test_the_latest_of_a_shared_photos_dates_counts(
 
 def test_an_address_that_has_ended_leaves_nothing_to_wait_for(ground: Ground) -> None:
     assert ground.erase(ground.accept_on(ground.uploaded(0))).settled
-    assert ground.redis.keys(f"{PREFIX}*") == []
+    assert ground.redis.keys(redis_keys.EVERY_KEY) == []
 
 
 class TestRecordInput:
@@ -244,7 +245,7 @@ class TestRecordInput:
             finally:
                 erased.set()
                 thread.join()
-        assert ground.redis.keys(f"{PREFIX}input:*") == []
+        assert ground.redis.keys(redis_keys.INPUT.glob) == []
 
 
 def _record_on(ground: Ground, claim: Claim, recorded: Event, erased: Event) -> None:

@@ -10,7 +10,8 @@ import pytest
 
 from shared.errors import StorageUnavailable
 from shared.job import Input, Job, Status, new_id
-from shared.queue.connection import PREFIX, Connection
+from shared.queue import keys as redis_keys
+from shared.queue.connection import Connection
 from shared.queue.jobs import JobQueue
 from shared.schema import JobRequest
 from shared.storage import keys
@@ -94,7 +95,7 @@ def test_of_a_job_erased_meanwhile_it_is_deleted(fetching: Fetching) -> None:
     fetching.run(fetching.cancel_and_erase)
     assert fetching.key in fetching.storage.put_ever
     assert fetching.storage.objects == {}
-    assert set(fetching.redis.keys(f"{PREFIX}*")) == {f"{PREFIX}sweep"}
+    assert set(fetching.redis.keys(redis_keys.EVERY_KEY)) == {redis_keys.SWEEP.key()}
 
 
 def test_of_a_job_known_to_be_lost_it_is_not_even_stored(fetching: Fetching) -> None:
@@ -110,7 +111,7 @@ def test_one_that_cannot_be_deleted_is_swept(fetching: Fetching) -> None:
     fetching.storage.keeps = True
     fetching.run(fetching.cancel_and_erase)
     assert list(fetching.storage.objects) == [fetching.key]
-    assert fetching.redis.zscore(f"{PREFIX}sweep", fetching.key)
+    assert fetching.redis.zscore(redis_keys.SWEEP.key(), fetching.key)
 
 
 def test_it_is_kept_for_another_job_that_uses_it(fetching: Fetching, sample: bytes) -> None:

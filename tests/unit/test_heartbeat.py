@@ -9,7 +9,8 @@ import pytest
 
 from shared.errors import LeaseLost, QueueUnavailable
 from shared.job import Input, Job, new_id
-from shared.queue.connection import PREFIX, Connection
+from shared.queue import keys as redis_keys
+from shared.queue.connection import Connection
 from shared.queue.jobs import JobQueue
 from shared.queue.leases import Claim, LeaseTable
 from shared.queue.workers import WorkerInfo, WorkerRoll
@@ -47,7 +48,7 @@ class Ward:
 
     def due(self, claim: Claim) -> float:
         """When the janitor would take the job back, in ms."""
-        return float(self.redis.zscore(f"{PREFIX}leased", claim.job.id))
+        return float(self.redis.zscore(redis_keys.LEASED.key(), claim.job.id))
 
 
 @pytest.fixture

@@ -13,7 +13,8 @@ import pytest
 
 from shared.errors import QueueUnavailable
 from shared.job import Lane, Status
-from shared.queue.connection import PREFIX, Connection
+from shared.queue import keys as redis_keys
+from shared.queue.connection import Connection
 from shared.queue.jobs import JobQueue
 from shared.queue.upkeep import Overdue, Upkeep
 from shared.records import Records
@@ -65,7 +66,7 @@ def _work(house: House, ids: Sequence[str], seed: int, finished: Counter[str]) -
         if claim is None:
             continue
         if chance.random() < 0.4:
-            house.redis.zadd(f"{PREFIX}leased", {job_id: 0}, xx=True)  # killed
+            house.redis.zadd(redis_keys.LEASED.key(), {job_id: 0}, xx=True)  # killed
         elif house.leases.finish(claim, Status.SUCCEEDED, DONE):
             finished[job_id] += 1
 
@@ -77,8 +78,8 @@ def _end_all(house: House, ids: Sequence[str], janitor: Janitor, finished: Count
             claim = house.leases.claim(job_id, alone=True)
             if claim is not None and house.leases.finish(claim, Status.SUCCEEDED, DONE):
                 finished[job_id] += 1
-        for job_id in house.redis.zrange(f"{PREFIX}due", 0, -1):
-            house.redis.zadd(f"{PREFIX}due", {job_id: 0})
+        for job_id in house.redis.zrange(redis_keys.DUE.key(), 0, -1):
+            house.redis.zadd(redis_keys.DUE.key(), {job_id: 0})
         janitor.look()
 
 
@@ -101,9 +102,9 @@ def test_they_are_harmless_together(house: House) -> None:
             while not over.is_set():
                 janitor.look()
                 sweeper.clear()
-                for job_id in house.redis.zrange(f"{PREFIX}expiry", 0, 2):
+                for job_id in house.redis.zrange(redis_keys.EXPIRY.key(), 0, 2):
                     if "/" not in job_id:  # its day has come
-                        house.redis.zadd(f"{PREFIX}expiry", {job_id: 0}, xx=True)
+                        house.redis.zadd(redis_keys.EXPIRY.key(), {job_id: 0}, xx=True)
         except BaseException as error:  # noqa: BLE001
             failures.append(error)
 
@@ -128,7 +129,7 @@ def test_they_are_harmless_together(house: House) -> None:
     assert upkeep.poisoned, "no job was poisoned: the load is too light"
     assert max(Counter(job_id for job_id, _ in doorbell.rung).values()) < 20
     assert {lane for _, lane in doorbell.rung} <= {Lane.INTERACTIVE, Lane.RECLAIMED}
-    assert house.redis.hgetall(f"{PREFIX}queued") == {}
+    assert house.redis.hgetall(redis_keys.QUEUED.key()) == {}
 
     records = Records(jobs, storage)
     archives = {key for key in storage.stored if key.endswith("/job.json")}
@@ -137,7 +138,7 @@ def test_they_are_harmless_together(house: House) -> None:
     for job_id in ids:
         status = records.get(job_id, "shop").status
         assert status is (Status.FAILED if upkeep.poisoned[job_id] else Status.SUCCEEDED)
-        assert house.redis.hget(f"{PREFIX}input:{inputs[job_id]}", "refs") == "1"
+        assert house.redis.hget(redis_keys.INPUT.key(inputs[job_id]), "refs") == "1"
         assert storage.objects[keys.input_key("shop", inputs[job_id])] == b"photo"
 
 

@@ -19,7 +19,8 @@ from shared.metrics.courier import count_attempt
 from shared.metrics.jobs import count_end
 from shared.metrics.queue import QueueCollector
 from shared.metrics.worker import PERMITS, device_at_work, watch_in_flight
-from shared.queue.connection import PREFIX, Connection
+from shared.queue import keys as redis_keys
+from shared.queue.connection import Connection
 from shared.queue.deliveries import DeliveryState
 from shared.queue.doorbell import make_celery
 from shared.queue.jobs import RING_MS, JobQueue
@@ -227,8 +228,8 @@ def test_the_oldest_jobs_age_is_by_redis_own_clock(
     now = seconds * 1_000_000 + micros
     ages = {"first": 90.0, "second": 5.0}
     entries = {name: now - int(age * 1e6) for name, age in ages.items()}
-    redis.zadd(f"{PREFIX}lane:bulk", entries)
-    redis.zadd(f"{PREFIX}lane:render", {"from a clock set back": now + 60_000_000})
+    redis.zadd(redis_keys.LANE.key("bulk"), entries)
+    redis.zadd(redis_keys.LANE.key("render"), {"from a clock set back": now + 60_000_000})
     monkeypatch.setattr(time, "time", lambda: 0.0)
     lanes = BacklogReader(each_connection).read().lanes
     assert lanes[Lane.BULK].depth == 2
@@ -239,8 +240,8 @@ def test_the_oldest_jobs_age_is_by_redis_own_clock(
 
 def test_what_the_janitor_should_have_seen_is_overdue(connection: Connection) -> None:
     first, second = accept(connection), accept(connection)
-    due = connection.redis.zscore(f"{PREFIX}due", first)
-    connection.redis.zadd(f"{PREFIX}due", {first: due - 10 * RING_MS})
+    due = connection.redis.zscore(redis_keys.DUE.key(), first)
+    connection.redis.zadd(redis_keys.DUE.key(), {first: due - 10 * RING_MS})
     backlog = BacklogReader(connection).read()
     assert (backlog.unfinished, backlog.overdue) == (2, 1)
     assert second

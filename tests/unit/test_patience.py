@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from shared.job import Status
-from shared.queue.connection import PREFIX, Connection
+from shared.queue import keys as redis_keys
+from shared.queue.connection import Connection
 from shared.queue.leases import Claim, Released
 from tests.unit.test_queue import DONE, FAILED, House
 
@@ -22,13 +23,13 @@ class Outages(House):
         )
 
     def claim_again(self, job_id: str) -> Claim:
-        self.redis.hdel(f"{PREFIX}job:{job_id}", "not_before")
+        self.redis.hdel(redis_keys.JOB.key(job_id), "not_before")
         return self.claim(job_id)
 
     def let_pass(self, job_id: str, ms: int) -> None:
         """Let the job's outage have begun that much earlier."""
-        assert self.redis.hexists(f"{PREFIX}job:{job_id}", "outage_since")
-        self.redis.hincrby(f"{PREFIX}job:{job_id}", "outage_since", -ms)
+        assert self.redis.hexists(redis_keys.JOB.key(job_id), "outage_since")
+        self.redis.hincrby(redis_keys.JOB.key(job_id), "outage_since", -ms)
 
     def succeed(self) -> None:
         """Let another job store its result."""
@@ -105,7 +106,7 @@ def test_a_job_whose_own_files_alone_fail_has_an_end(house: Outages) -> None:
 
 def test_a_well_storage_leaves_no_key(house: Outages) -> None:
     house.succeed()
-    assert not house.redis.exists(f"{PREFIX}stored")
+    assert not house.redis.exists(redis_keys.STORED.key())
     house.fail(house.claim(house.accept()))
     house.succeed()
-    assert 0 < house.redis.pttl(f"{PREFIX}stored") <= 60_000
+    assert 0 < house.redis.pttl(redis_keys.STORED.key()) <= 60_000

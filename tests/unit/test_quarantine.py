@@ -8,7 +8,8 @@ from typing import BinaryIO
 import pytest
 
 from shared.job import Lane, Status
-from shared.queue.connection import PREFIX, Connection
+from shared.queue import keys as redis_keys
+from shared.queue.connection import Connection
 from shared.queue.leases import Load
 from shared.queue.upkeep import Upkeep
 from shared.storage import keys
@@ -42,7 +43,7 @@ def test_redis_decides_as_the_pure_function_does(house: House, max_attempts: int
     while house.status(job_id) is Status.QUEUED:
         die(house, job_id, alone=True)
         crashes += 1
-        quarantined = bool(house.redis.hexists(f"{PREFIX}job:{job_id}", "quarantined"))
+        quarantined = bool(house.redis.hexists(redis_keys.JOB.key(job_id), "quarantined"))
         match after_crash(crashes, max_attempts):
             case Fail(failure):
                 outcome = house.jobs.get(job_id).outcome

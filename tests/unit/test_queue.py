@@ -9,7 +9,8 @@ import pytest
 
 from shared.errors import IdempotencyMismatch, NotFound
 from shared.job import TRANSITIONS, Failure, Input, Job, Lane, Outcome, Result, Status, new_id
-from shared.queue.connection import PREFIX, Connection
+from shared.queue import keys as redis_keys
+from shared.queue.connection import Connection
 from shared.queue.deliveries import DeliveryQueue
 from shared.queue.jobs import JobQueue
 from shared.queue.leases import Claim, LeaseTable
@@ -23,6 +24,8 @@ DONE = Outcome(
     result=Result(content_type="image/png", width=1, height=1, bytes=1, sha256="0" * 64),
 )
 FAILED = Outcome(error=Failure(code="subject_not_found", message="nothing there"))
+#: Where the janitor looks.
+QUEUED_OR_LEASED = (redis_keys.DUE, redis_keys.LEASED)
 
 
 class House:
@@ -64,7 +67,7 @@ class House:
 
     def due(self, job_id: str) -> float | None:
         """When the janitor looks at the job, in ms: of one being processed, its lease's end."""
-        due, leased = (self.redis.zscore(f"{PREFIX}{name}", job_id) for name in ("due", "leased"))
+        due, leased = (self.redis.zscore(family.key(), job_id) for family in QUEUED_OR_LEASED)
         assert due is None or leased is None
         score: float | None = due if leased is None else leased
         return score
@@ -72,8 +75,8 @@ class House:
     def make_due(self, job_id: str) -> None:
         """Let the time at which the job is looked at again be past."""
         assert any(
-            self.redis.zadd(f"{PREFIX}{name}", {job_id: 0}, xx=True, ch=True)
-            for name in ("due", "leased")
+            self.redis.zadd(family.key(), {job_id: 0}, xx=True, ch=True)
+            for family in QUEUED_OR_LEASED
         )
 
     def now(self) -> float:
@@ -82,7 +85,7 @@ class House:
 
     def noted(self) -> dict[str, float]:
         """The storage keys noted for sweeping, and when."""
-        return dict(self.redis.zrange(f"{PREFIX}sweep", 0, -1, withscores=True))
+        return dict(self.redis.zrange(redis_keys.SWEEP.key(), 0, -1, withscores=True))
 
 
 @pytest.fixture
@@ -238,7 +241,7 @@ class TestFinish:
     def test_those_who_wait_are_told(self, house: House) -> None:
         claim = house.claim(house.accept())
         with house.redis.pubsub(ignore_subscribe_messages=True) as channel:
-            channel.subscribe(f"{PREFIX}finished")
+            channel.subscribe(redis_keys.FINISHED.key())
             channel.get_message(timeout=1)
             house.leases.finish(claim, Status.SUCCEEDED, DONE)
             message = channel.get_message(timeout=2)
@@ -263,7 +266,7 @@ class TestRelease:
         claim = house.claim(house.accept())
         kept = house.leases.release(claim, spend=False, patience_ms=60_000, impatient=FAILED)
         assert not kept.failed
-        house.redis.hset(f"{PREFIX}job:{claim.job.id}", "outage_since", 1)
+        house.redis.hset(redis_keys.JOB.key(claim.job.id), "outage_since", 1)
         claim = house.claim(claim.job.id)
         ended = house.leases.release(claim, spend=False, patience_ms=60_000, impatient=FAILED)
         assert ended.failed
@@ -347,8 +350,8 @@ class TestJanitor:
         claim = house.claim(house.accept())
         house.leases.finish(claim, Status.SUCCEEDED, DONE)
         assert house.upkeep.past() == []
-        house.redis.zadd(f"{PREFIX}expiry", {claim.job.id: 0})
-        house.redis.hset(f"{PREFIX}job:{claim.job.id}", "finished", 0)
+        house.redis.zadd(redis_keys.EXPIRY.key(), {claim.job.id: 0})
+        house.redis.hset(redis_keys.JOB.key(claim.job.id), "finished", 0)
         assert house.upkeep.past() == [Past(claim.job.id, erase=True)]
 
     def test_an_unused_photo_is_swept_until_it_is_gone(self, house: House) -> None:
@@ -363,7 +366,7 @@ class TestJanitor:
     def test_a_photo_in_use_is_never_swept(self, house: House) -> None:
         job = house.jobs.get(house.accept())
         name = f"shop/inputs/{job.input_id}"
-        house.redis.zadd(f"{PREFIX}sweep", {name: 0})
+        house.redis.zadd(redis_keys.SWEEP.key(), {name: 0})
         assert house.upkeep.sweepable() == []
         assert house.noted() == {}
 
@@ -396,7 +399,7 @@ class TestCancelAndErase:
         assert set(erased.files) == {f"shop/jobs/{claim.job.id}/1/", photo}
         assert erased.settled
         house.jobs.swept(*erased.files)
-        assert house.redis.keys(f"{PREFIX}*") == []
+        assert house.redis.keys(redis_keys.EVERY_KEY) == []
 
     def test_erasing_a_running_job_sweeps_again_after_its_worker(self, house: House) -> None:
         claim = house.claim(house.accept())
@@ -433,7 +436,7 @@ def test_every_legal_move_is_possible_and_no_other(house: House) -> None:
 
     def moves(job_id: str) -> set[Status]:
         """Where every script that exists can take a job in this state."""
-        before, reached = house.redis.hgetall(f"{PREFIX}job:{job_id}"), set()
+        before, reached = house.redis.hgetall(redis_keys.JOB.key(job_id)), set()
         state = Status(before["status"])
         token = before.get("token", "none")
         claim = Claim(house.jobs.get(job_id), house.jobs.input(before["input"], "shop"), token)
@@ -443,13 +446,16 @@ def test_every_legal_move_is_possible_and_no_other(house: House) -> None:
             lambda: house.leases.finish(claim, Status.FAILED, FAILED),
             lambda: house.leases.release(claim),
             lambda: house.jobs.cancel(job_id, "shop"),
-            lambda: (house.redis.zadd(f"{PREFIX}leased", {job_id: 0}), house.upkeep.overdue()),
-            lambda: (house.redis.zadd(f"{PREFIX}due", {job_id: 0}), house.upkeep.overdue()),
+            lambda: (
+                house.redis.zadd(redis_keys.LEASED.key(), {job_id: 0}),
+                house.upkeep.overdue(),
+            ),
+            lambda: (house.redis.zadd(redis_keys.DUE.key(), {job_id: 0}), house.upkeep.overdue()),
         ):
             move()
             reached.add(house.status(job_id))
-            house.redis.delete(f"{PREFIX}job:{job_id}")
-            house.redis.hset(f"{PREFIX}job:{job_id}", mapping=before)
+            house.redis.delete(redis_keys.JOB.key(job_id))
+            house.redis.hset(redis_keys.JOB.key(job_id), mapping=before)
         return reached - {state}
 
     assert moves(queued()) == TRANSITIONS[Status.QUEUED]

@@ -12,7 +12,8 @@ from pydantic import ValidationError
 
 from shared.errors import IdempotencyMismatch, NotFound, StorageUnavailable
 from shared.job import Job, Outcome, Status, new_id
-from shared.queue.connection import PREFIX, Connection
+from shared.queue import keys as redis_keys
+from shared.queue.connection import Connection
 from shared.queue.verdicts import Idempotency
 from shared.records import ArchivedJob, Records
 from shared.schema import JobRequest, Webhook
@@ -43,7 +44,7 @@ class Archive(House):
 
     def make_past(self, name: str) -> None:
         """Let the next date of a finished job be past."""
-        assert self.redis.zadd(f"{PREFIX}expiry", {name: 0}, xx=True, ch=True)
+        assert self.redis.zadd(redis_keys.EXPIRY.key(), {name: 0}, xx=True, ch=True)
 
     def archived(self, **request: Any) -> Job:
         """A job that succeeded, and whose record Redis has let go."""
@@ -53,7 +54,7 @@ class Archive(House):
         return job
 
     def dated(self) -> dict[str, float]:
-        return dict(self.redis.zrange(f"{PREFIX}expiry", 0, -1, withscores=True))
+        return dict(self.redis.zrange(redis_keys.EXPIRY.key(), 0, -1, withscores=True))
 
 
 @pytest.fixture
@@ -93,13 +94,16 @@ class TestArchiving:
     def test_what_is_left_in_redis_is_little_and_enough(self, house: Archive) -> None:
         job = house.archived()
         name = f"shop/jobs/{job.id}/1/{job.input_id}"
-        assert set(house.redis.keys("*")) == {f"{PREFIX}expiry", f"{PREFIX}input:{job.input_id}"}
+        assert set(house.redis.keys("*")) == {
+            redis_keys.EXPIRY.key(),
+            redis_keys.INPUT.key(job.input_id),
+        }
         finished = job.finished_ms or 0
         assert house.dated() == {name: finished + RETENTION_MS}
 
     def test_a_running_job_is_not_archived(self, house: Archive) -> None:
         job_id = house.claim(house.accept()).job.id
-        house.redis.zadd(f"{PREFIX}expiry", {job_id: 0})
+        house.redis.zadd(redis_keys.EXPIRY.key(), {job_id: 0})
         with pytest.raises(ValidationError):
             house.records.archive(job_id)
         assert house.status(job_id) is Status.PROCESSING
@@ -255,7 +259,7 @@ class TestErasing:
         house.jobs.accept(shared, photo)
         for _ in range(3):
             house.records.erase(job.id, "shop")
-        refs = house.redis.hget(f"{PREFIX}input:{photo.id}", "refs")
+        refs = house.redis.hget(redis_keys.INPUT.key(photo.id), "refs")
         assert refs == "1"  # the other job's
         assert house.jobs.get(second.id)
         house.sweeper.clear()
@@ -268,7 +272,7 @@ class TestErasing:
             other = Job(new_id("job"), "shop", JobRequest(), photo.id, "http://here")
             house.jobs.accept(other, photo)
         _together(lambda: house.records.erase(job.id, "shop"), 8)
-        assert house.redis.hget(f"{PREFIX}input:{photo.id}", "refs") == "3"
+        assert house.redis.hget(redis_keys.INPUT.key(photo.id), "refs") == "3"
 
     def test_a_photo_that_redis_forgot_goes_too(self, house: Archive) -> None:
         job = house.archived()
@@ -280,7 +284,7 @@ class TestErasing:
 
     def test_past_its_retention_a_record_is_not_archived_first(self, house: Archive) -> None:
         job = house.done()
-        house.redis.hset(f"{PREFIX}job:{job.id}", "finished", 0)
+        house.redis.hset(redis_keys.JOB.key(job.id), "finished", 0)
         house.make_past(job.id)
         house.sweeper.clear()
         assert house.storage.objects == {}

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from shared.queue.connection import PREFIX, Connection
+from shared.queue import keys as redis_keys
+from shared.queue.connection import Connection
 from shared.settings import CourierSettings
 from shared.testing import MemoryStorage, RedisProcess
 from tests.unit.test_queue import House
@@ -62,7 +63,7 @@ def house(connection: Connection) -> House:
 def note(house: House, storage: MemoryStorage) -> None:
     """Have that many files lie about, all due to be swept."""
     names = [f"shop/inputs/inp_{number}" for number in range(NAMES)]
-    house.redis.zadd(f"{PREFIX}sweep", dict.fromkeys(names, 1))
+    house.redis.zadd(redis_keys.SWEEP.key(), dict.fromkeys(names, 1))
     storage.objects.update(dict.fromkeys(names, b"photo"))
 
 
@@ -72,7 +73,7 @@ def test_a_batch_is_swept_several_at_once(house: House) -> None:
     sweeper = Sweeper(house.upkeep, house.jobs, storage)
     assert [sweeper.clear() for _ in range(4)] == [100, 100, 50, 0]
     assert storage.objects == {}
-    assert house.redis.zcard(f"{PREFIX}sweep") == 0
+    assert house.redis.zcard(redis_keys.SWEEP.key()) == 0
     assert storage.most > 1
 
 
@@ -84,8 +85,8 @@ def test_of_a_storage_that_is_away_little_is_asked(house: House) -> None:
     assert sweeper.clear() == 0
     assert storage.asked < 20
     storage.down = False
-    for name in house.redis.zrange(f"{PREFIX}sweep", 0, -1):  # a minute later
-        house.redis.zadd(f"{PREFIX}sweep", {name: 1})
+    for name in house.redis.zrange(redis_keys.SWEEP.key(), 0, -1):  # a minute later
+        house.redis.zadd(redis_keys.SWEEP.key(), {name: 1})
     while sweeper.clear():
         pass
     assert storage.objects == {}

@@ -7,8 +7,8 @@ for _, lane in ipairs(args.lanes) do
   table.insert(lanes, {redis.call('ZCARD', key('lane', lane)), age})
 end
 local unfinished, overdue = 0, 0
-for _, set in ipairs({'due', 'leased'}) do
-  unfinished = unfinished + redis.call('ZCARD', key(set))
-  overdue = overdue + redis.call('ZCOUNT', key(set), '-inf', now)
+for _, set in ipairs({key('due'), key('leased')}) do
+  unfinished = unfinished + redis.call('ZCARD', set)
+  overdue = overdue + redis.call('ZCOUNT', set, '-inf', now)
 end
 return {lanes, unfinished, overdue, redis.call('SCARD', key('pending'))}

@@ -9,7 +9,7 @@ local rings, poisoned, looked = {}, {}, 0
 
 local function overdue(set)
   if looked >= args.limit then return {} end
-  local ids = redis.call('ZRANGEBYSCORE', key(set), '-inf', now, 'LIMIT', 0, args.limit - looked)
+  local ids = redis.call('ZRANGEBYSCORE', set, '-inf', now, 'LIMIT', 0, args.limit - looked)
   looked = looked + #ids
   return ids
 end
@@ -82,7 +82,7 @@ local function take_back(id, job)
   table.insert(rings, {id, 'reclaimed'})
 end
 
-for _, id in ipairs(overdue('leased')) do
+for _, id in ipairs(overdue(key('leased'))) do
   local job = load_job(id)
   if job and job.status == 'processing' then
     take_back(id, job)
@@ -92,7 +92,7 @@ for _, id in ipairs(overdue('leased')) do
 end
 
 for lane in pairs(args.queues) do hurry(lane) end
-for _, id in ipairs(overdue('due')) do
+for _, id in ipairs(overdue(key('due'))) do
   local job = load_job(id)
   if job and job.status == 'queued' then
     look_at_queued(id, job)

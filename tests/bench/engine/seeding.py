@@ -15,8 +15,10 @@ from redis.commands.core import Script
 
 from shared.images.probe import probe
 from shared.job import Input, Job, Lane, new_id
-from shared.queue.connection import PREFIX, Connection, _source
+from shared.queue import keys as redis_keys
+from shared.queue.connection import Connection, _source
 from shared.queue.doorbell import QUEUES, Doorbell, make_celery
+from shared.queue.family import PREFIX
 from shared.queue.jobs import JobQueue
 from shared.schema import JobRequest, Output, Priority, Prompt
 from shared.settings import DEFAULT_TENANT, StackSettings
@@ -129,7 +131,7 @@ def seed_bare(store: Store, count: int, *, priority: Priority = Priority.BULK) -
     made: list[str] = []
     pipelined = _Pipelined(store.connection)
     jobs = JobQueue(pipelined, retention_ms=store.retention_ms)  # type: ignore[arg-type]
-    before = store.connection.redis.zcard(f"{PREFIX}due")
+    before = store.connection.redis.zcard(redis_keys.DUE.key())
     while len(made) < count:
         for _ in range(min(_CHUNK, count - len(made))):
             photo = _input(uuid.uuid4().hex * 2, 250_000, 1_000_000)
@@ -139,7 +141,7 @@ def seed_bare(store: Store, count: int, *, priority: Priority = Priority.BULK) -
             pipelined.pipeline.lpush(queue, _for_job(template, job.id))
             made.append(job.id)
         pipelined.pipeline.execute()
-    found = store.connection.redis.zcard(f"{PREFIX}due") - before
+    found = store.connection.redis.zcard(redis_keys.DUE.key()) - before
     if found != count:
         raise RuntimeError(f"{found} of {count} jobs were accepted")
     return made
@@ -169,14 +171,15 @@ def _for_job(template: dict[str, Any], job_id: str) -> str:
 
 def waiting(store: Store) -> int:
     """How many jobs have not ended: queued ones, and those that are leased."""
-    return sum(int(store.connection.redis.zcard(f"{PREFIX}{name}")) for name in ("due", "leased"))
+    families = (redis_keys.DUE, redis_keys.LEASED)
+    return sum(int(store.connection.redis.zcard(family.key())) for family in families)
 
 
 def records(store: Store, ids: Sequence[str]) -> list[Job]:
     """The jobs' records."""
     pipeline = store.connection.redis.pipeline(transaction=False)
     for job_id in ids:
-        pipeline.hgetall(f"{PREFIX}job:{job_id}")
+        pipeline.hgetall(redis_keys.JOB.key(job_id))
     return [
         Job.from_fields(job_id, fields)
         for job_id, fields in zip(ids, pipeline.execute(), strict=True)
