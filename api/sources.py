@@ -106,7 +106,7 @@ def from_upload(
     key = keys.input_key(tenant, upload_id)
     size = services.storage.size(key)
     if size is None:
-        raise InvalidRequest.field("upload", "nothing has been put there yet")
+        raise InvalidRequest.field("upload", "the upload has no file yet")
     _check_size(services, size)
     head = services.storage.get(key, limit=_HEAD_BYTES)
     info = probe(head, max_pixels=services.settings.max_pixels, partial=size > len(head))
@@ -124,7 +124,7 @@ def _from_job(services: Services, tenant: str, parent_id: str) -> Source:
         raise NotFinished(f"{parent_id} is still {parent.status.value}")
     photo = services.jobs.input(parent.input_id, tenant)
     if photo.url is not None and not photo.stored:  # an upload was there before its first job
-        raise NoResult(f"{parent_id} never had its photo")
+        raise NoResult(f"{parent_id} never received its photo")
     return Source(photo)
 
 

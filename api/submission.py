@@ -1,4 +1,4 @@
-"""From a request to an accepted job: check everything first, store, accept, ring."""
+"""Submitting a job: check everything, store the photo, accept the job, ring the doorbell."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from shared.queue.verdicts import Accepted, Idempotency
 from shared.schema import JobRequest
 from shared.storage import keys
 
-#: How long an image that no job has taken yet is kept.
+#: How long an image is kept before a job uses it.
 _UNCLAIMED_MS = 10 * 60 * 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """A validated request, and what came with it."""
+    """A validated request, with its photo and headers."""
 
     tenant: str
     request: JobRequest
@@ -43,22 +43,22 @@ class Submission:
 
 
 def submit(services: Services, submission: Submission) -> Accepted:
-    """Make the job exist, or say why not; what fails leaves nothing behind.
+    """Create the job; a request that is refused leaves nothing behind.
 
     Raises:
         InvalidRequest, ModelNotServed, ImageError, NotFound, NotFinished, NoResult,
-        IdempotencyMismatch: the request must change.
+        IdempotencyMismatch: the request is wrong.
         QueueUnavailable, QueueFull, TooManyJobs, StorageUnavailable: try again later.
     """
     request = submission.request
     file = None
     if submission.image is not None:
-        # Repeated photos, and masks of the same photo, are told by their digests.
+        # Digests show whether two requests, or a mask and its job, have the same photo.
         hashed = submission.idempotency_key is not None or request.prompt.mask is not None
         file = File.of(submission.image, hashed=hashed)
     idempotency = _idempotency(submission, file)
     if idempotency is not None:
-        # Before any check: what was taken once stays taken, though its parent be gone by now.
+        # Before any check: a replayed request succeeds even if its parent has been deleted.
         earlier = services.records.repeated(submission.tenant, idempotency)
         if earlier is not None:
             return Accepted(earlier, repeated=True)
@@ -67,7 +67,7 @@ def submit(services: Services, submission: Submission) -> Accepted:
     extra_pixels = _check_canvas(services, submission)
     source = sources.find(services, submission.tenant, request, file)
     if source.file is None:
-        services.pulse.require()  # a job that nobody could do now is better off with its caller
+        services.pulse.require()  # refuse now: no worker could do the job while storage is down
         services.jobs.admit(submission.tenant)
     else:
         services.jobs.admit(submission.tenant, source.photo, expiry_ms=_UNCLAIMED_MS)
@@ -88,14 +88,14 @@ def submit(services: Services, submission: Submission) -> Accepted:
             _discard(services, source.photo)
         raise
     if accepted.repeated and source.file is not None:
-        _discard(services, source.photo)  # a simultaneous twin was first
+        _discard(services, source.photo)  # the same request, sent at the same time, was first
     if not accepted.repeated:
         services.doorbell.ring(job.id, Lane.of(request))
     return accepted
 
 
 def _check_canvas(services: Services, submission: Submission) -> int:
-    """How many pixels the canvas and what lies behind the subject have, beside the photo's."""
+    """Pixels of the canvas and of its background image, which add to the photo's."""
     output, limit = submission.request.output, services.settings.max_pixels
     if output.canvas_pixels > limit:
         raise InvalidRequest.field(
@@ -146,6 +146,6 @@ def _key(photo: Input) -> str:
 
 
 def _discard(services: Services, photo: Input) -> None:
-    """Delete a stored image that no job takes; where that fails it is swept later."""
+    """Delete a stored image that no job uses; if that fails, the sweeper deletes it later."""
     with contextlib.suppress(StorageUnavailable):
         services.storage.delete([_key(photo)])

@@ -135,7 +135,7 @@ class PromptInvalid(CallerError):
 
 class UrlForbidden(CallerError):
     code = "url_forbidden"
-    default_message = "That address may not be connected to."
+    default_message = "Connecting to that address is not allowed."
 
 
 class UrlFailed(CallerError):
@@ -221,7 +221,7 @@ class Busy(Unavailable):
 
 class Poisoned(ServiceError):
     code = "poisoned"
-    default_message = "The job's worker died each time it was tried."
+    default_message = "The job's worker died on every attempt."
 
 
 class LeaseLost(ServiceError):

@@ -97,17 +97,17 @@ class Guard:
         if literal is not None:
             self._require([literal])
         if port in _FOREIGN_PORTS:
-            raise UrlForbidden(f"port {port} is another protocol's")
+            raise UrlForbidden(f"port {port} belongs to another protocol")
 
     def resolve(self, host: str, port: int, *, timeout: float) -> list[str]:
         """The host's addresses, all of them permitted.
 
         Raises:
-            UrlForbidden: one of them is not, or the port is another protocol's.
-            UrlUnavailable: the name has none, or none was found in time.
+            UrlForbidden: one of them is not permitted, or the port belongs to another protocol.
+            UrlUnavailable: the name has no address, or none was found in time.
         """
         if port in _FOREIGN_PORTS:
-            raise UrlForbidden(f"port {port} is another protocol's")
+            raise UrlForbidden(f"port {port} belongs to another protocol")
         addresses = [ipaddress.ip_address(item) for item in look_up(host, port, timeout=timeout)]
         self._require(addresses)
         return [str(address) for address in addresses]

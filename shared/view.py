@@ -1,4 +1,4 @@
-"""The job as callers see it: in the API's answers and in webhooks alike."""
+"""The job as callers see it, in the API's answers and in webhooks."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from shared.schema import Output, Prompt
 
 
 class View(BaseModel):
-    """An answer. Fields that have nothing to say are null, never left out."""
+    """An answer. Empty fields are null, never omitted."""
 
     model_config = ConfigDict(frozen=True)
 
 
 class ResultView(Result):
-    """The file made, and where it always is."""
+    """The result file and its stable URL."""
 
     url: str
 
@@ -31,20 +31,20 @@ class JobView(View):
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
-    model: str | None = Field(description="The model that served it, or that was asked for.")
+    model: str | None = Field(description="The model that ran, or the one requested.")
     prompt: Prompt
     objects: tuple[Prompt, ...]
     output: Output
     metadata: dict[str, Any]
-    attempts: int = Field(description="Tries spent so far.")
+    attempts: int = Field(description="Tries used so far.")
     queue_position: int | None = Field(
-        description="While queued: its place in its own lane, from 1, when it was looked at."
+        description="Position in its lane while queued, from 1, at the time of this answer."
     )
     result: ResultView | None
-    mask: str | None = Field(description="Where the alpha is, as an 8-bit gray PNG.")
+    mask: str | None = Field(description="URL of the alpha, an 8-bit gray PNG.")
     subject: Subject | None
     compliance: Compliance | None = Field(
-        description="Where `output.preset` was given: the file held to its rules."
+        description="The file checked against its preset's rules; null without `output.preset`."
     )
     warnings: tuple[str, ...]
     error: Failure | None
@@ -52,7 +52,7 @@ class JobView(View):
 
     @classmethod
     def of(cls, job: Job, *, queue_position: int | None = None) -> Self:
-        """The job's view; links begin with the address its submitter saw."""
+        """The job's view; links begin with the server URL that the submitter used."""
         outcome = job.outcome
         result = outcome.result if outcome else None
         link = f"{job.base_url}/v1/jobs/{job.id}"
@@ -80,5 +80,5 @@ class JobView(View):
 
 
 def moment(milliseconds: int) -> datetime:
-    """Milliseconds since the epoch, as callers see them."""
+    """Milliseconds since the epoch, as a UTC time."""
     return datetime.fromtimestamp(milliseconds / 1000, UTC)

@@ -1,4 +1,4 @@
-"""What a cut is put on, and where: the fields of an output that say so."""
+"""The canvas fields of an output: background, margin, size, alignment and shadow."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from shared.model import InputId, Model, refusal
 
 #: The longest side of a canvas, in pixels.
 MAX_SIDE = 10_000
-#: The widest margin, in pixels and in per cent of the canvas's shorter side.
+#: The widest margin, in pixels and as a percentage of the canvas's shorter side.
 MAX_MARGIN, MAX_MARGIN_PERCENT = 2_000, 45.0
 
 
 class Align(StrEnum):
-    """Where on the canvas."""
+    """Position on the canvas."""
 
     TOP_LEFT = "top-left"
     TOP = "top"
@@ -41,7 +41,7 @@ class Backdrop(Model):
 
 
 def _background(value: object) -> object:
-    """A colour or transparent, in lower case; an object is `Backdrop`'s to check."""
+    """A colour or transparent, in lower case; `Backdrop` checks an object."""
     if isinstance(value, dict | Backdrop):
         return Backdrop.model_validate(value)
     if not isinstance(value, str) or not re.match(_COLOUR, value):
@@ -56,8 +56,8 @@ def _margin(value: object) -> object:
     if percent and float(str(value)[:-1]) <= MAX_MARGIN_PERCENT:
         return value
     raise refusal(
-        f'must be whole pixels, at most {MAX_MARGIN}, or such as "5%", at most '
-        f"{MAX_MARGIN_PERCENT:g}%"
+        f"must be whole pixels, at most {MAX_MARGIN}, or a percentage such as "
+        f'"5%", at most {MAX_MARGIN_PERCENT:g}%'
     )
 
 
@@ -70,7 +70,7 @@ def _size(value: object) -> object:
     raise refusal(f"must be [width, height] or one number for both, from 1 to {MAX_SIDE}")
 
 
-# Unions are checked by one function each: pydantic would answer with an error a member.
+# Each union is checked by one function: pydantic would report one error per member.
 Background = Annotated[
     str | Backdrop,
     BeforeValidator(_background),
@@ -116,15 +116,19 @@ Size = Annotated[
 
 
 class Shadow(Model):
-    """A soft shadow on the ground that the subject stands on."""
+    """A soft shadow on the ground below the subject."""
 
-    opacity: FiniteFloat = Field(default=0.5, ge=0, le=1, description="Where it is darkest.")
+    opacity: FiniteFloat = Field(default=0.5, ge=0, le=1, description="Opacity at its darkest.")
     softness: FiniteFloat = Field(
-        default=0.1, ge=0.005, le=0.5, description="Its reach, in the subject's longest side."
+        default=0.1,
+        ge=0.005,
+        le=0.5,
+        description="Reach, as a share of the subject's longest side.",
     )
     offset: FiniteFloat = Field(
         default=0.0,
         ge=-0.5,
         le=0.5,
-        description="To the right, in the subject's longest side; negative to the left.",
+        description="Offset to the right, as a share of the subject's longest side; negative is "
+        "left.",
     )

@@ -1,4 +1,4 @@
-"""The file that a caller wants."""
+"""The output file that a caller asks for."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from shared.schema.canvas import Align, Backdrop, Background, Margin, Shadow, Si
 
 
 class OutputType(StrEnum):
-    """What to give back: the subject, or its mask."""
+    """What to return: the subject, or its mask."""
 
     CUTOUT = "cutout"
     MASK = "mask"
@@ -53,12 +53,13 @@ PresetName = Annotated[
 
 
 class Output(Model):
-    """The file wanted. Colours are sRGB; without `keep_metadata` it holds its pixels only."""
+    """The output file. Colours are sRGB. It has no metadata unless `keep_metadata` is true."""
 
     preset: PresetName | None = Field(
         default=None,
-        description="A marketplace's look for the fields left out here; the job then has "
-        "`compliance`, measured on the file, whatever the other fields say.",
+        description="Fills the fields you leave out with a marketplace's requirements. The job "
+        "then reports `compliance`, measured on the finished file, even if other fields override "
+        "the preset.",
     )
     type: OutputType = Field(default=OutputType.CUTOUT, description="The subject, or its mask.")
     format: OutputFormat = Field(
@@ -68,49 +69,50 @@ class Output(Model):
     edge: Edge = Field(
         default=Edge.MATTE,
         description="`hard`: nothing half-transparent. `soft`: a clean edge, fastest. `matte`: "
-        "hair, holes and fine edges too. A `render` keeps the edges that it was cut with.",
+        "hair, holes and fine edges too. A `render` keeps the edges of its job.",
     )
     background: Background = Field(
         default="transparent",
-        description="`transparent`, `#rrggbb`, or an image put by `POST /v1/uploads`, covering the "
-        "canvas; JPEG needs one.",
+        description="`transparent`, `#rrggbb`, or an image uploaded with `POST /v1/uploads`, "
+        "which covers the canvas. JPEG needs a colour or an image.",
     )
-    crop: bool = Field(default=False, description="To the subject, and the margin around it.")
+    crop: bool = Field(default=False, description="Crop to the subject plus the margin.")
     margin: Margin = Field(
         default=0,
-        description="Kept free on every side: pixels of the result, or per cent of its shorter "
-        "side.",
+        description="Free space on every side, in pixels of the result or as a percentage of its "
+        "shorter side.",
     )
     size: Size | None = Field(
         default=None,
-        description="The canvas: `[width, height]`, or one number for a square. What is placed is "
-        "made to fit, and never enlarged unless `upscale` says so.",
+        description="The canvas: `[width, height]`, or one number for a square. The content is "
+        "scaled down to fit, and up only if `upscale` is true.",
     )
-    align: Align = Field(default=Align.CENTER, description="Where on the canvas.")
+    align: Align = Field(default=Align.CENTER, description="Position on the canvas.")
     scale: FiniteFloat | None = Field(
         default=None,
         gt=0,
         le=1,
-        description="The share of the canvas that the subject fills, along the side it fills more.",
+        description="Share of the canvas that the subject fills, along its tighter side.",
     )
     upscale: bool = Field(default=False, description="Whether pixels may be enlarged to fit.")
     shadow: Shadow | None = Field(
-        default=None, description="On the ground; it takes no more than the room around."
+        default=None,
+        description="A soft ground shadow, limited to the free space around the subject.",
     )
     clean: bool = Field(
         default=True,
-        description="Take specks and pinholes out of the mask; false gives the model's own.",
+        description="Remove specks and pinholes from the mask; false keeps the model's mask.",
     )
     keep_metadata: bool = Field(
         default=False,
-        description="Keep the photo's EXIF, its place and date among it; not its orientation, "
-        "which is applied, nor its thumbnail.",
+        description="Keep the photo's EXIF, including place and date, but not its orientation "
+        "(already applied) or thumbnail.",
     )
 
     @model_validator(mode="before")
     @classmethod
     def _take_on_the_look(cls, data: Any) -> Any:
-        """What a preset's caller left out is the preset's."""
+        """Fill the fields that the caller left out from the preset."""
         name = data.get("preset") if isinstance(data, dict) else None
         if not isinstance(name, str) or name not in presets():
             return data
@@ -128,7 +130,7 @@ class Output(Model):
 
     @model_validator(mode="after")
     def _stands_on_nothing(self) -> Self:
-        """A mask, or a ZIP of colours and alpha, takes nothing that makes a picture of it."""
+        """Refuse a background, shadow or preset for a mask, or for a ZIP of colours and alpha."""
         zipped = self.format is OutputFormat.ZIP
         if self.type is OutputType.MASK and zipped:
             raise refusal("a ZIP holds a cutout's colours and its alpha", field="type")
@@ -159,12 +161,12 @@ class Output(Model):
 
     @property
     def canvas_pixels(self) -> int:
-        """Of the canvas, at most, where it does not follow from the photo; else 0."""
+        """Pixels of the canvas, at most; 0 if its size follows from the photo."""
         if self.size is not None:
             return self.size[0] * self.size[1]
         return presets()[self.preset].look.side ** 2 if self.preset is not None else 0
 
     @property
     def backdrop(self) -> str | None:
-        """The upload behind the subject."""
+        """The id of the upload behind the subject; None without one."""
         return self.background.upload if isinstance(self.background, Backdrop) else None

@@ -13,29 +13,30 @@ MAX_POINTS = 256
 
 
 class Prompt(Model):
-    """Where the subject is, in pixels of the image as displayed; nothing at all means `auto`."""
+    """Where the subject is, in pixels of the image as displayed; if empty, it is found (`auto`)."""
 
-    # FailFast: a million wrong items are one complaint, not a million.
+    # FailFast: a million wrong items give one error, not a million.
     points: Annotated[tuple[tuple[Pixel, Pixel], ...], FailFast()] = Field(
         default=(), max_length=MAX_POINTS, description="Clicks, each `[x, y]`."
     )
     labels: Annotated[tuple[Literal[0, 1], ...], FailFast()] = Field(
         default=(),
         max_length=MAX_POINTS,
-        description="One a point: 1 on the subject, 0 on the background. All 1 when left out.",
+        description="One per point: 1 on the subject, 0 on the background. Default: all 1.",
     )
     box: tuple[Pixel, Pixel, Pixel, Pixel] | None = Field(
         default=None, description="`[x1, y1, x2, y2]` around the subject."
     )
     mask: JobId | None = Field(
-        default=None, description="An earlier job on the same photo, whose mask is the start."
+        default=None,
+        description="The id of an earlier job on the same photo whose mask is refined.",
     )
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         if self.labels and len(self.labels) != len(self.points):
             raise refusal(
-                f"{len(self.labels)} given for {len(self.points)} points; give one a point",
+                f"{len(self.labels)} given for {len(self.points)} points; give one per point",
                 field="labels",
             )
         if self.box is not None:
@@ -50,7 +51,7 @@ class Prompt(Model):
 
     @property
     def signs(self) -> tuple[int, ...]:
-        """One label a point, the default filled in."""
+        """One label per point, with the default filled in."""
         return self.labels or (1,) * len(self.points)
 
     def misfit(self, width: int, height: int) -> FieldProblem | None:

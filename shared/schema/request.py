@@ -1,4 +1,4 @@
-"""A job to do."""
+"""The body of a job request."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MAX_METADATA_BYTES = 4096
 
 
 class Event(StrEnum):
-    """What a webhook can tell of."""
+    """Events that a webhook can receive."""
 
     SUCCEEDED = "job.succeeded"
     FAILED = "job.failed"
@@ -26,30 +26,30 @@ class Event(StrEnum):
     NEEDS_REVIEW = "job.needs_review"
 
 
-#: How a job ends; what a webhook tells of where it does not say.
+#: The ways a job can end; a webhook's default events.
 ENDS = frozenset({Event.SUCCEEDED, Event.FAILED, Event.CANCELED})
 
 
 class Webhook(Model):
-    """Where to tell of the job's end."""
+    """Where to send the job's webhooks."""
 
     url: HttpUrl
     events: Annotated[frozenset[Event], FailFast()] = Field(
         default=ENDS,
         min_length=1,
-        description="Left out: every end. `job.needs_review`, where it is listed, is sent for a "
-        "succeeded job whose `subject.needs_review` is true: a message of its own, with its own "
-        "id, beside `job.succeeded` where that is listed too.",
+        description="Default: every way a job can end. If `job.needs_review` is listed, it is sent "
+        "for a succeeded job whose `subject.needs_review` is true, as a separate message with its "
+        "own id; `job.succeeded` is sent too if it is listed.",
     )
 
     @field_serializer("events")
     def _in_order(self, events: frozenset[Event]) -> list[Event]:
-        """Sorted: a set's order differs from process to process, and with it a digest of this."""
+        """Sorted: a set's order differs between processes, and would change the digest."""
         return sorted(events)
 
 
 class Priority(StrEnum):
-    """Someone waits, or nobody does."""
+    """`interactive` if someone is waiting for the result, else `bulk`."""
 
     INTERACTIVE = "interactive"
     BULK = "bulk"
@@ -71,26 +71,32 @@ SOURCES = ("url", "upload", "job", "render")
 
 
 class JobRequest(Model):
-    """A job to do. Its photo is one of `url`, `upload`, `job`, `render` or an `image` part."""
+    """A cutout job. Its photo is one of `url`, `upload`, `job`, `render` or an `image` part."""
 
-    url: HttpUrl | None = Field(default=None, description="Fetch the photo from here.")
-    upload: InputId | None = Field(default=None, description="A photo put by `POST /v1/uploads`.")
-    job: JobId | None = Field(default=None, description="That job's photo, segmented anew.")
+    url: HttpUrl | None = Field(default=None, description="URL to fetch the photo from.")
+    upload: InputId | None = Field(
+        default=None, description="A photo uploaded with `POST /v1/uploads`."
+    )
+    job: JobId | None = Field(
+        default=None, description="The id of a job whose photo is segmented again."
+    )
     render: JobId | None = Field(
         default=None,
-        description="That job's finished alpha with a new `output`; takes no prompt or model.",
+        description="The id of a job whose finished alpha gets a new `output`; no prompt or model.",
     )
     model: str | None = Field(default=None, max_length=64, description="See `GET /v1/models`.")
     prompt: Prompt = Field(default_factory=Prompt)
     objects: Annotated[tuple[Prompt, ...], FailFast()] = Field(
         default=(),
         max_length=MAX_OBJECTS,
-        description="Instead of `prompt`: several things, each by points or a box, cut as one.",
+        description="Instead of `prompt`: several objects, by points or a box, cut out together.",
     )
     output: Output = Field(default_factory=Output)
     webhook: Webhook | None = None
     priority: Priority = Priority.INTERACTIVE
-    metadata: Metadata = Field(default_factory=dict, description="Yours, ≤ 4 KiB, echoed.")
+    metadata: Metadata = Field(
+        default_factory=dict, description="Any JSON object of at most 4 KiB; returned with the job."
+    )
 
     @property
     def sources(self) -> list[str]:
@@ -99,11 +105,11 @@ class JobRequest(Model):
 
     @property
     def prompts(self) -> tuple[Prompt, ...]:
-        """What is asked of the photo: the objects, or the one prompt."""
+        """What to segment in the photo: the objects, or the one prompt."""
         return self.objects or (self.prompt,)
 
     def misfit(self, width: int, height: int) -> FieldProblem | None:
-        """As `Prompt.misfit`, of the first prompt that does not fit."""
+        """`Prompt.misfit` of the first prompt that does not fit; None if all do."""
         for index, prompt in enumerate(self.prompts):
             found = prompt.misfit(width, height)
             if found is not None:

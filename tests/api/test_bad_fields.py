@@ -301,7 +301,7 @@ class TestUrls:
 
     def test_an_answer_does_not_map_the_private_network(self, client: Client) -> None:
         details = {post_body(client, {"url": url}).json["detail"] for url in FORBIDDEN[:9]}
-        assert details == {"url: That address may not be connected to."}
+        assert details == {"url: Connecting to that address is not allowed."}
 
     def test_a_webhook_without_a_signing_secret_is_refused(
         self, make_client: MakeClient, sample: bytes

@@ -16,7 +16,7 @@ from shared.schema import JobRequest, Prompt
 JOB = "job_" + "0" * 24
 PRESETS = "amazon, google, coupang, smartstore, square-white"
 COLOUR = 'must be a colour such as #ffffff, transparent, or {"upload": "inp_…"}'
-MARGIN = 'must be whole pixels, at most 2000, or such as "5%", at most 45%'
+MARGIN = 'must be whole pixels, at most 2000, or a percentage such as "5%", at most 45%'
 SIZE = "must be [width, height] or one number for both, from 1 to 10000"
 CORNERS = "must be [x1, y1, x2, y2] with x1 < x2 and y1 < y2"
 
@@ -24,7 +24,7 @@ REFUSALS: list[tuple[dict[str, Any], str, str]] = [
     (
         {"prompt": {"points": [[1, 2], [3, 4]], "labels": [1, 0, 1]}},
         "prompt.labels",
-        "3 given for 2 points; give one a point",
+        "3 given for 2 points; give one per point",
     ),
     ({"prompt": {"box": [5, 1, 5, 9]}}, "prompt.box", CORNERS),
     ({"objects": [{"box": [1, 9, 5, 9]}]}, "objects.0.box", CORNERS),

@@ -99,7 +99,7 @@ def test_the_wait_for_a_storage_is_jittered_too() -> None:
     assert decide(StorageUnavailable("away"), 1, 3, jitter=0.5) == WaitOut(1_500, AWAY)
 
 
-POISONED = Fail(Failure(code="poisoned", message="The job's worker died each time it was tried."))
+POISONED = Fail(Failure(code="poisoned", message="The job's worker died on every attempt."))
 
 
 @pytest.mark.parametrize(

@@ -171,7 +171,7 @@ def test_an_address_that_is_not_public_is_not_tried_again(
     post.queue(server.url("/hook"))
     record = deliver(allow=())
     assert (record.state, server.connections) == ("dead", 0)
-    assert record.tries[0].error == "That address may not be connected to."
+    assert record.tries[0].error == "Connecting to that address is not allowed."
 
 
 def test_without_a_secret_nothing_is_sent_and_it_is_tried_again(post: Post, server: Server) -> None:
