@@ -1,4 +1,4 @@
-"""The records of jobs, wherever they are: in Redis, or archived beside the job's files."""
+"""Job records, in Redis or archived beside the job's files."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ log = logging.getLogger("nukki.records")
 
 
 class ArchivedJob(Model):
-    """A finished job's record as its `job.json` has it: `Job`, with the version of the format."""
+    """A finished job's record as stored in `job.json`: `Job`, with the format's version."""
 
     version: Literal[1]
     id: str
@@ -47,18 +47,18 @@ class ArchivedJob(Model):
 
 
 class Records:
-    """Reads jobs from Redis first, and from their archive where Redis has let them go."""
+    """Reads jobs from Redis, or from their archive once Redis has dropped them."""
 
     def __init__(self, jobs: JobQueue, storage: Storage) -> None:
         self._jobs = jobs
         self._storage = storage
 
     def get(self, job_id: str, tenant: str) -> Job:
-        """The job of that id.
+        """The job with that id.
 
         Raises:
-            NotFound: there is none, or it is another tenant's.
-            StorageUnavailable: Redis has none, and the storage cannot be asked.
+            NotFound: there is no such job, or it is another tenant's.
+            StorageUnavailable: it is not in Redis, and storage is down.
         """
         try:
             return self._jobs.get(job_id, tenant)
@@ -66,10 +66,10 @@ class Records:
             return self._read(job_id, tenant)
 
     def repeated(self, tenant: str, idempotency: Idempotency) -> str | None:
-        """The job that this key made before, if it still exists.
+        """The id of the job that this idempotency key made before, if it still exists.
 
         Raises:
-            IdempotencyMismatch: the key came with another request.
+            IdempotencyMismatch: the key was used with another request.
         """
         slot = self._jobs.slot(tenant, idempotency.key)
         if slot is None:
@@ -84,22 +84,22 @@ class Records:
         return job_id
 
     def archive(self, job_id: str) -> bool:
-        """Store a finished job's record, then have Redis forget it; False: that was done before.
+        """Store a finished job's record, then drop it from Redis; False if that was done before.
 
-        However many do it at once, all store the same bytes.
+        Safe to run concurrently: all copies store the same bytes.
         """
         try:
             job = self._jobs.get(job_id)
         except NotFound:
             return False
-        # As it was asked for: a default that was said outweighs a preset.
+        # Only fields that were set: a default that was set explicitly overrides a preset.
         record = ArchivedJob.of(job).model_dump_json(exclude_unset=True)
         key = keys.archive_key(job.tenant, job_id)
         self._storage.put(key, record.encode(), "application/json")
         return self._jobs.let_go(job)
 
     def erase(self, job_id: str, tenant: str) -> Erased | None:
-        """Forget a job; what it leaves in storage is noted for sweeping. None: there is none."""
+        """Erase a job, and queue its stored files for the sweeper; None if there is no such job."""
         erased = self._jobs.erase(job_id, tenant)
         if erased is not None:
             return erased
@@ -110,12 +110,12 @@ class Records:
         return self._jobs.erase_remains(job_id, Remains.of(job))
 
     def _read(self, job_id: str, tenant: str) -> Job:
-        # Only ever below the caller's own tenant: another's archive cannot be named.
+        # The key is always below the caller's tenant: another tenant's archive cannot be read.
         data = self._storage.get(keys.archive_key(tenant, job_id))
         try:
             return ArchivedJob.model_validate_json(data).job()
         except ValidationError as error:
-            # Not the error itself: it holds the caller's own data.
+            # Not the error itself: it contains the caller's data.
             wrong = error.error_count()
             log.error("%d fields of its archive are wrong", wrong, extra={"job": job_id})  # noqa: TRY400
             raise NotFound(f"no such job: {job_id}") from None

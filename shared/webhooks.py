@@ -18,14 +18,14 @@ _PREFIX = "whsec_"
 
 
 def new_secret() -> str:
-    """A fresh signing secret, 256 random bits."""
+    """A new signing secret of 256 random bits."""
     return _PREFIX + base64.b64encode(secrets.token_bytes(32)).decode()
 
 
 def _key(secret: str) -> bytes:
     try:
         key = base64.b64decode(secret.removeprefix(_PREFIX), validate=True)
-    except ValueError as error:  # binascii.Error is one; so is a letter that is not ASCII
+    except ValueError as error:  # binascii.Error is one, and so is the error for non-ASCII text
         raise ConfigError("a webhook secret is not whsec_ followed by base64") from error
     if len(key) < 24:
         raise ConfigError("a webhook secret is shorter than 24 bytes")
@@ -40,7 +40,7 @@ def signature(secret: str, message_id: str, timestamp: int, body: bytes) -> str:
 
 
 def headers(message_id: str, timestamp: int, body: bytes, signing: Sequence[str]) -> dict[str, str]:
-    """The headers of one try; `signing` holds every secret in force, several while rotating."""
+    """The headers of one try, signed with each secret in `signing` (several while rotating)."""
     signatures = (signature(secret, message_id, timestamp, body) for secret in signing)
     return {
         "Content-Type": "application/json",
@@ -51,7 +51,7 @@ def headers(message_id: str, timestamp: int, body: bytes, signing: Sequence[str]
 
 
 def body(event: str, job: Job) -> bytes:
-    """`{type, timestamp, data}`: the same bytes on every try."""
+    """The JSON body `{type, timestamp, data}`, the same bytes on every try."""
     moment = datetime.fromtimestamp((job.finished_ms or job.created_ms) / 1000, UTC)
     data = JobView.of(job).model_dump(mode="json")
     message = {"type": event, "timestamp": moment.isoformat(), "data": data}
@@ -59,7 +59,7 @@ def body(event: str, job: Job) -> bytes:
 
 
 class SecretBook:
-    """Each tenant's signing secrets. A tenant owns its API keys, and all of them share these."""
+    """Each tenant's signing secrets, shared by all of its API keys."""
 
     def __init__(self, entries: Sequence[tuple[str, str]]) -> None:
         book: dict[str, list[str]] = {}
@@ -69,5 +69,5 @@ class SecretBook:
         self._book: Mapping[str, Sequence[str]] = book
 
     def of(self, tenant: str) -> Sequence[str]:
-        """The secrets in force, newest last; empty where the tenant has none."""
+        """The tenant's valid secrets, newest last; empty if it has none."""
         return self._book.get(tenant, ())

@@ -1,4 +1,4 @@
-"""The janitor: rings for forgotten jobs, takes back those of dead workers, fails the poisoned."""
+"""The janitor: rings for unclaimed jobs, returns those of dead workers, fails poisoned ones."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ log = logging.getLogger("nukki.janitor")
 
 
 class Janitor:
-    """What time does to jobs. Any number of copies may run at once.
+    """Handles expired leases and unclaimed jobs. Any number of copies may run at once.
 
-    It never waits for the storage: who dies while that is away is noticed as soon as ever.
+    It never touches storage: a worker's death is detected even while storage is down.
     """
 
     def __init__(
@@ -29,7 +29,7 @@ class Janitor:
         *,
         patience: float = 0.0,
     ) -> None:
-        """`patience`: seconds that workers have to renew their leases when Redis has been away."""
+        """`patience`: seconds that workers have to renew their leases after a Redis outage."""
         self._upkeep = upkeep
         self._patience = patience
         self._away = False
@@ -38,9 +38,9 @@ class Janitor:
         self._doorbell = doorbell
 
     def look(self) -> bool:
-        """See to a batch of overdue jobs; whether there are more.
+        """Handle a batch of overdue jobs; returns whether there are more.
 
-        A lease that ran out while Redis was away is no death: its worker is given time to say so.
+        After a Redis outage, workers get time to renew before expired leases count as deaths.
         """
         if self._away:
             self._upkeep.ping()
@@ -60,6 +60,8 @@ class Janitor:
         return overdue.more
 
     def _count(self, job_id: str) -> None:
-        with contextlib.suppress(NotFound, QueueUnavailable):  # a round is worth more than a count
+        with contextlib.suppress(
+            NotFound, QueueUnavailable
+        ):  # an uncounted job must not stop the round
             job = self._jobs.get(job_id)
             count_end(job, job.status)

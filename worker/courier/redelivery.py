@@ -1,4 +1,4 @@
-"""What a webhook's try leads to: a pure decision."""
+"""What follows a try of a webhook: a pure decision."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from shared.errors import (
 from shared.outbound import Answer
 from shared.queue.deliveries import DeliveryState, Verdict
 
-#: How far from the schedule a try is moved, so that what failed together does not come together.
+#: Jitter as a share of the delay, so that tries that failed together do not return together.
 JITTER = 0.1
-#: The longest that a receiver may put us off.
+#: Longest `Retry-After` that a receiver can ask for, in seconds.
 LONGEST_RETRY_AFTER = 24 * 3600
-#: Seconds until a delivery that an outage of our own has stopped is looked at again.
+#: Seconds until a delivery is tried again that an outage of our own has stopped.
 OUTAGE_DELAY = 30.0
 _PUTS_OFF = frozenset({429, 502, 503, 504})
 
@@ -32,18 +32,18 @@ def decide(
     chance: float = 0.5,
     now: float = 0.0,
 ) -> Verdict:
-    """What becomes of a delivery whose `attempt`-th try (from 1) was met by `answer`.
+    """Decide what follows the `attempt`-th try (from 1) of a delivery, given its `answer`.
 
-    An outage of our own queue or storage is no try: the delivery is looked at again after
-    `OUTAGE_DELAY`, its schedule as long as before. All else spends a try, what is wrong on our side
-    too (a tenant without a secret), so that it ends.
+    An outage of our own queue or storage is no try: the delivery is taken up again after
+    `OUTAGE_DELAY`, with its schedule unchanged. Everything else uses up a try, even other faults on
+    our side (a tenant without a secret), so that the delivery ends.
 
     Args:
-        answer: what was answered, or why nothing was.
-        attempt: which try of the schedule it was.
-        schedule: seconds to wait before each try, the first included.
-        chance: 0..1, drawn by the caller; where in the jitter the next try falls.
-        now: seconds since the epoch, for a `Retry-After` that is a date.
+        answer: the receiver's answer, or the reason there was none.
+        attempt: number of the try in the schedule, from 1.
+        schedule: seconds to wait before each try, including the first.
+        chance: 0..1, drawn by the caller; position of the next try within the jitter.
+        now: seconds since the epoch, to read a `Retry-After` that is a date.
     """
     if isinstance(answer, Answer):
         if 200 <= answer.status < 300:
@@ -64,7 +64,7 @@ def decide(
 
 
 def retry_after(value: str, now: float) -> float:
-    """The seconds that a `Retry-After` asks for (RFC 9110, 10.2.3); 0 for what is not one."""
+    """Seconds that a `Retry-After` asks for (RFC 9110, 10.2.3); 0 if it cannot be parsed."""
     value = value.strip()
     if value.isascii() and value.isdigit():
         return float(value[:10])

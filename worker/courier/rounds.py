@@ -1,4 +1,4 @@
-"""The courier process: the rounds of janitor, sweeper and postman, until SIGTERM."""
+"""The courier process: runs janitor, sweeper and webhook sender until SIGTERM."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _DELIVER_EVERY = 0.2
 
 
 class Courier:
-    """Three loops, each of which outlives any error and waits for none of the others."""
+    """Three independent loops, each of which survives any error."""
 
     def __init__(self, settings: CourierSettings) -> None:
         connection = Connection(settings.redis_url)
@@ -67,11 +67,11 @@ class Courier:
         self._stopping = threading.Event()
 
     def stop(self, *_: object) -> None:
-        """Leave after the rounds under way; safe in a signal handler."""
+        """Stop after the rounds that are running; safe in a signal handler."""
         self._stopping.set()
 
     def run(self) -> None:
-        """Make the rounds until `stop`."""
+        """Run the loops until `stop`."""
         wait = self._stopping.wait
         loops = {
             "post": (_DELIVER_EVERY, self._senders.send, self._senders.pause),
@@ -105,11 +105,11 @@ class Courier:
             pause(seconds)
 
     def _look(self) -> None:
-        """Batch after batch, while there is any: half a second each would never catch up."""
+        """Handle batches until none is left: one per half second would never catch up."""
         while self._janitor.look() and not self._stopping.is_set():
             pass
 
     def _sweep(self) -> None:
-        """Batch after batch, while there is any."""
+        """Handle batches until none is left."""
         while self._sweeper.clear() and not self._stopping.is_set():
             pass

@@ -1,4 +1,4 @@
-"""The carriers: threads that carry webhooks; no receiver, and no tenant, may have them all."""
+"""Sender threads for webhooks; no receiver and no tenant can hold all of them."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from worker.courier.webhook_sender import WebhookSender
 
 log = logging.getLogger("nukki.courier")
 
-#: Webhooks in flight at once. Each may wait for its receiver until the timeout.
+#: Webhooks in flight at once; each may wait for its receiver until the timeout.
 SENDER_THREADS = 64
 
 
 class SenderThreads:
-    """A pool of threads over the queue of deliveries."""
+    """A pool of threads that send the deliveries in the queue."""
 
     def __init__(
         self,
@@ -39,7 +39,7 @@ class SenderThreads:
         self._back = threading.Event()
 
     def send(self) -> None:
-        """Take no more than can be sent at once: a lease must not wait in our own queue."""
+        """Send as many deliveries as threads are free: none waits here while its lease runs."""
         with self._lock:
             in_flight = dict(self._in_flight)
         free = self._count - sum(in_flight.values())
@@ -53,12 +53,12 @@ class SenderThreads:
                 self._send(delivery)
 
     def pause(self, seconds: float) -> None:
-        """Wait so long, or until a carrier is back: its receiver may have more to be taken."""
+        """Wait this long, or until a thread is free: its receiver may have more deliveries due."""
         self._back.wait(seconds)
         self._back.clear()
 
     def close(self) -> None:
-        """Wait for those that are on their way."""
+        """Wait for the tries that are running."""
         self._threads.shutdown(wait=True, cancel_futures=True)
 
     def _send(self, delivery: Delivery) -> None:
@@ -75,6 +75,6 @@ class SenderThreads:
         self._back.set()
         error = None if sent.cancelled() else sent.exception()
         if isinstance(error, Unavailable):
-            log.info("a delivery's record is late: %s", error)
+            log.info("a try could not be recorded: %s", error)
         elif error is not None:
             log.error("a delivery failed", exc_info=error)

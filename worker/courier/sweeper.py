@@ -1,4 +1,4 @@
-"""The sweeper: archives finished jobs, erases those whose time is over, deletes unneeded files."""
+"""The sweeper: archives finished jobs, erases expired ones, deletes files no longer needed."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from shared.storage.keys import files_of
 log = logging.getLogger("nukki.sweeper")
 
 _TIDY_EVERY = 600.0
-#: Calls to the storage at once: it is their round trips that take the time.
+#: Storage calls at once: their time is spent on round trips.
 _AT_ONCE = 8
 
 Item = TypeVar("Item")
 
 
 class Sweeper:
-    """What time does to files. Any number of copies may run at once."""
+    """Archives, erases and deletes what is due. Any number of copies may run at once."""
 
     def __init__(self, upkeep: Upkeep, jobs: JobQueue, storage: Storage) -> None:
         self._upkeep = upkeep
@@ -37,9 +37,9 @@ class Sweeper:
         self._tidied = -_TIDY_EVERY
 
     def clear(self) -> int:
-        """Archive, erase and delete a batch of what is due; how many were seen to.
+        """Archive, erase and delete a batch of what is due; returns how many were handled.
 
-        What was not, for the storage being away, is due again in a minute.
+        Whatever fails because storage is down is due again in a minute.
         """
         self._tidy()
         done = self._each(self._upkeep.past(), self._let_go)
@@ -47,7 +47,7 @@ class Sweeper:
 
     @staticmethod
     def _each(items: Sequence[Item], do: Callable[[Item], None]) -> int:
-        """Do it to each, several at once, until the storage is found to be away."""
+        """Call `do` on each item, several at once, until storage is found to be down."""
         away = threading.Event()
 
         def done(item: Item) -> bool:
@@ -83,4 +83,4 @@ class Sweeper:
             with contextlib.suppress(StorageUnavailable):
                 gone = self._storage.tidy()
                 if gone:
-                    log.info("%d broken-off files removed", gone)
+                    log.info("%d unfinished files removed", gone)

@@ -1,4 +1,4 @@
-"""The postman: sends webhooks, each under one id, until one try is answered 2xx."""
+"""The webhook sender: tries each webhook under one id until a try is answered 2xx."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from shared.records import Records
 from shared.webhooks import SecretBook
 from worker.courier.redelivery import decide
 
-log = logging.getLogger("nukki.postman")
+log = logging.getLogger("nukki.webhooks")
 
 
 class WebhookSender:
-    """Delivers what is due."""
+    """Makes one try of a delivery that is due."""
 
     def __init__(
         self,
@@ -41,22 +41,22 @@ class WebhookSender:
 
     @property
     def lease_ms(self) -> int:
-        """How long a try may take before it counts as lost."""
+        """Milliseconds that a try may take before it counts as lost."""
         return int((self._timeout + 15) * 1000)
 
     def deliver(self, delivery: Delivery) -> None:
-        """Make one try, and record what came of it.
+        """Make one try and record its result.
 
-        Where the job cannot be read, the storage or Redis being away, the receiver is not asked:
-        that is recorded as no try, and the delivery put off.
+        If the job cannot be read because storage or Redis is down, the receiver is not called: no
+        try is recorded, and the delivery is put off.
 
         Raises:
-            QueueUnavailable, QueueFull: nothing could be recorded; the lease runs out.
+            QueueUnavailable, QueueFull: nothing could be recorded; the lease will expire.
         """
         began = time.monotonic()
         answer = self._try(delivery)
         took_ms = round((time.monotonic() - began) * 1000)
-        chance = random.random()  # noqa: S311  # spreads tries, hides nothing
+        chance = random.random()  # noqa: S311  # spreads tries; no secret
         verdict = decide(answer, delivery.attempt, self._schedule, chance=chance, now=time.time())
         status = answer.status if isinstance(answer, Answer) else 0
         error = answer.message if isinstance(answer, ServiceError) else ""
@@ -73,7 +73,7 @@ class WebhookSender:
         )
 
     def _try(self, delivery: Delivery) -> Answer | ServiceError:
-        """What was answered, or why nothing was."""
+        """The receiver's answer, or the reason there was none."""
         try:
             job = self._records.get(delivery.job_id, delivery.tenant)
             signing = self._secrets.of(delivery.tenant)
@@ -86,6 +86,6 @@ class WebhookSender:
             )
         except ServiceError as error:
             return error
-        except Exception:  # one that is not settled would count as lost with its courier
+        except Exception:  # an unsettled delivery would count as lost with its courier
             log.exception("unexpected", extra={"delivery": delivery.id})
             return ServiceError("the try failed inside the service; see its log")
