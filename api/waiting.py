@@ -1,4 +1,4 @@
-"""Callers that wait for a job, woken by one subscriber a process."""
+"""Callers waiting for a job; one Redis subscription per process wakes them."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from shared.queue.jobs import JobQueue
 
 log = logging.getLogger("nukki.api")
 
-#: A waiter looks for itself this often, in case its wake-up call was lost with a connection.
+#: Seconds after which a waiter checks the job itself, in case a message was lost.
 _LOOK_EVERY = 2.0
 _RECONNECT = 0.5
 
 
 class WaitingRoom:
-    """Places for waiting callers: half of the server's threads, so that the rest stay free."""
+    """Waiting slots for callers: half of the server's threads, so that the rest stay free."""
 
     def __init__(self, connection: Connection, jobs: JobQueue, *, places: int) -> None:
         self._connection = connection
@@ -36,7 +36,7 @@ class WaitingRoom:
 
     @contextmanager
     def place(self) -> Iterator[bool]:
-        """A place to wait in while the block runs; False where none is free."""
+        """Hold a waiting slot while the block runs; False if none is free."""
         free = self._places.acquire(blocking=False)
         try:
             yield free
@@ -45,7 +45,7 @@ class WaitingRoom:
                 self._places.release()
 
     def wait(self, job_id: str, tenant: str, seconds: float) -> Job:
-        """The job, as soon as it is terminal, or as it is after `seconds`.
+        """Wait until the job has finished, at most `seconds`; returns it as it then is.
 
         Raises:
             NotFound: there is no such job, or it was erased meanwhile.
@@ -61,7 +61,7 @@ class WaitingRoom:
                 bell.clear()
 
     def close(self) -> None:
-        """Send every waiter home with the job as it is."""
+        """Wake every waiter; each returns the job as it is."""
         self._closed.set()
         with self._lock:
             for bells in self._bells.values():

@@ -56,8 +56,8 @@ def require_not_older(server: Version, folder: Path) -> None:
         # The file formats change only with the first two numbers.
         if server[:2] < wrote[:2]:
             raise ConfigError(
-                f"{folder} was written by Redis {dotted(wrote)}; this is the older "
-                f"{dotted(server)}, which would open it empty. Put the newer redis-server on PATH"
+                f"{folder} was written by Redis {dotted(wrote)}; Redis {dotted(server)} is older "
+                "and would open it as empty. Put the newer redis-server on PATH"
             )
     note.write_text(dotted(server))
 

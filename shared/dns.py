@@ -1,4 +1,4 @@
-"""Names looked up within a deadline, which the system's resolver does not have."""
+"""DNS look-ups with a timeout, which the system's resolver lacks."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from dataclasses import dataclass, field
 
 from shared.errors import UrlUnavailable
 
-#: Look-ups under way at once. One that hangs holds its place after its caller has left.
+#: Look-ups at once. One that hangs keeps its place after its caller has given up.
 PLACES = 128
 _free = threading.BoundedSemaphore(PLACES)
 
 
 @dataclass
 class _Lookup:
-    """A look-up on a thread of its own: daemonic, so that none delays the process's end."""
+    """A look-up on its own thread, a daemon, so that it does not delay the process's exit."""
 
     host: str
     port: int
@@ -28,7 +28,7 @@ class _Lookup:
         try:
             answers = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)
             self.addresses = [str(answer[4][0]) for answer in answers]
-        except Exception as error:  # noqa: BLE001  # told to the caller, who waits
+        except Exception as error:  # noqa: BLE001  # raised again in the caller's thread
             self.failure = error
         finally:
             _free.release()
@@ -36,10 +36,10 @@ class _Lookup:
 
 
 def look_up(host: str, port: int, *, timeout: float) -> list[str]:
-    """The host's addresses.
+    """Find the host's addresses.
 
     Raises:
-        UrlUnavailable: it has none, or none was found in time.
+        UrlUnavailable: the host has no address, or none was found in time.
     """
     deadline = time.monotonic() + timeout
     if not _free.acquire(timeout=max(0.0, timeout)):

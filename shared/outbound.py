@@ -1,8 +1,9 @@
 """Outbound HTTP to addresses that callers name: photo URLs and webhooks.
 
-A name is resolved once; unless every address it has is public, or allowed by a setting, nothing is
-connected to; and the connection goes to an address that was checked, so that a second DNS answer
-cannot move it. Each redirect is checked anew. One deadline bounds a whole call, drip-fed or not.
+A name is resolved once. If any of its addresses is neither public nor allowed by a setting, no
+connection is made. The connection goes to a checked address, so that a second DNS answer cannot
+redirect it. Each HTTP redirect is checked too. One deadline bounds the whole call, even if the
+answer comes byte by byte.
 """
 
 from __future__ import annotations
@@ -25,13 +26,13 @@ MAX_REDIRECTS = 5
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _RETRYABLE = frozenset({408, 425, 429, 500, 502, 503, 504})
 _BROKEN = (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError)
-#: How much of a webhook's answer is kept for the log.
+#: Bytes of a webhook's answer that are kept for the log.
 _SNIPPET = 200
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a webhook's receiver said; `retry_after` is that header, empty where there is none."""
+    """The answer of a webhook's receiver; `retry_after` is that header, empty if there is none."""
 
     status: int
     snippet: str = ""
@@ -39,7 +40,7 @@ class Answer:
 
 
 class _Stream(httpcore.NetworkStream):
-    """A network stream whose every wait ends at one deadline."""
+    """A network stream with one deadline for all of its reads and writes."""
 
     def __init__(self, stream: httpcore.NetworkStream, deadline: float) -> None:
         self._stream = stream
@@ -74,7 +75,7 @@ class _Stream(httpcore.NetworkStream):
 
 
 class _Backend(httpcore.NetworkBackend):
-    """Connects to addresses the guard has checked, and to nothing else."""
+    """Connects only to addresses that the guard has checked."""
 
     def __init__(self, guard: Guard, deadline: float) -> None:
         self._guard = guard
@@ -108,19 +109,19 @@ class _Backend(httpcore.NetworkBackend):
 
 
 class Outbound:
-    """The only door out."""
+    """The only way out: every request to a caller's URL goes through here."""
 
     def __init__(self, guard: Guard) -> None:
         self.guard = guard
         self._tls = httpx.create_ssl_context()  # honours SSL_CERT_FILE, for private authorities
 
     def fetch(self, url: str, *, max_bytes: int, timeout: float) -> bytes:
-        """The body that a photo's URL gives, redirects followed.
+        """Fetch a photo's URL, following redirects; returns the body.
 
         Raises:
-            UrlForbidden: it leads where nothing may be connected to.
-            UrlFailed: it answers that there is no photo to be had.
-            UrlUnavailable: no answer in time, or one that says to try later.
+            UrlForbidden: it leads to an address that is not permitted.
+            UrlFailed: its answer is a final error, or there are too many redirects.
+            UrlUnavailable: no answer in time, or one that may be different later.
             ImageTooLarge: more than `max_bytes`.
         """
         deadline = time.monotonic() + timeout
@@ -142,7 +143,7 @@ class Outbound:
         """Post a webhook; redirects are not followed.
 
         Raises:
-            UrlForbidden: nothing may be connected to there.
+            UrlForbidden: the address is not permitted.
             UrlUnavailable: no answer in time.
         """
         self.guard.check_url(url)
@@ -154,7 +155,7 @@ class Outbound:
     def _call(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes, deadline: float
     ) -> Iterator[httpcore.Response]:
-        """One request on a connection of its own; the response's body is still to be read."""
+        """Send one request on its own connection; the caller reads the response's body."""
         try:
             target = httpx.URL(url)
         except httpx.InvalidURL as error:

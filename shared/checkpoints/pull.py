@@ -127,7 +127,9 @@ def pull(
     target = folder.weights(model)
     try:
         folder.path.mkdir(parents=True, exist_ok=True)
-        with folder.locked(model, lambda: say(f"waiting for another pull of {model.name}")):
+        with folder.locked(
+            model, lambda: say(f"another process is already pulling {model.name}; waiting for it")
+        ):
             if folder.has(model):
                 if digest_of(target) == expected:
                     folder.remember(model, expected)
@@ -162,7 +164,8 @@ def _expected(model: Model, folder: ModelsFolder, sha256: str | None) -> str:
     expected = given or folder.expected(model)
     if expected is None:
         raise ConfigError(
-            f"no two public sources agree on the SHA-256 of {model.name}: give it with --sha256"
+            f"the SHA-256 of {model.name} is not known, as no two public sources agree on it; "
+            "pass it with --sha256"
         )
     return expected
 

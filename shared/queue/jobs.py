@@ -102,12 +102,12 @@ class JobQueue:
         return None if job_id is None else (str(job_id), Idempotency(key, str(fingerprint)))
 
     def admit(self, tenant: str, photo: Input | None = None, *, expiry_ms: int = 0) -> None:
-        """Say whether there is room, and note the photo that is about to be stored.
+        """Check for room, and register the photo that is about to be stored.
 
         Args:
             tenant: whose job it will be.
-            photo: None where it is there already, or will be fetched.
-            expiry_ms: when the photo is swept if no job takes it.
+            photo: None if it is stored already, or will be fetched.
+            expiry_ms: milliseconds until the photo is swept if no job uses it.
 
         Raises:
             QueueFull: Redis's memory is nearly used up.
@@ -136,10 +136,10 @@ class JobQueue:
         photo: Input,
         idempotency: Idempotency | None = None,
     ) -> Accepted:
-        """Make the job exist, once for its idempotency key.
+        """Create the job, at most once per idempotency key.
 
         Raises:
-            IdempotencyMismatch: the key came before, with another request.
+            IdempotencyMismatch: the key was used with another request.
             NotFound: the photo, or its backdrop, was deleted meanwhile.
             TooManyJobs: the queue is full, or the tenant's share of it.
         """
@@ -187,7 +187,7 @@ class JobQueue:
         return Job.from_fields(job_id, fields)
 
     def positions(self, jobs: Sequence[Job]) -> list[int | None]:
-        """For each, how many of its lane are served before it, and itself; None once it runs."""
+        """Queue positions from 1 within each job's lane; None for a job that is not queued."""
         queued = [job for job in jobs if job.status is Status.QUEUED]
         if not queued:
             return [None] * len(jobs)

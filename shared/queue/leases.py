@@ -39,7 +39,7 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Released:
-    """A handed-back job: rung again on `lane`, or failed because patience ran out."""
+    """Result of a release: requeued on `lane`, or failed because the storage timeout ran out."""
 
     lane: Lane | None = None
     failed: bool = False
@@ -64,7 +64,7 @@ class LeaseTable:
         self._record_ms = record_ms or retention_ms
 
     def weigh(self, job_id: str) -> Load | None:
-        """What claiming the job would bring, or None where there is nothing to claim."""
+        """What claiming the job would need, or None if it cannot be claimed."""
         answer = self._connection.run("weigh", id=job_id)
         if answer is None:
             return None

@@ -1,4 +1,4 @@
-"""The queue as the janitor uses it. Any number of janitors may run at once."""
+"""The queue as janitor and sweeper use it. Any number of both may run at once."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from shared.queue.doorbell import QUEUES
 from shared.queue.jobs import LINGER_MS, RECLAIMED_RING_MS, RING_MS
 from shared.queue.verdicts import Remains
 
-#: A lane with fewer messages than this, or than two a job, is rung again for a job that nobody came
-#: for. In a deeper one a job's message is still there, unless later ones were served before it.
+#: A lane with fewer messages than this, or fewer than two per job, gets another doorbell for an
+#: unclaimed job. In a deeper lane the job's message is still there, unless later jobs were served.
 SHALLOW = 64
 #: The most a doorbell is spaced out in a shallow lane, and the least in a deep one.
 SPACING_MS = 30_000
-#: In a deep lane a job is looked at again after this long for each job before it, up to the
-#: longest: about when its turn may come, and of a million queued a thousand a second at most.
+#: In a deep lane a job is checked again after this long per job before it, up to the longest: about
+#: when its turn comes, and with a million jobs queued at most a thousand per second.
 PLACE_MS = 10
 LONGEST_MS = 30 * 60 * 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Overdue:
-    """What the janitor's look asks for; `more` where the next look should come at once."""
+    """What the janitor has to do; `more`: it should look again at once."""
 
     rings: tuple[tuple[str, Lane], ...]
     poisoned: tuple[str, ...]
@@ -33,9 +33,9 @@ class Overdue:
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """A finished job whose time has come: to be archived, or to be erased.
+    """A finished job that is due to be archived or erased.
 
-    `remains` is what there is to erase of one whose record Redis has let go.
+    `remains` is what there is to erase of a job whose record Redis has dropped.
     """
 
     job_id: str
@@ -46,14 +46,14 @@ class Past:
 def quarantine_at(max_attempts: int) -> int:
     """After how many deaths of its worker a job runs alone.
 
-    Two, or one where two would leave no attempt to be made alone; never none: nobody is found
-    guilty of a death that a neighbour may have caused.
+    Two, or one if two would leave no attempt to run alone. Never none: a job is never blamed for a
+    death that a neighbour may have caused.
     """
     return 2 if max_attempts > 2 else 1
 
 
 class Upkeep:
-    """What time does to jobs and files."""
+    """Overdue jobs, expired jobs and unneeded files."""
 
     def __init__(
         self,
@@ -73,10 +73,10 @@ class Upkeep:
         self._connection.ping()
 
     def overdue(self, limit: int = 200) -> Overdue:
-        """Take back the jobs of dead workers, fail the poisoned, ring again for forgotten ones.
+        """Return the jobs of dead workers, fail poisoned ones, and list unclaimed ones to ring for.
 
         Args:
-            limit: of jobs looked at, which bounds how long Redis serves nobody else.
+            limit: jobs to check at most, which bounds how long the script blocks Redis.
         """
         failure = Failure(code=Poisoned.code, message=Poisoned().message)
         rings, poisoned, more = self._connection.run(
@@ -103,7 +103,7 @@ class Upkeep:
         )
 
     def past(self, limit: int = 100) -> list[Past]:
-        """Finished jobs to archive or to erase; what is not done is named again in a minute."""
+        """Finished jobs to archive or erase; those not handled are listed again after a minute."""
         found = self._connection.run(
             "past", limit=limit, retention_ms=self._retention_ms, linger_ms=LINGER_MS
         )

@@ -437,7 +437,7 @@ class TestHttp:
             server.gate.set()
             assert first.result(20).fresh
             assert not any(other.result(20).fresh for other in others)
-        assert lines == ["waiting for another pull of sam2.1_hiera_tiny"] * 3
+        assert lines == ["another process is already pulling sam2.1_hiera_tiny; waiting for it"] * 3
         assert len(server.asked) == 1
         assert folder.weights(model).read_bytes() == BODY
 
@@ -517,7 +517,7 @@ class TestDigest:
     def test_without_a_pinned_digest_one_is_asked_for(
         self, unpinned: Model, folder: ModelsFolder, settings: StorageSettings, server: FileServer
     ) -> None:
-        with pytest.raises(ConfigError, match="give it with --sha256"):
+        with pytest.raises(ConfigError, match="pass it with --sha256"):
             pull(unpinned, folder, settings)
         assert not server.asked
 
@@ -776,7 +776,7 @@ class TestCommand:
         assert _row(nukki("list")) == ["-", "-", "1 MB", "none"]
         refused = nukki("pull", NAME)
         assert refused.exit_code == 1
-        assert "give it with --sha256" in refused.stderr
+        assert "pass it with --sha256" in refused.stderr
         assert nukki("pull", NAME, "--sha256", DIGEST).exit_code == 0
         assert _row(nukki("list")) == ["present", "yes", "1 MB", "remembered"]
 

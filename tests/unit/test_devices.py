@@ -146,7 +146,7 @@ def test_which_devices_are_meant(
         ("", None, "names no device"),
         ("0,0", None, "gpu0 is given twice"),
         ("0,GPU-00aa", None, "gpu0 is given twice"),
-        ("GPU-", None, "may be any of 4"),
+        ("GPU-", None, "is ambiguous: 4 devices"),
         ("-1", None, "no such device: -1"),
         ("0", "1,2", "no such device: 0 .*gpu1"),
         ("0", "", r"no such device: 0 \(there are: none\)"),

@@ -1,4 +1,4 @@
-"""Names looked up within a deadline."""
+"""DNS look-ups with a timeout."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a job leaves a worker: finished, failed, or handed back."""
+"""How a run ends: finished, failed, or released."""
 
 from __future__ import annotations
 

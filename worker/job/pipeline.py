@@ -66,7 +66,7 @@ def _run(runtime: Runtime, claim: Claim, reservation: Reservation | None) -> Non
             clean_up(run)
         except NO_QUEUE:
             log.warning("Redis is down; another worker takes the job", extra={"job": job_id})
-        except Exception as error:  # noqa: BLE001  # a job must end, whatever its photo provokes
+        except Exception as error:  # noqa: BLE001  # any error must end the job
             settle(run, error)
 
 

@@ -62,9 +62,9 @@ def decide(
 
 
 def after_crash(crashes: int, max_attempts: int) -> Fail | Quarantine | Retry:
-    """What becomes of a job whose lease ran out, its process being dead, for the `crashes`-th time.
+    """Decide what follows a job's `crashes`-th worker death.
 
-    `overdue.lua` decides alike, where no two janitors can decide at once.
+    The product decides by the same rule in `overdue.lua`, where no two janitors decide at once.
     """
     alone_from = quarantine_at(max_attempts)
     if crashes < alone_from:

@@ -159,7 +159,7 @@ def _named(names: Sequence[str], there: list[Device], where: str) -> list[Device
             known = ", ".join(f"{device.label} {device.identifier}" for device in there)
             raise ConfigError(f"{where}: no such device: {name} (there are: {known or 'none'})")
         if len(found) > 1:
-            raise ConfigError(f"{where}: {name} may be any of {len(found)} devices")
+            raise ConfigError(f"{where}: {name} is ambiguous: {len(found)} devices match it")
         if found[0] in chosen:
             raise ConfigError(f"{where}: {found[0].label} is given twice")
         chosen += found

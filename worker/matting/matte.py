@@ -61,7 +61,7 @@ def matte(mask: FloatArray, rgb: UInt8Array) -> UInt8Array:
 def _through_hair(
     local: LocalLinear, mask: FloatArray, guide: FloatArray, seen: Outline
 ) -> LocalLinear:
-    """With a wider fit where the outline is wide, led by the pixels that are wholly one side's."""
+    """Refit with a wider window where the outline is wide, led by pixels wholly on one side."""
     smooth = blurred(mask, 2.0)
     wide = fit(mask, blurred(guide, 0.6), _HAIR_RADIUS, 3e-5, _trust(smooth))
     share = np.clip((seen.width - _EDGE) / (_HAIR - _EDGE), 0, 1)

@@ -1,4 +1,4 @@
-"""What a device may answer instead of a result."""
+"""Device faults: out of memory, and everything else."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _MARKS = ("CUDA error", "CUDA driver error", "CUBLAS_STATUS", "cuDNN error", "CU
 def within_memory(
     work: Callable[[Sequence[Item]], list[Answer]], items: Sequence[Item]
 ) -> list[Answer]:
-    """`work(items)`, in halves where the device's memory does not hold all of them at once.
+    """`work(items)`, in halves if the device's memory does not hold all of them at once.
 
     Raises:
-        SegmenterFailed: it does not hold one alone.
+        SegmenterFailed: one item alone does not fit.
         DeviceLost: the device failed in another way; this process must exit.
     """
     try:

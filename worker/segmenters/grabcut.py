@@ -56,7 +56,7 @@ def _answer(question: Question) -> Prediction:
         key=lambda pair: -pair[0].score,
     )
     if not ranked:
-        # Nothing stands out: only what was said outright can be answered.
+        # Nothing stands out, so only explicit clicks and boxes can be answered.
         empty = obey(np.zeros(fine_shape, dtype=np.float32), fine)
         return Prediction(mask=empty, scores=(0.0,), reasons=("no_subject",))
     best, region = ranked[0]

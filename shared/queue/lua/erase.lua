@@ -34,7 +34,7 @@ for _, input in ipairs({job.input, job.backdrop}) do
     redis.call('DEL', photo)
     doom(job.tenant .. '/inputs/' .. input, true)
   elseif busy then
-    -- For the last of its jobs to be erased, which knows nothing of this one's worker.
+    -- Remembered for the last job that uses this photo, which does not know this job's worker.
     redis.call('HSET', photo, 'lingers', math.max(lingers, now + args.linger_ms))
   end
 end

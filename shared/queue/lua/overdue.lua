@@ -26,8 +26,8 @@ local function standing(lane)
   return known[lane][1], known[lane][2]
 end
 
--- A job in a long lane waits for its next look by its place. Is the lane short of messages after
--- all, because they were lost, then its first jobs are looked at now.
+-- In a long lane, a job's position decides when it is checked next. If the lane turns out to be
+-- short of messages because some were lost, its first jobs are checked now.
 local function hurry(lane)
   if not standing(lane) then return end
   local first = redis.call('ZRANGE', key('lane', lane), 0, args.limit - 1)

@@ -89,10 +89,10 @@ local function owns(id, token)
   return held[1] == 'processing' and held[2] == token
 end
 
--- Deliveries wait by receiver: one tenant's, by host and port; one that hangs, with thousands waiting
--- for it, costs the others nothing. A tenant's receivers are in two shares: `TENANT/silent` those that
--- left their last try unanswered, `TENANT` the others. receivers:SHARE says when each is to be looked
--- at, and `shares` when each share was last served.
+-- Deliveries wait per receiver (tenant, host and port), so that one that hangs with thousands waiting
+-- costs the others nothing. A tenant's receivers are in two shares: `TENANT/silent` for those whose
+-- last try got no answer, `TENANT` for the rest. receivers:SHARE has the time at which each receiver
+-- is due, and `shares` the time at which each share was last served.
 local function receiver_of(tenant, url)
   return tenant .. '/' .. string.lower(string.match(url, '^%a+://([^/?#]*)') or '')
 end
@@ -183,7 +183,7 @@ local function announce(id, job, url, event)
   end
 end
 
--- Queue what the webhook wants to hear of the end. No list: the end itself, and no review.
+-- Queue the webhook's events for this outcome. Without `events`: the outcome, but no review event.
 local function tell(id, job, status, outcome)
   local webhook = cjson.decode(job.request).webhook
   if not webhook or webhook == cjson.null then return end
@@ -199,7 +199,8 @@ local function tell(id, job, status, outcome)
   end
 end
 
--- The one way into a terminal state: looked at no more, dated, announced, its webhook queued.
+-- The only way into a terminal state: leaves lane and lease, dates the record, queues webhooks, and
+-- wakes waiters.
 local function conclude(id, job, status, outcome)
   redis.call('HSET', key('job', id), 'status', status, 'finished', now)
   redis.call('HDEL', key('job', id), 'token')

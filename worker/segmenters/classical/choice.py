@@ -1,6 +1,6 @@
-"""Which of the hypotheses to believe.
+"""Ranks the hypotheses.
 
-Each is described by a few numbers, and a weighted sum of them ranks. The weights are a ridge
+Each is described by a few numbers and ranked by their weighted sum. The weights are a ridge
 regression of IoU on hypotheses of thirteen photos (clicks in the middle, anywhere, none; at four
 scales), rounded. Refitted without each photo in turn they chose 0.927 on average, where the best
 hypothesis had 0.939.

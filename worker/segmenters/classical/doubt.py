@@ -1,4 +1,4 @@
-"""When a person should look: how sure a cut is, and what speaks against it."""
+"""Confidence of a classical cut, and the reasons to review it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _ALIKE = 0.45
 
 # Right cuts of the thirteen photos without a click stay above; most wrong ones fall below.
 _UNSURE = 0.86
-# Who clicked saw what they got: only the hopeless is worth a second look.
+# Callers who clicked see the result themselves, so only hopeless cuts are flagged.
 _UNSURE_PROMPTED = 0.45
 
 _TINY, _FULL = 0.005, 0.72

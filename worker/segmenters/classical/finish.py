@@ -69,10 +69,10 @@ def _recut(view: View, hints: Hints, region: BoolArray, fixed: SignArray) -> Boo
 
 
 def obey(mask: FloatArray, hints: Hints) -> FloatArray:
-    """The mask with the caller's word made exact: the box clears, every click rules its spot.
+    """Make the mask obey the prompt: clear outside the box; each click decides its own spot.
 
-    A click's spot is 5 × 5 pixels where the mask disagreed and 3 × 3 where it agreed: what is
-    constant so far around stays so through the edge filter.
+    A click's spot is 5 × 5 pixels where the mask disagreed and 3 × 3 where it agreed: a
+    value that is constant that far around survives the edge filter.
     """
     obeyed = np.where(hints.within, mask, np.float32(0.0))
     for points, value in ((hints.subject, 1.0), (hints.ground, 0.0)):

@@ -1,4 +1,4 @@
-"""What the caller said, as arrays at a working size."""
+"""The prompt as arrays at a working size."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from shared.arrays import BoolArray, FloatArray
 from shared.schema import Prompt
 from worker.segmenters.classical.flow import SignArray
 
-# A click is meant exactly, its surroundings probably: this share of the short side is fixed …
+# A click is exact and its surroundings are likely: this share of the short side is fixed …
 _EXACT = 0.012
 # … and within this one the odds lean its way.
 _NEAR, _LEAN = 0.04, 2.0
