@@ -127,7 +127,7 @@ def test_another_tenant_finds_nothing(keyed: Client, sample: bytes, archived: Ar
     assert keyed.get(f"/v1/jobs/{job_id}", headers=SHOP).status_code == 200
 
 
-def test_with_the_storage_away_it_is_503_and_not_404(
+def test_a_storage_outage_is_503_not_404(
     client: Client, sample: bytes, archived: Archived, storage: MemoryStorage
 ) -> None:
     job_id = archived(client, sample)

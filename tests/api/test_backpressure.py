@@ -93,7 +93,7 @@ class TestTooMany:
         first = accepted(submit(client, sample, headers=KEY))
         assert accepted(submit(client, sample, headers=KEY)) == first
 
-    def test_of_many_at_once_those_without_room_leave_nothing(
+    def test_refused_concurrent_submits_leave_nothing_behind(
         self,
         make_client: MakeClient,
         sample: bytes,
@@ -185,7 +185,7 @@ class TestSilentStorage:
         assert_problem(response, 503, "storage_unavailable")
         assert taken < 2
 
-    def test_a_submit_without_a_file_is_told_so_too_however_many_ask(
+    def test_a_storage_outage_refuses_submits_without_a_file_too(
         self, make_client: MakeClient, server: S3Server
     ) -> None:
         client = make_client(stored_in=_storage(server.url))
@@ -200,7 +200,7 @@ class TestSilentStorage:
         with ThreadPoolExecutor(12) as callers:
             assert max(callers.map(ask, range(36))) < 2
 
-    def test_a_storage_that_takes_its_time_to_write_is_waited_for(
+    def test_a_slow_storage_write_is_waited_for(
         self, make_client: MakeClient, sample: bytes, server: S3Server
     ) -> None:
         server.pause = 2.5

@@ -18,7 +18,7 @@ class TestLive:
         assert response.status_code == 200
         assert response.json["status"] == "ok"
 
-    def test_it_is_alive_though_everything_else_is_dead(
+    def test_live_answers_200_while_everything_else_is_down(
         self, make_client: MakeClient, own_redis: RedisProcess, storage: MemoryStorage
     ) -> None:
         client = make_client(redis_url=own_redis.url)
@@ -69,9 +69,7 @@ class TestReady:
             "worker": "unknown",
         }
 
-    def test_with_redis_hanging_it_says_so_within_two_seconds(
-        self, make_client: MakeClient
-    ) -> None:
+    def test_a_hanging_redis_is_reported_within_two_seconds(self, make_client: MakeClient) -> None:
         with socket.create_server(("127.0.0.1", 0)) as listener:
             client = make_client(redis_url=f"redis://127.0.0.1:{listener.getsockname()[1]}/0")
             begun = time.monotonic()

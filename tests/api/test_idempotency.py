@@ -61,9 +61,7 @@ class TestRepeat:
             submit(client, sample, headers=KEY)
         assert len(doorbell.rung) == 1
 
-    def test_what_is_said_in_other_words_is_the_same_request(
-        self, client: Client, sample: bytes
-    ) -> None:
+    def test_equivalent_bodies_are_the_same_request(self, client: Client, sample: bytes) -> None:
         webhook = {"url": "https://a.example/", "events": ["job.failed", "job.succeeded"]}
         one = {"webhook": webhook, "metadata": {"a": 1, "b": 2}}
         turned = {"url": webhook["url"], "events": ["job.succeeded", "job.failed"]}
@@ -91,7 +89,7 @@ class TestRepeat:
         assert again.status_code == 200
         assert again.json["id"] == job_id
 
-    def test_it_is_the_same_job_though_its_parent_is_gone(
+    def test_a_replay_returns_the_same_job_after_its_parent_was_deleted(
         self, client: Client, sample: bytes, finish: Finish
     ) -> None:
         parent = accepted(submit(client, sample))
@@ -101,7 +99,7 @@ class TestRepeat:
         again = client.post("/v1/jobs", json={"job": parent}, headers=KEY)
         assert accepted(again) == first
 
-    def test_it_is_the_same_job_though_its_model_is_no_longer_served(
+    def test_a_replay_returns_the_same_job_when_its_model_is_no_longer_served(
         self,
         client: Client,
         sample: bytes,
@@ -183,7 +181,7 @@ class TestTogether:
         assert noted(connection) == []
         assert len(connection.redis.keys(redis_keys.INPUT.glob)) == 1
 
-    def test_of_twenty_different_ones_at_once_one_is_taken(
+    def test_of_twenty_concurrent_different_requests_one_is_accepted(
         self, client: Client, sample: bytes, jobs: JobQueue, storage: MemoryStorage
     ) -> None:
         answers = _at_once(client, [sample + bytes(extra) for extra in range(20)])

@@ -270,9 +270,7 @@ class TestUse:
         response = submit(make_client(max_bytes=len(sample) - 1), made["id"])
         assert_problem(response, 413, "image_too_large")
 
-    def test_a_photo_whose_turn_stands_at_its_end_may_be_either_way_round(
-        self, client: Client
-    ) -> None:
+    def test_an_orientation_at_the_end_of_a_partial_file_is_unknown(self, client: Client) -> None:
         photo = _turned_at_its_end()
         made = put(client, photo)
         accepted(submit(client, made["id"], prompt={"points": [[300, 500]]}))

@@ -244,7 +244,7 @@ def test_a_killed_couriers_places_fall_free(post: Post, run: Run) -> None:
         assert set(alive.ids) == {delivery.id for delivery in lost}
 
 
-def test_a_receiver_that_is_gone_is_left_alone_until_a_replay(post: Post, run: Run) -> None:
+def test_a_gone_receiver_gets_nothing_until_a_replay(post: Post, run: Run) -> None:
     with receiving(Receiver(status=410)) as gone:
         first = post.queue(gone.url)
         run()

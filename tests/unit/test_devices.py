@@ -85,7 +85,7 @@ def test_cores_that_were_said_are_left_as_they_are() -> None:
         assert "NUKKI_WORKER_CORES" not in place.env
 
 
-def test_without_a_device_there_is_one_process_as_ever() -> None:
+def test_without_a_device_one_process_runs() -> None:
     assert planned(there=[]) == [Place(HOST)]
 
 

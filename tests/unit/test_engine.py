@@ -214,7 +214,7 @@ def raising(error: Exception) -> Callable[[Any], list[Any]]:
     ],
     ids=lambda error: type(error).__name__,
 )
-def test_an_error_is_heard_by_every_caller_of_the_batch(
+def test_a_batch_error_fails_every_call_in_it(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, step: str, error: Exception, heard: ServiceError
 ) -> None:
     first = desk.occupy()

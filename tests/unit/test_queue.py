@@ -220,7 +220,7 @@ class TestFinish:
         house.leases.finish(claim, Status.FAILED, FAILED)
         assert list(house.noted()) == [f"shop/jobs/{claim.job.id}/1/"]
 
-    def test_who_never_heard_that_it_finished_is_told_again(self, house: House) -> None:
+    def test_finish_is_idempotent_for_its_own_worker(self, house: House) -> None:
         claim = house.claim(house.accept())
         for _ in range(2):
             assert house.leases.finish(claim, Status.SUCCEEDED, DONE)

@@ -63,9 +63,7 @@ def house(each_connection: Connection) -> Archive:
 
 
 class TestArchiving:
-    def test_redis_keeps_a_record_for_a_while_and_then_the_storage_does(
-        self, each_connection: Connection
-    ) -> None:
+    def test_a_record_moves_from_redis_to_storage(self, each_connection: Connection) -> None:
         house = Archive(each_connection)
         house.leases = house.worker("one", record_ms=1_000)
         job = house.done()
@@ -91,7 +89,7 @@ class TestArchiving:
         house.sweeper.clear()
         assert house.records.get(job_id, "shop") == job
 
-    def test_what_is_left_in_redis_is_little_and_enough(self, house: Archive) -> None:
+    def test_archiving_leaves_in_redis_only_what_erasing_needs(self, house: Archive) -> None:
         job = house.archived()
         name = f"shop/jobs/{job.id}/1/{job.input_id}"
         assert set(house.redis.keys("*")) == {
@@ -251,7 +249,7 @@ class TestErasing:
         assert house.storage.objects == {}
         assert house.redis.keys("*") == []
 
-    def test_it_is_erased_once_however_often_that_is_asked(self, house: Archive) -> None:
+    def test_erasing_twice_erases_once(self, house: Archive) -> None:
         job = house.archived()
         second = house.jobs.get(house.accept())
         photo = house.jobs.input(job.input_id, "shop")

@@ -63,7 +63,7 @@ def test_records_and_doorbell_reach_it(guarded: Guarded) -> None:
     assert Connection(guarded.plain).redis.llen(QUEUES[Lane.BULK]) == 1
 
 
-def test_a_certificate_that_nobody_vouches_for_is_refused(guarded: Guarded) -> None:
+def test_an_untrusted_certificate_is_refused(guarded: Guarded) -> None:
     url = guarded.url.replace("/0", "/1")  # kombu shares a process's connections by all but TLS
     with pytest.raises(QueueUnavailable) as failure:
         Connection(url).ping()

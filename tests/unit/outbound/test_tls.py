@@ -80,7 +80,7 @@ def test_a_certificate_for_a_name_is_not_one_for_its_address(
         fetch(server.url())
 
 
-def test_a_certificate_that_nobody_vouches_for_is_refused(
+def test_an_untrusted_certificate_is_refused(
     certified: Callable[[str], ssl.SSLContext],
     dns: dict[str, Any],
     monkeypatch: pytest.MonkeyPatch,
