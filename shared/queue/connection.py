@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
-from importlib import resources
 from typing import Any
 
 import redis
@@ -16,6 +14,7 @@ from redis.retry import Retry
 from redis.sentinel import Sentinel
 
 from shared.errors import QueueFull, QueueUnavailable
+from shared.queue import scripts
 from shared.queue.address import SentinelAddress
 from shared.queue.family import PREFIX
 
@@ -23,12 +22,6 @@ _Sentinel: Any = Sentinel  # which is not typed
 #: Both under the two seconds in which a dead Redis must be reported.
 CONNECT_TIMEOUT = 0.8
 SOCKET_TIMEOUT = 1.5
-
-
-@cache
-def _source(name: str) -> str:
-    folder = resources.files("shared.queue") / "lua"
-    return (folder / "prelude.lua").read_text() + (folder / f"{name}.lua").read_text()
 
 
 @contextmanager
@@ -87,7 +80,7 @@ class Connection:
             QueueUnavailable, QueueFull: see `translated`.
         """
         if script not in self._scripts:
-            self._scripts[script] = self.redis.register_script(_source(script))
+            self._scripts[script] = self.redis.register_script(scripts.source(script))
         given = {name: value for name, value in args.items() if value is not None}
         with translated():
             return self._scripts[script](keys=[PREFIX], args=[json.dumps(given)])

@@ -1,7 +1,7 @@
 """The map of Redis: every family of keys, and the one place in Python that builds their names.
 
-In Lua, `key()` in `lua/prelude.lua` builds the same names. `docs/redis.md` is
-this table in Markdown.
+In Lua, `key()` in `lua/parts/base.lua` builds the same names. `docs/redis.md` is this table in
+Markdown.
 """
 
 from __future__ import annotations

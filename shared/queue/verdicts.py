@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Self
 
 from shared.job import Job
+from shared.storage import keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +58,12 @@ class Remains:
 
     @classmethod
     def parse(cls, name: str) -> Self:
-        """From `archived_name` of the scripts."""
-        tenant, _, _, claims, input_id, *backdrop = name.split("/")
-        return cls(tenant, input_id, int(claims or 0), *backdrop)
+        """Read a member of `expiry`; without a backdrop its name lacks the last slash too."""
+        parts = keys.read(keys.REMAINS, name) or keys.read(keys.REMAINS, f"{name}/")
+        if parts is None:
+            raise ValueError(f"not the name of a job's remains: {name}")
+        backdrop = parts["backdrop"] or None
+        return cls(parts["tenant"], parts["input"], int(parts["claims"] or 0), backdrop)
 
     def to_fields(self) -> dict[str, str]:
         """As a job's record has them: one never claimed has no `claims`."""

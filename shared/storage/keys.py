@@ -1,6 +1,12 @@
-"""Every storage key name, in one place."""
+"""Every storage key name, in one place.
+
+The names are templates, because Lua scripts build and read them too: `shared/queue/scripts.py`
+hands the templates to the scripts. No part of a name contains a slash.
+"""
 
 from __future__ import annotations
+
+import re
 
 #: The files an attempt may store. Fixed, so that erasing one never lists a bucket.
 RESULT = "result"
@@ -8,27 +14,44 @@ ALPHA = "alpha"
 LOGITS = "logits"
 ATTEMPT_FILES = (RESULT, ALPHA, LOGITS)
 
+#: A photo.
+INPUT = "{tenant}/inputs/{input}"
+#: The folder of one claim of a job; it holds ATTEMPT_FILES.
+ATTEMPT = "{tenant}/jobs/{job}/{claim}/"
+#: A finished job's record, once Redis has dropped it.
+ARCHIVE = "{tenant}/jobs/{job}/job.json"
+#: No file, but a member of the Redis set `expiry`: what erasing an archived job needs to know.
+REMAINS = "{tenant}/jobs/{job}/{claims}/{input}/{backdrop}"
+
+_PART = re.compile(r"\\\{(\w+)\\\}")
+
 
 def input_key(tenant: str, input_id: str) -> str:
-    """Where a photo lies."""
-    return f"{tenant}/inputs/{input_id}"
+    """The key of a photo."""
+    return INPUT.format(tenant=tenant, input=input_id)
 
 
 def attempt_key(tenant: str, job_id: str, claim: int, name: str) -> str:
-    """Where one claim of a job stores the file `name`."""
-    return f"{tenant}/jobs/{job_id}/{claim}/{name}"
+    """The key of the file `name` of one claim of a job."""
+    return ATTEMPT.format(tenant=tenant, job=job_id, claim=claim) + name
 
 
 def archive_key(tenant: str, job_id: str) -> str:
-    """Where a finished job's record is kept once Redis has let it go."""
-    return f"{tenant}/jobs/{job_id}/job.json"
+    """The key of a finished job's record, once Redis has dropped it."""
+    return ARCHIVE.format(tenant=tenant, job=job_id)
 
 
 def beside(key: str, name: str) -> str:
-    """The file `name` of the same attempt as `key`."""
+    """The key of the file `name` of the same attempt as `key`."""
     return key.rpartition("/")[0] + "/" + name
 
 
 def files_of(noted: str) -> list[str]:
-    """The keys behind a noted name: an input's own, or an attempt folder's files."""
+    """The keys behind a noted name: a single key, or the files of an attempt's folder."""
     return [noted + name for name in ATTEMPT_FILES] if noted.endswith("/") else [noted]
+
+
+def read(template: str, name: str) -> dict[str, str] | None:
+    """The parts of a name made from a template; None if it was made from another."""
+    found = re.fullmatch(_PART.sub(r"(?P<\1>[^/]*)", re.escape(template)), name)
+    return None if found is None else found.groupdict()

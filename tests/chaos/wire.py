@@ -9,7 +9,7 @@ import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from shared.queue import connection
+from shared.queue import scripts
 
 _CHUNK = 1 << 18
 
@@ -167,7 +167,7 @@ class Wire:
 
 def runs(script: str) -> Sight:
     """Sees a service run one of the queue's Lua scripts."""
-    digest = hashlib.sha1(connection._source(script).encode()).hexdigest().encode()  # as EVALSHA
+    digest = hashlib.sha1(scripts.source(script).encode()).hexdigest().encode()  # as EVALSHA
     return lambda chunk: digest in chunk
 
 

@@ -1,6 +1,7 @@
--- Create a job, once for each idempotency key. Only after this may a caller be told 202.
--- Answers {verdict, job id}: accepted | repeated | mismatch | input_gone | backdrop_gone | no room
--- (queue | tenant); of an accepted one also when it was, and its place in its lane from 0.
+-- uses: names, jobs, room
+-- Create a job, at most one per idempotency key. Only after this may a caller be told 202.
+-- Returns {answer, job id}: accepted | repeated | mismatch | input_gone | backdrop_gone | queue | tenant
+-- (the last two: no room). For an accepted job also its time and its position in the lane, from 0.
 local slot
 if args.idempotency_key then
   slot = key('idempotency', args.tenant .. ':' .. args.idempotency_key)
@@ -29,13 +30,13 @@ if args.digest then redis.call('HSET', input, 'digest', args.digest) end
 if args.pixels then redis.call('HSET', input, 'pixels', args.pixels) end
 for _, used in ipairs({args.input, args.backdrop}) do
   redis.call('HINCRBY', key('input', used), 'refs', 1)
-  redis.call('ZREM', key('sweep'), args.tenant .. '/inputs/' .. used)
+  redis.call('ZREM', key('sweep'), input_name(args.tenant, used))
 end
 
 local job = key('job', args.id)
 for name, value in pairs(args.fields) do redis.call('HSET', job, name, value) end
 redis.call('HSET', job, 'created', now)
--- Looked at again soon: the doorbell that follows is best effort.
+-- The janitor looks soon: the doorbell that follows is best effort.
 enqueue(args.id, args.tenant, args.lane, now + args.ring_ms)
 redis.call('ZADD', key('jobs', args.tenant), turn, args.id)
 if slot then

@@ -1,5 +1,6 @@
+-- uses: room
 -- Is there room for one more job, in Redis's memory and in the queue? If so, note the photo that is
--- about to be stored for it. Answers nil, or what is full: memory | queue | tenant.
+-- about to be stored for it. Returns nil, or what is full: memory | queue | tenant.
 if short_of_memory(args.memory_share) then return 'memory' end
 local full = args.limits and crowded(args.limits, args.tenant)
 if full then return full end

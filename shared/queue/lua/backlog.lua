@@ -1,5 +1,5 @@
--- How much waits, by lane. Reads only, and nothing that grows with the queue.
--- Answers {{depth, microseconds since its first job came} a lane, unfinished, overdue, webhooks}.
+-- How much is waiting, per lane. Reads only; its cost does not grow with the queue.
+-- Returns {{depth, microseconds since its first job came} per lane, unfinished, overdue, webhooks}.
 local lanes = {}
 for _, lane in ipairs(args.lanes) do
   local first = redis.call('ZRANGE', key('lane', lane), 0, 0, 'WITHSCORES')

@@ -1,5 +1,6 @@
+-- uses: jobs, conclude
 -- queued | processing -> canceled. A running worker finds its lease lost at its next stage.
--- Answers missing | canceled | terminal.
+-- Returns missing | canceled | terminal.
 local job = load_job(args.id)
 if not job or job.tenant ~= args.tenant then return 'missing' end
 if job.status ~= 'queued' and job.status ~= 'processing' then return 'terminal' end

@@ -1,28 +1,29 @@
--- Forget a job whatever its state, and note its files for sweeping before they are deleted. One that
--- Redis has let go is known by what the caller read of it elsewhere: `archived`.
--- Answers nil where there is none, else {storage keys to delete, 1 where nobody can still store}.
+-- uses: names, jobs, webhooks
+-- Forget a job in any state, and note its files for sweeping before they are deleted. For a job that
+-- Redis has dropped, the caller passes what it knows of it: `archived`.
+-- Returns nil if there is no such job, else {storage keys to delete, 1 if nobody can still store}.
 local job = load_job(args.id)
-local counted = true -- whether the photo is still counted as used by this job
+local counted = true -- does the photo's count of uses still include this job?
 if not job and args.archived then
   job = args.archived
-  counted = redis.call('ZREM', key('expiry'), archived_name(job, args.id)) == 1
+  counted = redis.call('ZREM', key('expiry'), remains_name(job, args.id)) == 1
 end
 if not job or (args.tenant and job.tenant ~= args.tenant) then return nil end
 
--- What is noted for a date to come may still be stored: a claim's folder by its worker, which may be
--- fetching the photo too, and the archive by a sweeper; and a photo by whoever has its signed address.
--- All is swept again once that is over.
+-- A name noted for a future date may still be stored to: a claim's folder and the photo by its worker,
+-- the archive by a sweeper, the photo by whoever holds its signed URL. Then everything is swept once
+-- more after that date.
 local files, busy, swept = {}, job.status == 'processing', now
-local function doom(name, surely)
+local function discard(name, surely)
   local date = tonumber(redis.call('ZSCORE', key('sweep'), name) or 0)
   busy = busy or date > now
   if surely or date > 0 then table.insert(files, name) end
 end
 
 for claim = 1, tonumber(job.claims or 0) do
-  doom(attempt_folder({tenant = job.tenant, claims = claim}, args.id), claim == tonumber(job.claims))
+  discard(attempt_folder(job, args.id, claim), claim == tonumber(job.claims))
 end
-doom(archive_name(job, args.id), args.archived)
+discard(archive_name(job, args.id), args.archived)
 for _, input in ipairs({job.input, job.backdrop}) do
   local photo = key('input', input)
   local used = counted and redis.call('HINCRBY', photo, 'refs', -1)
@@ -32,9 +33,9 @@ for _, input in ipairs({job.input, job.backdrop}) do
     swept = math.max(swept, lingers)
     busy = busy or swept > now
     redis.call('DEL', photo)
-    doom(job.tenant .. '/inputs/' .. input, true)
+    discard(input_name(job.tenant, input), true)
   elseif busy then
-    -- Remembered for the last job that uses this photo, which does not know this job's worker.
+    -- For the job that uses the photo last, which does not know about this job's worker.
     redis.call('HSET', photo, 'lingers', math.max(lingers, now + args.linger_ms))
   end
 end

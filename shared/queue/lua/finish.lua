@@ -1,11 +1,12 @@
--- processing -> succeeded | failed, if the token still holds. Answers 1, or 0 to a late finisher.
--- Idempotent: a worker that lost the answer may call again and gets 1.
+-- uses: jobs, conclude
+-- processing -> succeeded | failed, if the token still holds. Returns 1, or 0 to a late finisher.
+-- Idempotent: a worker that never got the answer may ask again and gets 1.
 local ended = redis.call('HMGET', key('job', args.id), 'status', 'ended_by')
 if ended[1] == args.status and ended[2] == args.token then return 1 end
 if not owns(args.id, args.token) then return 0 end
 local job = load_job(args.id)
 conclude(args.id, job, args.status, args.outcome)
 redis.call('HSET', key('job', args.id), 'ended_by', args.token)
--- A success proves that storage works: it ends the outage for jobs that are waiting it out.
+-- A success shows that storage works: jobs that wait for it start their timeout anew.
 if args.status == 'succeeded' then redis.call('SET', key('stored'), turn, 'XX', 'KEEPTTL') end
 return 1

@@ -1,6 +1,7 @@
--- Forget the record of a job that is archived, keeping what erasing it needs, to its last date.
--- Answers 1, or 0 where there is no such record: let go by another janitor, or erased.
-local name = archived_name(args.archived, args.id)
+-- uses: names, jobs
+-- Drop the record of an archived job, keeping until its expiry what erasing it needs.
+-- Returns 1, or 0 if there is no such record: another sweeper dropped it, or it was erased.
+local name = remains_name(args.archived, args.id)
 local archive = archive_name(args.archived, args.id)
 local job = load_job(args.id)
 if job and job.finished then
@@ -12,6 +13,6 @@ if job and job.finished then
   return 1
 end
 if not job and not redis.call('ZSCORE', key('expiry'), name) then
-  redis.call('ZADD', key('sweep'), now, archive) -- erased meanwhile: the archive came too late
+  redis.call('ZADD', key('sweep'), now, archive) -- erased meanwhile: sweep the archive that came too late
 end
 return 0

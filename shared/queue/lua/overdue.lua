@@ -1,10 +1,10 @@
--- The janitor's look at the jobs whose time has come. Any number of copies may run.
--- First leases that ran out: their process died. Nobody can tell which of the jobs it had in hand
--- killed it, so their attempts are given back; after `quarantine_at` such deaths a job runs alone,
--- and a death then is its own, as were those before.
--- Then queued jobs whose message may be lost. A lane's messages are served in turn: one that is
--- short of them is rung for, in a long one only a job that was passed over, or whose delay is over.
--- Answers {doorbells to ring as {id, lane}, ids failed as poisoned, 1 where there is more to see to}.
+-- uses: names, jobs, conclude
+-- The janitor's look at jobs whose time has come. Any number of copies may run.
+-- First, expired leases: their process died. Nobody can tell which of its jobs killed it, so none is
+-- charged an attempt; after `quarantine_at` such deaths a job runs alone, and then a death is its own.
+-- Then, queued jobs whose doorbell may be lost. A lane's messages are served in order: if the lane has
+-- too few messages, the job is rung again; otherwise only if it was passed over or its delay is over.
+-- Returns {doorbells to ring as {id, lane}, ids failed as poisoned, 1 if there is more to do}.
 local rings, poisoned, looked = {}, {}, 0
 
 local function overdue(set)
@@ -15,7 +15,7 @@ local function overdue(set)
 end
 
 local known = {}
--- How a lane stands: whether it is short of messages, and when the job last claimed was rung.
+-- Is the lane short of messages, and when was the job that it claimed last rung?
 local function standing(lane)
   if not known[lane] then
     local messages = redis.call('LLEN', args.queues[lane])
@@ -26,8 +26,8 @@ local function standing(lane)
   return known[lane][1], known[lane][2]
 end
 
--- In a long lane, a job's position decides when it is checked next. If the lane turns out to be
--- short of messages because some were lost, its first jobs are checked now.
+-- In a long lane, a job's next look depends on its position. If the lane turns out to be short of
+-- messages because some were lost, its first jobs are looked at now.
 local function hurry(lane)
   if not standing(lane) then return end
   local first = redis.call('ZRANGE', key('lane', lane), 0, args.limit - 1)
@@ -38,8 +38,8 @@ local function hurry(lane)
   end
 end
 
--- A reclaimed job has waited for a lease already, and its message may be in the hands of a worker
--- that dies as well: it is rung for sooner, and oftener.
+-- A reclaimed job has already waited for a lease to expire, and its new message may be held by a
+-- worker that dies too: it is rung sooner and more often.
 local function until_ring(lane, count)
   if lane == 'reclaimed' then return args.reclaimed_ms * count end
   return args.ring_ms * 2 ^ count
@@ -75,7 +75,7 @@ local function take_back(id, job)
   end
   if not job.quarantined then redis.call('HINCRBY', key('job', id), 'attempts', -1) end
   if crashes >= args.quarantine_at then redis.call('HSET', key('job', id), 'quarantined', 1) end
-  -- What the dead worker may still store is swept later.
+  -- The dead worker may still be storing: sweep later.
   redis.call('HDEL', key('job', id), 'token')
   redis.call('ZADD', key('sweep'), now + args.linger_ms, attempt_folder(job, id))
   enqueue(id, job.tenant, 'reclaimed', now + args.reclaimed_ms)
@@ -97,7 +97,7 @@ for _, id in ipairs(overdue(key('due'))) do
   if job and job.status == 'queued' then
     look_at_queued(id, job)
   elseif job and job.status == 'processing' then
-    take_back(id, job) -- claimed by a worker of a version that kept its leases here
+    take_back(id, job) -- its lease is missing from `leased`
   else
     redis.call('ZREM', key('due'), id)
   end

@@ -1,12 +1,14 @@
--- Finished jobs whose time has come: to be archived, and at their end to be erased. Each is put off by
--- a minute, so that one whose storage is away, or another janitor's, is left alone meanwhile.
--- Answers {{archive | erase, id, archived name or nothing}, ...}.
+-- uses: names, jobs
+-- Finished jobs whose time has come: to archive, or at their end to erase. Each is put off by a
+-- minute, so that others leave it alone meanwhile and it is tried again if storage is down.
+-- Returns {{archive | erase, id, name of its remains or ''}, ...}.
 local found = {}
 local due = redis.call('ZRANGEBYSCORE', key('expiry'), '-inf', now, 'LIMIT', 0, args.limit)
 for _, name in ipairs(due) do
-  local id = string.match(name, '/jobs/([^/]+)/') or name
-  local job = id == name and load_job(id)
-  if id ~= name then
+  local archived = job_of_remains(name)
+  local id = archived or name
+  local job = not archived and load_job(id)
+  if archived then
     table.insert(found, {'erase', id, name})
   elseif not job then
     redis.call('ZREM', key('expiry'), id)

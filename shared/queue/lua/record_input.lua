@@ -1,5 +1,5 @@
--- Remember what a photo is, now that it is stored. One that was erased meanwhile must not come back
--- as a record of its digest. Answers 1, or 0 where it was.
+-- Record what a stored photo is. One that was erased meanwhile stays erased.
+-- Returns 1, or 0 if it was erased.
 local photo = key('input', args.id)
 if redis.call('EXISTS', photo) == 0 then return 0 end
 redis.call('HSET', photo, 'stored', 1, 'digest', args.digest, 'bytes', args.bytes,

@@ -1,5 +1,6 @@
--- Hand a job back: processing -> queued, after a delay, its attempt spent or not.
--- Answers {verdict, lane}: released | failed | lost.
+-- uses: names, jobs, conclude
+-- Hand a job back after a delay: processing -> queued. Its attempt is spent only if `spend` says so.
+-- Returns {released | failed | lost, lane}.
 if not owns(args.id, args.token) then return {'lost', ''} end
 local job = load_job(args.id)
 
@@ -8,8 +9,8 @@ if args.patience_ms then
   redis.call('SETNX', key('stored'), 0)
   redis.call('PEXPIRE', key('stored'), args.retention_ms)
   if tonumber(redis.call('GET', key('stored'))) > tonumber(job.outage_seen or turn) then
-    -- Some result has been stored since this job's last try: this is another outage. Each such one
-    -- costs the delay already, so that a job whose own files alone fail has an end as well.
+    -- Some result was stored since this job's last try, so this is a new outage. Each new one starts
+    -- with the delays of those before, so that a job whose own files always fail ends too.
     since = now - args.delay_ms * redis.call('HINCRBY', key('job', args.id), 'outages', 1)
   end
   redis.call('HSET', key('job', args.id), 'outage_since', since, 'outage_seen', turn)

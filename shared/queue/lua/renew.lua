@@ -1,5 +1,6 @@
--- Renew the leases of these [id, token] pairs; without `lease_ms` only look at them.
--- Answers the ids this worker no longer owns.
+-- uses: jobs
+-- Renew the leases of these [id, token] pairs; without `lease_ms`, only check them.
+-- Returns the ids that this worker no longer owns.
 local lost = {}
 for _, pair in ipairs(args.leases) do
   if not owns(pair[1], pair[2]) then

@@ -1,5 +1,6 @@
--- Send a delivery again, at once and by the schedule from its start; its URL is suspended no more.
--- One that is on its way is left to arrive. Answers 1, or 0 where the tenant has none such.
+-- uses: webhooks
+-- Send a delivery again, at once and then by the schedule from its start; lifts its URL's suspension.
+-- One that is being sent now is left alone. Returns 1, or 0 if the tenant has no such delivery.
 local delivery = key('delivery', args.id)
 local held = redis.call('HMGET', delivery, 'tenant', 'url')
 if held[1] ~= args.tenant then return 0 end

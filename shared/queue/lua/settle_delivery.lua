@@ -1,11 +1,12 @@
--- Record what came of a delivery's try. The number of times it was taken is the token. One that
--- spends nothing was never made: the receiver was not asked, so nothing is logged or learnt of it.
--- Answers 1, or 0 where the delivery was taken again, or erased, meanwhile.
+-- uses: webhooks
+-- Record the outcome of one try of a delivery. Its count of attempts is the token. A try that spends
+-- nothing was never made: the receiver was not asked, so nothing is logged or learned about it.
+-- Returns 1, or 0 if the delivery was taken again or erased meanwhile.
 local delivery = key('delivery', args.id)
 local held = redis.call('HMGET', delivery, 'attempts', 'tenant', 'url', 'state')
 if held[1] ~= tostring(args.token) or held[4] ~= 'pending' then return 0 end
 local receiver = receiver_of(held[2], held[3])
-local silent = share_of(receiver) ~= held[2] -- forgotten where this was its only delivery
+local silent = share_of(receiver) ~= held[2] -- read first: forgotten with its last delivery
 unqueue_delivery(args.id, held[2], held[3])
 redis.call('HDEL', delivery, 'due')
 if args.spends then

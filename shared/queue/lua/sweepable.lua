@@ -1,8 +1,9 @@
--- Storage keys whose time has come. Each stays noted, a minute on, until its deletion is confirmed.
+-- uses: names
+-- Storage names to delete now. Each stays noted, for a minute later, until its deletion is confirmed.
 local found = {}
 local due = redis.call('ZRANGEBYSCORE', key('sweep'), '-inf', now, 'LIMIT', 0, args.limit)
 for _, name in ipairs(due) do
-  local input = string.match(name, '/inputs/(.+)$')
+  local _, input = read(NAMES.INPUT, name)
   if input and tonumber(redis.call('HGET', key('input', input), 'refs') or 0) > 0 then
     redis.call('ZREM', key('sweep'), name)
   else

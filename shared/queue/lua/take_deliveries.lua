@@ -1,17 +1,18 @@
--- Lease webhook deliveries that are due: shares in turn, within each its receivers in turn, and of a
--- receiver no more than `per_receiver` at once over all couriers. A share may have no more in flight
--- at this courier (`in_flight`) than carriers are then still free: alone it gets half of them, and
--- however many hang, some are left for the next. One that has half as many as are free gives the rest
--- to receivers that have none. Answers {{id, share, delivery fields}, ...}.
+-- uses: webhooks
+-- Lease webhook deliveries that are due. Shares take turns; within a share, its receivers; a receiver
+-- has at most `per_receiver` in flight over all couriers. At this courier (`in_flight`, by share) a
+-- share may have no more in flight than sender threads would still be free: alone it gets half of
+-- them, and however many hang, some are left for the next. Above half of that it serves only receivers
+-- that have none in flight. Returns {{id, share, delivery fields}, ...}.
 local taken, looks = {}, 0
-local instant = turn / 1000 -- finer than `now`: receivers served in one millisecond keep their order
+local instant = turn / 1000 -- finer than `now`, so that receivers served in one millisecond keep their order
 
 local function first(set)
   return tonumber(redis.call('ZRANGE', set, 0, 0, 'WITHSCORES')[2])
 end
 
--- A lease that ran out: nobody knows what became of it, so it spends no try of the schedule. One that
--- takes its courier down each time is left alone for longer and longer, and then given up.
+-- An expired lease: nobody knows whether the try was made, so it spends none of the schedule. A
+-- delivery that kills its courier each time waits longer each time, and is given up in the end.
 local function lose(id, receiver)
   local delivery = key('delivery', id)
   redis.call('ZREM', key('carried', receiver), id)
@@ -42,12 +43,12 @@ local function take(id, share, receiver)
   args.in_flight[share] = (args.in_flight[share] or 0) + 1
 end
 
--- Would the share, with `factor` times as many in flight, still have fewer than are free?
+-- Would `factor` times the share's deliveries in flight still be fewer than the free threads?
 local function is_below(share, factor)
   return factor * (args.in_flight[share] or 0) < args.limit - #taken
 end
 
--- Look at the receiver of a share whose turn it is. Answers false where there is none.
+-- Serve the receiver whose turn it is in this share. Returns false if none is due.
 local function serve(share)
   local receivers = key('receivers', share)
   local receiver = redis.call('ZRANGEBYSCORE', receivers, '-inf', instant, 'LIMIT', 0, 1)[1]
@@ -63,8 +64,8 @@ local function serve(share)
     take(id, share, receiver)
   end
 
-  -- Behind the others, while more is due; not before a lease ends, where there is no room; and in a
-  -- second, where only the share has none for it, as there are no more such than are in flight.
+  -- Its next turn: behind the others while more is due; when a lease ends, if the receiver has no
+  -- room; in a second, if only its share has no room.
   local look = first(carried)
   local due = room(args.per_receiver) and first(waiting)
   local soonest = room(allowed()) and instant or now + 1000

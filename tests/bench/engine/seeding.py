@@ -16,7 +16,8 @@ from redis.commands.core import Script
 from shared.images.probe import probe
 from shared.job import Input, Job, Lane, new_id
 from shared.queue import keys as redis_keys
-from shared.queue.connection import Connection, _source
+from shared.queue import scripts
+from shared.queue.connection import Connection
 from shared.queue.doorbell import QUEUES, Doorbell, make_celery
 from shared.queue.family import PREFIX
 from shared.queue.jobs import JobQueue
@@ -111,7 +112,7 @@ class _Pipelined:
     def run(self, script: str, **args: Any) -> Any:
         """Queue a script; the answer is what a first accept's would be."""
         if script not in self._scripts:
-            self._scripts[script] = self._redis.register_script(_source(script))
+            self._scripts[script] = self._redis.register_script(scripts.source(script))
         given = {name: value for name, value in args.items() if value is not None}
         self._scripts[script](keys=[PREFIX], args=[json.dumps(given)], client=self.pipeline)
         return ("accepted", args.get("id"), 0, 0) if script == "accept" else 0
