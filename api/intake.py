@@ -1,4 +1,4 @@
-"""Reading a submitted job out of a request, multipart or JSON."""
+"""Reads a submitted job from a multipart or JSON request."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from shared.errors import InvalidRequest, MalformedRequest
 from shared.schema import JobRequest
 from shared.settings import ApiSettings
 
-#: The most that the fields of a request may take, its image apart.
+#: Limit in bytes on a request's fields, without its image.
 MAX_FIELD_BYTES = 16 * 1024 * 1024
 _IDEMPOTENCY_KEY = re.compile(r"^[\x21-\x7e]{1,255}$")
 
 _JOB = {"$ref": "#/components/schemas/JobRequest"}
-#: The body of `POST /v1/jobs` as OpenAPI has it.
+#: The body of `POST /v1/jobs` in OpenAPI.
 REQUEST_BODY: dict[str, Any] = {
     "required": True,
     "content": {
@@ -38,7 +38,7 @@ REQUEST_BODY: dict[str, Any] = {
     },
 }
 
-#: The headers that `POST /v1/jobs` heeds, as OpenAPI has them.
+#: The headers that `POST /v1/jobs` reads, in OpenAPI.
 REQUEST_HEADERS: list[dict[str, Any]] = [
     {
         "name": "Idempotency-Key",
@@ -102,7 +102,7 @@ def _parse(text: bytes) -> JobRequest:
     try:
         return JobRequest.model_validate_json(text, strict=True)  # "5" is no number
     except ValidationError as error:
-        if error.error_count() == 1:  # to list a million takes seconds
+        if error.error_count() == 1:  # listing a million takes seconds
             first = error.errors(include_input=False, include_url=False)[0]
             if first["type"] == "json_invalid":
                 raise MalformedRequest(f"the job is not JSON: {first['msg']}") from error

@@ -45,11 +45,11 @@ HTTP_STATUS: Mapping[type[ServiceError], int] = {
     errors.Poisoned: 500,
 }
 
-#: A job's failure as the synchronous calls answer it.
+#: HTTP status of a failed job's code, for the synchronous calls.
 STATUS_OF_CODE: Mapping[str, int] = {error.code: status for error, status in HTTP_STATUS.items()}
 
 _RETRY_AFTER = "2"
-#: More complaints than this are only counted: pydantic takes seconds to list a million.
+#: More errors than this are only counted: pydantic takes seconds to list a million.
 _MOST_LISTED = 1000
 
 
@@ -61,7 +61,7 @@ class FieldError(BaseModel):
 
 
 class Problem(BaseModel):
-    """What went wrong, as RFC 9457 has it, with a `code` for programs and the request's id."""
+    """An RFC 9457 problem, with a `code` for programs and the request's id."""
 
     type: str
     title: str
@@ -73,7 +73,7 @@ class Problem(BaseModel):
 
 
 def problem_responses(*statuses: int) -> dict[Any, Any]:
-    """A call's problems as OpenAPI has them."""
+    """OpenAPI responses for the problems of a call."""
     schema = {"$ref": "#/components/schemas/Problem"}
     return {
         status: {
@@ -108,7 +108,7 @@ def problem(status: int, code: str, detail: str, fields: tuple[FieldProblem, ...
 
 
 def invalid(error: ValidationError, prefix: str = "") -> InvalidRequest:
-    """Pydantic's complaints as ours, each naming its field and never repeating its value."""
+    """Pydantic's errors as ours; each names its field and never repeats its value."""
     if error.error_count() > _MOST_LISTED:
         return InvalidRequest.field(prefix or "body", f"{error.error_count():,} fields are wrong")
     fields = []
@@ -131,7 +131,7 @@ def raise_invalid(error: ValidationError) -> NoReturn:
     if error.error_count() == 1:
         only = error.errors(include_input=False, include_url=False)[0]
         if only["loc"] and only["loc"][0] in (request.view_args or {}):
-            raise NotFound  # part of an address that leads nowhere
+            raise NotFound  # the wrong parameter is part of the path
         if only["type"] == "model_type" and request.get_json(silent=True) is None:
             raise MalformedRequest("send a JSON object as application/json")
     raise invalid(error)
@@ -156,7 +156,9 @@ def install(app: Flask) -> None:
     @app.errorhandler(HTTPException)
     def _(error: HTTPException) -> Response:
         status = error.code or 500
-        code = re.sub(r"[^a-z]+", "_", error.name.lower())  # a phrase differs by Python's version
+        code = re.sub(
+            r"[^a-z]+", "_", error.name.lower()
+        )  # the phrase differs between Python versions
         response = problem(status, code, error.description or HTTPStatus(status).phrase)
         for name, value in error.get_headers():
             if name.lower() in {"allow", "retry-after"}:

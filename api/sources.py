@@ -1,4 +1,4 @@
-"""Where a job's photo comes from."""
+"""The source of a job's photo: sent along, URL, upload, or an earlier job."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from shared.job import Input, Job, Status, new_id
 from shared.schema import JobRequest
 from shared.storage import keys
 
-#: Enough of a file for its header to be read, but for the odd one that has it at its end.
+#: Bytes read for a file's header; enough except for rare files that have it at the end.
 _HEAD_BYTES = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """An image that came along, and its SHA-256 where the request needs it: else the worker's."""
+    """An image sent with the request; without `digest`, the worker computes the SHA-256."""
 
     stream: BinaryIO
     size: int
@@ -36,7 +36,7 @@ class File:
 
     @classmethod
     def of(cls, stream: BinaryIO, *, hashed: bool) -> File:
-        """It is left at its start."""
+        """Measure `stream`, and hash it if `hashed`; leaves it at its start."""
         size = stream.seek(0, io.SEEK_END)
         stream.seek(0)
         if not hashed:
@@ -50,7 +50,7 @@ class File:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where the job's photo comes from; `file` where it came along and is still to be stored."""
+    """The source of a job's photo; `file` if it was sent along and is still to be stored."""
 
     photo: Input
     file: BinaryIO | None = None
@@ -58,10 +58,10 @@ class Source:
 
 
 def find(services: Services, tenant: str, request: JobRequest, file: File | None) -> Source:
-    """The one photo that the request names, checked as far as its header shows.
+    """Find the photo that the request names, and check its header.
 
     Raises:
-        InvalidRequest, ImageError, NotFound, NotFinished, NoResult: the request must change.
+        InvalidRequest, ImageError, NotFound, NotFinished, NoResult: the request is wrong.
         QueueUnavailable, StorageUnavailable: try again later.
     """
     given = request.sources + (["image"] if file is not None else [])
@@ -123,7 +123,7 @@ def _from_job(services: Services, tenant: str, parent_id: str) -> Source:
     if not parent.is_terminal:
         raise NotFinished(f"{parent_id} is still {parent.status.value}")
     photo = services.jobs.input(parent.input_id, tenant)
-    if photo.url is not None and not photo.stored:  # an upload was there before its first job
+    if photo.url is not None and not photo.stored:  # an upload is there before its first job
         raise NoResult(f"{parent_id} never received its photo")
     return Source(photo)
 
@@ -134,7 +134,7 @@ def _from_render(services: Services, tenant: str, parent_id: str) -> Source:
 
 
 def _with_mask(services: Services, tenant: str, request: JobRequest, source: Source) -> Source:
-    """The source, with the alpha that `prompt.mask` names; it must be of the same photo."""
+    """Add the alpha that `prompt.mask` names, which must be of the same photo."""
     mask = request.prompt.mask
     if mask is None:
         return source
@@ -172,6 +172,6 @@ def _check_size(services: Services, size: int) -> None:
 def _check_prompt(request: JobRequest, info: ImageInfo) -> None:
     misfit = request.misfit(info.width, info.height)
     if info.orientation is None and request.misfit(info.height, info.width) is None:
-        return  # the file's end may yet tell that it is turned
+        return  # the file's end may still say that it is rotated
     if misfit is not None:
         raise InvalidRequest.of(misfit)

@@ -1,4 +1,4 @@
-"""Which addresses may be connected to, for URLs that callers name."""
+"""Checks which addresses may be connected to for URLs from callers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
-#: Not for strangers, though `ipaddress` calls them global (some of them until Python 3.13).
+#: Internal networks that `ipaddress` calls global (some of them until Python 3.13).
 _INTERNAL = [
     ipaddress.ip_network(network)
     for network in (
@@ -27,7 +27,7 @@ _INTERNAL = [
         "3fff::/20",  # documentation, since 2024
     )
 ]
-#: Ports of other protocols, in which a request could be read as commands: browsers' own list
+#: Ports of other protocols, which could read a request as commands: the browsers' list
 #: (fetch.spec.whatwg.org, "bad port"), and below it databases, brokers and remote control.
 _FOREIGN_PORTS = frozenset(
     (
@@ -40,7 +40,7 @@ _FOREIGN_PORTS = frozenset(
         *(5985, 5986, 6379, 6380, 9042, 9092, 10250, 11211, 16379, 26379, 27017, 27018, 27019),
     )
 )
-#: What parsers of URLs disagree about: some drop it, some end the host there.
+#: Characters that URL parsers disagree about: some drop them, some end the host there.
 _AMBIGUOUS = re.compile(r"[\x00-\x1f\x7f\\]")
 
 
@@ -67,7 +67,7 @@ class Guard:
             raise ConfigError(f"allow_networks: {error}") from error
 
     def permits(self, address: IPAddress) -> bool:
-        """Public, or in an allowed network."""
+        """Whether the address is public or in an allowed network."""
         inner = _embedded(address)
         if any(candidate in network for candidate in (address, inner) for network in self._allowed):
             return True
@@ -76,7 +76,7 @@ class Guard:
         return inner.is_global and not inner.is_multicast and not inner.is_reserved
 
     def check_url(self, url: str) -> None:
-        """Refuse a URL that is wrong by its letters alone; names are not resolved here.
+        """Refuse a URL by its text alone; names are not resolved here.
 
         Raises:
             UrlForbidden: not http(s), with a password, on another protocol's port, or a literal
@@ -100,7 +100,7 @@ class Guard:
             raise UrlForbidden(f"port {port} belongs to another protocol")
 
     def resolve(self, host: str, port: int, *, timeout: float) -> list[str]:
-        """The host's addresses, all of them permitted.
+        """Look up the host's addresses, all of which must be permitted.
 
         Raises:
             UrlForbidden: one of them is not permitted, or the port belongs to another protocol.

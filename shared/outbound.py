@@ -204,7 +204,7 @@ def _read(answer: httpcore.Response, max_bytes: int) -> bytes:
 
 
 def _snippet(answer: httpcore.Response) -> str:
-    """The first characters of the answer; one that breaks off has still been given its status."""
+    """The first characters of the answer; its status counts even if the answer breaks off."""
     body = b""
     try:
         for chunk in answer.iter_stream():

@@ -98,17 +98,17 @@ class Bell(Protocol):
     """What those who ring need of a doorbell."""
 
     def ring(self, job_id: str, lane: Lane) -> bool:
-        """Tell the workers of `lane`; False where nobody could be told."""
+        """Tell the workers of `lane`; False if the broker is down."""
 
 
 class Doorbell:
-    """Rings for a job. Best effort by design: it never raises for a broker that is away."""
+    """Rings for a job. Best effort by design: it never raises because the broker is down."""
 
     def __init__(self, celery: Celery) -> None:
         self._celery = celery
 
     def ring(self, job_id: str, lane: Lane) -> bool:
-        """Tell the workers of `lane`; False where the broker did not take it."""
+        """Tell the workers of `lane`; False if the broker did not take it."""
         options: dict[str, Any] = {"queue": QUEUES[lane], "retry": False, "ignore_result": True}
         try:
             self._celery.send_task(TASK, args=[job_id], **options)

@@ -178,7 +178,7 @@ RECEIVERS = Family(
     "SHARE",
     Kind.ZSET,
     "Receivers of one share of the sender threads (TENANT, or TENANT/silent for receivers that "
-    "left their last try unanswered): receiver → ms when it is looked at.",
+    "gave no answer to their last try): receiver → ms when it is due.",
     "whatever adds to waiting; settle_delivery moves a receiver between its tenant's shares",
     "with the last delivery that waits for it or is in flight",
 )

@@ -1,4 +1,4 @@
-"""Addresses that may not be connected to, in every notation, and names that lead there."""
+"""Forbidden addresses in every notation, and names that resolve to them."""
 
 from __future__ import annotations
 
