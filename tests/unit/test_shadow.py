@@ -8,8 +8,11 @@ import pytest
 
 from shared.arrays import UInt8Array
 from shared.images.photo import Photo
+from shared.job import Compliance
 from shared.schema import Output, Shadow
 from tests.framing import published_pixels
+from worker.framing import publication
+from worker.framing.compliance import report
 from worker.framing.frame import place
 from worker.framing.layout import plan
 from worker.framing.publication import Trimmings, publish
@@ -113,6 +116,23 @@ class TestInThePicture:
         flat = published_pixels(self.RGB, alpha, white, BOX)
         weight = rgba[..., 3:] / 255
         assert np.abs(rgba[..., :3] * weight + 255 * (1 - weight) - flat).max() <= 3
+
+    def test_the_alpha_that_compliance_measures_excludes_it(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        measured: list[UInt8Array] = []
+
+        def measure(file: bytes, alpha: UInt8Array, preset: str, *, limited: bool) -> Compliance:
+            measured.append(alpha)
+            return report(file, alpha, preset, limited=limited)
+
+        monkeypatch.setattr(publication, "report", measure)
+        alpha = np.asarray(cv2.GaussianBlur(standing(), (0, 0), 3), np.uint8)
+        plain = Output(preset="amazon")
+        shaded = Output(preset="amazon", shadow=Shadow(opacity=0.9))
+        files = [publish(self.RGB, alpha, o, BOX, Trimmings()).file for o in (plain, shaded)]
+        assert files[0] != files[1]
+        assert (measured[0] == measured[1]).all()
 
     def test_it_follows_the_subject_to_its_place(self) -> None:
         output = Output.model_validate(
