@@ -483,26 +483,26 @@ class TestCheckpoints:
     def test_no_checkpoint(self, tmp_path: Path, content: bytes) -> None:
         path = tmp_path / "broken.pt"
         path.write_bytes(content)
-        with pytest.raises(ConfigError, match="is no checkpoint"):
+        with pytest.raises(ConfigError, match="is not a checkpoint"):
             Sam2Segmenter.load(NAME, path, FP32)
 
     def test_cut_short(self, checkpoint: Path, tmp_path: Path) -> None:
         path = tmp_path / "short.pt"
         path.write_bytes(checkpoint.read_bytes()[:1_000_000])
-        with pytest.raises(ConfigError, match="is no checkpoint"):
+        with pytest.raises(ConfigError, match="is not a checkpoint"):
             Sam2Segmenter.load(NAME, path, FP32)
 
     @pytest.mark.parametrize("content", [{"model": {}}, [1, 2], {"model": {"a": 1}}])
     def test_something_else_in_it(self, tmp_path: Path, content: object) -> None:
         path = tmp_path / "other.pt"
         torch.save(content, path)
-        with pytest.raises(ConfigError, match="is no checkpoint"):
+        with pytest.raises(ConfigError, match="is not a checkpoint"):
             Sam2Segmenter.load(NAME, path, FP32)
 
     def test_code_in_it_does_not_run(self, tmp_path: Path) -> None:
         path, trace = tmp_path / "code.pt", tmp_path / "trace"
         torch.save({"model": _Trap(str(trace))}, path)
-        with pytest.raises(ConfigError, match="is no checkpoint"):
+        with pytest.raises(ConfigError, match="is not a checkpoint"):
             Sam2Segmenter.load(NAME, path, FP32)
         assert not trace.exists()
 

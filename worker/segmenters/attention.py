@@ -10,18 +10,18 @@ from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 from torch.overrides import TorchFunctionMode
 
-#: Queries of one head at once: their scores over 4096 keys stay in the processor's cache.
+#: Queries per block of one head: their scores over 4096 keys fit in the CPU's cache.
 _BLOCK = 256
-#: Fewer queries or keys than this are the decoder's, and torch's own kernel is quicker there.
+#: With fewer queries or keys than this (the decoder), torch's own kernel is faster.
 _FEW = 49
 
 
 class BlockedAttention(TorchFunctionMode):
-    """Takes over `scaled_dot_product_attention` in this thread, within its `with`.
+    """Replaces `scaled_dot_product_attention` in this thread, within its `with` block.
 
     torch's CPU kernel multiplies bf16 no faster than FP32; plain matrix products do. Measured on
-    hiera_tiny's encoder, one core with AVX512-BF16: 1.20 × the photos a second, and embeddings as
-    far from FP32's as before (tests/bench/sam.py).
+    hiera_tiny's encoder, one core with AVX512-BF16: 1.20 × the photos per second, and the
+    embeddings differ from FP32's no more than before (tests/bench/sam.py).
     """
 
     def __torch_function__(

@@ -1,4 +1,4 @@
-"""Weights from a file into a model, or a reason why they don't fit."""
+"""Loading a checkpoint file into a model, with a clear error if it does not fit."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import nn
 
 from shared.errors import ConfigError
 
-#: How many of the keys that don't fit are named.
+#: How many mismatched keys an error message lists.
 _NAMED = 3
 
 
@@ -20,12 +20,12 @@ def load_weights(model: nn.Module, path: Path, name: str) -> None:
     """Copy the weights of a checkpoint file into `model`, called `name`.
 
     Args:
-        model: built, on the CPU.
-        path: a `torch.save` of the state dict, bare or under "model" as Meta's SAM 2 files are.
-        name: what messages call the model.
+        model: on the CPU, without weights.
+        path: a `torch.save` of the state dict, bare or under "model" as in Meta's SAM 2 files.
+        name: the model's name in error messages.
 
     Raises:
-        ConfigError: no such file, no checkpoint, or not this model's.
+        ConfigError: the file is missing, is not a checkpoint, or belongs to another model.
     """
     state = _read(path)
     own = model.state_dict()
@@ -43,22 +43,22 @@ def load_weights(model: nn.Module, path: Path, name: str) -> None:
 
 
 def _read(path: Path) -> Mapping[str, torch.Tensor]:
-    """The file's tensors. Nothing in it is executed (`weights_only`)."""
+    """Read the file's tensors without executing its pickled code (`weights_only`)."""
     if not path.is_file():
         raise ConfigError(f"there is no checkpoint at {path}")
     try:
-        # Mapped, so that a file of gigabytes is read once; only the zip format can be.
+        # Memory-mapped, so that gigabytes are read once; only the zip format allows it.
         found = torch.load(
             path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path)
         )
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
         reason = str(error).partition("\n")[0] or type(error).__name__
-        raise ConfigError(f"{path} is no checkpoint: {reason}") from error
+        raise ConfigError(f"{path} is not a checkpoint: {reason}") from error
     state = found.get("model", found) if isinstance(found, dict) else None
     if not isinstance(state, dict) or not state:
-        raise ConfigError(f"{path} is no checkpoint: it holds no weights")
+        raise ConfigError(f"{path} is not a checkpoint: it holds no weights")
     if not all(isinstance(value, torch.Tensor) for value in state.values()):
-        raise ConfigError(f"{path} is no checkpoint: it holds more than weights")
+        raise ConfigError(f"{path} is not a checkpoint: it holds more than weights")
     return state
 
 

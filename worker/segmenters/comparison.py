@@ -1,4 +1,4 @@
-"""One model in several number formats, on real photos: how far its masks and its costs differ."""
+"""Comparing one model in several precisions on real photos: masks, time and memory."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ from worker.segmenters.sam_loader import open_sam
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """A model in one format.
+    """A model measured in one precision.
 
     Attributes:
-        precision: the format.
-        logits: (256, 256) float32 a photo, of the first candidate mask.
-        encode_ms: median of a photo's encoding.
-        decode_ms: median of a prompt's decoding.
-        weights_mb: of the model's weights.
-        peak_mb: the process's peak memory; on CUDA the device's.
+        precision: the number format.
+        logits: one (256, 256) float32 per photo, of the first candidate mask.
+        encode_ms: median time to encode one photo.
+        decode_ms: median time to decode one prompt.
+        weights_mb: size of the model's weights.
+        peak_mb: peak memory of the process; on CUDA, of the device.
     """
 
     precision: Precision
@@ -47,7 +47,7 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A format beside FP32: IoU of the masks, mean and least; the largest logit difference."""
+    """A precision against FP32: mean and least mask IoU, largest logit difference, costs."""
 
     precision: str
     mask_iou: float
@@ -69,15 +69,16 @@ def measure(
     points: Sequence[tuple[int, int]],
     runs: int,
 ) -> Measured:
-    """Run the photos, each clicked at `points`, or in its middle where there are none.
+    """Measure a model on photos clicked at `points`, or in the middle if there are none.
 
-    Each photo runs `runs` times, of which the median is told; the first of all pays for first-time
-    work and does not count.
+    Times are medians over `runs` runs per photo; one extra run at the start, which includes
+    one-time work, is not counted.
 
-    For a process of its own: the peak of memory is the process's.
+    Call this in a process of its own, because the peak memory is the whole process's.
 
     Raises:
-        ConfigError: the weights, the precision or the device cannot be had.
+        ConfigError: the weights, the precision or the device is not available, or a point is
+            outside a photo.
         ImageError: a photo cannot be read.
     """
     segmenter = open_sam(choice, Placement.choose(precision=precision))
@@ -113,7 +114,7 @@ def measure(
 
 
 def beside(measured: Measured, reference: Measured) -> Row:
-    """How a format differs from the reference."""
+    """Compare a precision with the reference."""
     ious, differences = [], []
     for found, wanted in zip(measured.logits, reference.logits, strict=True):
         ious.append(iou(found > 0, wanted > 0))

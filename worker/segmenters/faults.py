@@ -1,4 +1,4 @@
-"""Device faults: out of memory, and everything else."""
+"""Device errors: out of memory, and a lost device."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from shared.errors import DeviceLost, SegmenterFailed
 log = logging.getLogger("nukki.worker")
 
 Item = TypeVar("Item")
-Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 
-#: How CUDA, its libraries and torch's own checks begin their messages.
+#: Prefixes of the error messages of CUDA, its libraries and torch's own checks.
 _MARKS = ("CUDA error", "CUDA driver error", "CUBLAS_STATUS", "cuDNN error", "CUDNN_STATUS")
 
 
 def within_memory(
-    work: Callable[[Sequence[Item]], list[Answer]], items: Sequence[Item]
-) -> list[Answer]:
-    """`work(items)`, in halves if the device's memory does not hold all of them at once.
+    work: Callable[[Sequence[Item]], list[Result]], items: Sequence[Item]
+) -> list[Result]:
+    """Run `work(items)`, halving the batch when it exceeds the device's memory.
 
     Raises:
-        SegmenterFailed: one item alone does not fit.
+        SegmenterFailed: one item alone exceeds the device's memory.
         DeviceLost: the device failed in another way; this process must exit.
     """
     try:
@@ -36,19 +36,19 @@ def within_memory(
         if not is_device_fault(error):
             raise
         raise DeviceLost(f"the device failed: {str(error).partition(chr(10))[0]}") from error
-    # Not inside the handler: its traceback would keep the failed batch in memory.
+    # Outside the handler, because its traceback would keep the failed batch in memory.
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
     if len(items) == 1:
         raise SegmenterFailed(f"out of device memory: {reason}")
-    log.warning("out of device memory with %d at once; trying half of them", len(items))
+    log.warning("out of device memory with a batch of %d; retrying in halves", len(items))
     half = (len(items) + 1) // 2
     return [*within_memory(work, items[:half]), *within_memory(work, items[half:])]
 
 
 def is_device_fault(error: BaseException) -> bool:
-    """Whether the device, not the model's code, raised it."""
-    # torch before 2.8 has no class of its own for it.
+    """Whether an error comes from the device, not from the model's code."""
+    # torch before 2.8 has no class for device errors.
     accelerator: type[BaseException] | None = getattr(torch, "AcceleratorError", None)
     if accelerator is not None and isinstance(error, accelerator):
         return True

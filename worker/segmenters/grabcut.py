@@ -1,4 +1,4 @@
-"""The segmenter that needs no weights: GrabCut from several guesses, the best one redrawn."""
+"""The segmenter without weights: GrabCut from several guesses, the best one refined."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from worker.segmenters.protocol import Prediction, Question
 class GrabCutSegmenter:
     """`Segmenter` on OpenCV alone.
 
-    Every step is deterministic: OpenCV has a random generator a thread, seeded here before it is
-    used.
+    Every step is deterministic: OpenCV has one random generator per thread, and it is seeded before
+    each use.
     """
 
     name = "grabcut"
@@ -30,15 +30,15 @@ class GrabCutSegmenter:
     max_batch = 1
 
     def prepare(self, image: UInt8Array, *, auto: bool = False) -> View:  # noqa: ARG002
-        """Reduce an (H, W, 3) uint8 RGB photo to what the cut works on."""
+        """Reduce an (H, W, 3) uint8 RGB photo to the scales that the cut works on."""
         return take_in(image)
 
     def encode(self, photos: Sequence[View]) -> list[View]:
-        """Nothing is left to do."""
+        """Return the prepared photos: there is nothing to encode."""
         return list(photos)
 
     def decode(self, questions: Sequence[Question]) -> list[Prediction]:
-        """Cut each question's photo as its prompt says."""
+        """Cut out the subject of each prompt from its photo."""
         return [_answer(question) for question in questions]
 
 
@@ -66,7 +66,7 @@ def _answer(question: Question) -> Prediction:
 
 
 def _distinct(ranked: Sequence[tuple[Traits, BoolArray]]) -> list[tuple[Traits, BoolArray]]:
-    """At most three candidates, the first among them, no two alike."""
+    """At most three candidates, best first, each with an IoU below 0.9 with the others."""
     kept: list[tuple[Traits, BoolArray]] = []
     for found, region in ranked:
         if all(_differ(region, other) for _, other in kept):

@@ -1,4 +1,4 @@
-"""Masks compared and ranked. Needs NumPy only, so that what runs without torch can import it."""
+"""Comparing and ranking masks; needs only NumPy, so code without torch can import it."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 from shared.arrays import BoolArray, FloatArray
 from shared.errors import SegmenterFailed
 
-#: How far from the threshold stability is measured; SAM's automatic mask generator's own.
+#: Logit offset for stability, the default of SAM's automatic mask generator.
 STABILITY_OFFSET = 1.0
 
 
 def iou(one: BoolArray, other: BoolArray) -> float:
-    """Intersection over union of two (h, w) masks, 0..1; two empty masks agree: 1."""
+    """Intersection over union of two (h, w) masks, 0..1; 1 for two empty masks."""
     union = int((one | other).sum())
     return float((one & other).sum()) / union if union else 1.0
 
@@ -33,20 +33,20 @@ class Candidates:
     ious: FloatArray
 
     def require_finite(self) -> None:
-        """Refuse what is no number.
+        """Reject NaN and infinity.
 
         Raises:
-            SegmenterFailed: there is a NaN or an infinity.
+            SegmenterFailed: a logit or a predicted IoU is not finite.
         """
         if not (np.isfinite(self.logits).all() and np.isfinite(self.ious).all()):
             raise SegmenterFailed("the model answered with values that are not numbers")
 
 
 def stability(logits: FloatArray) -> FloatArray:
-    """How little each of (C, h, w) masks depends on its threshold, 0..1; 0 where it is empty.
+    """Stability of each of (C, h, w) masks under a change of threshold, 0..1; 0 if empty.
 
-    The overlap of the masks at ±`STABILITY_OFFSET`: the smaller lies within the larger, so it is
-    the ratio of their areas (`calculate_stability_score` in segment_anything/utils/amg.py).
+    It is the IoU of the masks at ±`STABILITY_OFFSET`: the smaller lies within the larger, so it
+    equals the ratio of their areas (`calculate_stability_score` in segment_anything/utils/amg.py).
     """
     smaller = np.count_nonzero(logits > STABILITY_OFFSET, axis=(1, 2))
     larger = np.count_nonzero(logits > -STABILITY_OFFSET, axis=(1, 2))
@@ -56,7 +56,7 @@ def stability(logits: FloatArray) -> FloatArray:
 def ranking(ious: FloatArray, stabilities: FloatArray) -> NDArray[np.intp]:
     """The candidates' indices, best first, by predicted IoU × stability.
 
-    The model's own estimate leads; a mask that changes with its threshold has an edge that nobody
-    can publish, and an empty one is last. Of equals the higher prediction wins, then the first.
+    The stability lowers the rank of a mask with an uncertain edge, and puts an empty one last. Ties
+    go to the higher predicted IoU, then to the first.
     """
     return np.lexsort((-ious, -(np.clip(ious, 0, 1) * stabilities)))

@@ -1,4 +1,4 @@
-"""In which number format a model computes, and on which device."""
+"""The number format and the device that a model computes in."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from worker.segmenters.attention import BlockedAttention
 
 
 class Precision(StrEnum):
-    """The format of the weights of matrix products, and of what is computed with them."""
+    """The number format of matrix products: of their weights and of their results."""
 
     FP32 = "fp32"
     BF16 = "bf16"
@@ -28,13 +28,13 @@ _DTYPES = {
     Precision.FP16: torch.float16,
 }
 #: The layers whose work is a matrix product: nearly all of the weights and all of the time.
-#: Norms, tokens and positions stay FP32; autocast brings what they give to the products' format.
+#: Norms, tokens and positions stay FP32; autocast converts their results for the products.
 _PRODUCTS = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
 
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Where a model lives and how it computes."""
+    """The device and the precision of a model."""
 
     device: torch.device
     precision: Precision
@@ -43,10 +43,10 @@ class Placement:
     def choose(
         cls, device: str | torch.device | None = None, precision: Precision | str | None = None
     ) -> Placement:
-        """The device and precision asked for; else CUDA in FP16, else the CPU's best.
+        """The requested device and precision; by default CUDA in FP16, or the CPU's best.
 
         Raises:
-            ConfigError: no such precision, or no such device here.
+            ConfigError: the precision is unknown, or this machine lacks the device.
         """
         try:
             place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
@@ -58,7 +58,7 @@ class Placement:
             chosen = Precision(precision) if precision is not None else _best(place)
         except ValueError as error:
             known = ", ".join(Precision)
-            raise ConfigError(f"no such precision: {precision} (there are {known})") from error
+            raise ConfigError(f"no such precision: {precision} (known: {known})") from error
         return cls(place, chosen)
 
     @property
@@ -66,9 +66,9 @@ class Placement:
         return _DTYPES[self.precision]
 
     def place(self, model: nn.Module, exact: nn.Module) -> None:
-        """Move the model here, in place: its weights are held once, in the precision.
+        """Move the model to the device, in place, with one copy of its weights in the precision.
 
-        `exact`, a part of it, stays FP32.
+        `exact`, a part of the model, stays FP32.
         """
         model.eval().requires_grad_(False).to(self.device)
         if self.precision is not Precision.FP32:
@@ -78,7 +78,7 @@ class Placement:
 
     @contextlib.contextmanager
     def computing(self) -> Iterator[None]:
-        """No gradients, and the products in the precision. Bound to the calling thread."""
+        """Compute without gradients, products in the precision; applies to the calling thread."""
         reduced = self.precision is not Precision.FP32
         blocked = self.device.type == "cpu" and self.precision is Precision.BF16
         with (
@@ -96,7 +96,7 @@ def _best(device: torch.device) -> Precision:
 
 
 def _cpu_has_bf16() -> bool:
-    """Whether the processor multiplies bf16 itself; emulated, it is slower than FP32."""
+    """Whether the CPU multiplies bf16 in hardware; emulated bf16 is slower than FP32."""
     if hasattr(torch.cpu, "get_capabilities"):
         found = torch.cpu.get_capabilities()
         return any(found.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))

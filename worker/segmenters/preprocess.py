@@ -1,7 +1,8 @@
-"""Photos as the two generations of SAM were trained on them.
+"""The input transforms of the two generations of SAM.
 
-SAM 2 squashes a photo into its square; SAM 1 keeps the aspect and pads. Both equal the references'
-own transforms (`sam2.utils.transforms`, `segment_anything.utils.transforms`) without torchvision.
+SAM 2 stretches a photo to a square; SAM 1 keeps the aspect ratio and pads. Both give the same as
+the references' own transforms (`sam2.utils.transforms`, `segment_anything.utils.transforms`), but
+need no torchvision.
 """
 
 from __future__ import annotations
@@ -14,23 +15,23 @@ from torch.nn import functional
 
 from shared.arrays import UInt8Array
 
-#: ImageNet's, of RGB in 0..1.
+#: ImageNet's mean and standard deviation, of RGB in 0..1.
 _MEAN = (0.485, 0.456, 0.406)
 _STD = (0.229, 0.224, 0.225)
-#: Rows brought to the square's width at once: a photo of 100 megapixels never exists as floats.
+#: Rows resized at once, so that a photo of 100 megapixels is never held whole as floats.
 _BAND = 512
 
 
 def squash(image: UInt8Array, side: int) -> Tensor:
     """SAM 2's input of an (H, W, 3) uint8 RGB photo: (3, side, side) float32.
 
-    Antialiased bilinear, then normalised. Resizing is separable, width first, so rows can go in
-    bands without changing a bit.
+    Antialiased bilinear, then normalised. Resizing is separable, width first, so resizing in bands
+    of rows gives exactly the same result.
     """
     height = image.shape[0]
     narrow = torch.empty((3, height, side))
     for top in range(0, height, _BAND):
-        # A copy: torch refuses to share an array that may not be written.
+        # A copy, because torch does not share read-only arrays.
         rows = torch.from_numpy(np.array(image[top : top + _BAND]))
         pixels = rows.permute(2, 0, 1).contiguous().float().div_(255)
         narrow[:, top : top + _BAND] = _resize(pixels, pixels.shape[1], side)
@@ -48,9 +49,9 @@ def _resize(pixels: Tensor, height: int, width: int) -> Tensor:
 
 
 def longest_side(width: int, height: int, side: int) -> tuple[int, int]:
-    """The (width, height) that a photo has when its longer side is `side`, each at least 1.
+    """The (width, height) of a photo scaled to a longer side of `side`, each at least 1.
 
-    The reference rounds a side of a very long photo to 0 and fails.
+    The reference rounds the short side of a very long photo to 0 and fails.
     """
     scale = side / max(width, height)
     return max(1, int(width * scale + 0.5)), max(1, int(height * scale + 0.5))
@@ -59,11 +60,12 @@ def longest_side(width: int, height: int, side: int) -> tuple[int, int]:
 def pad(image: UInt8Array, side: int, mean: Tensor, std: Tensor) -> Tensor:
     """SAM 1's input of an (H, W, 3) uint8 RGB photo: (3, side, side) float32.
 
-    Pillow's bilinear on bytes, the longer side to `side`; normalised; zeros to the right and below.
+    The longer side is resized to `side` by Pillow's bilinear on bytes; then the pixels are
+    normalised and padded with zeros on the right and below.
 
     Args:
         image: the photo.
-        side: of the square.
+        side: the square's side, in pixels.
         mean: (3, 1, 1), of RGB in 0..255.
         std: (3, 1, 1), likewise.
     """

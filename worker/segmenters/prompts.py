@@ -1,4 +1,4 @@
-"""Prompts in the form that SAM's prompt encoder takes."""
+"""Converting prompts to the inputs of SAM's prompt encoder."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from torch import Tensor
 from shared.arrays import FloatArray
 from shared.schema import Prompt
 
-#: The logit of a pixel that an earlier mask is sure of; the reference uses it to fill holes.
+#: Largest logit made from an earlier mask; the reference fills holes with the same value.
 _SURE = 10.0
 _BOX_LABELS = (2, 3)
 
@@ -29,7 +29,7 @@ class Tokens:
         labels: (N,) int32; 1 subject, 0 background, 2 and 3 a box's corners.
         box: (4,) float32 if the model takes a box separately from the points, else None.
         logits: (h, w) float32, an earlier answer to refine, else None.
-        ambiguous: whether it may mean more than one thing, so that several masks are asked for:
+        ambiguous: whether the prompt may mean several objects, so that several masks are requested:
             it has at most one point, no box and no earlier answer.
     """
 
@@ -48,7 +48,7 @@ class Tokens:
 def tokens_of(
     prompt: Prompt, logits: FloatArray | None, scale: tuple[float, float], *, box_as_points: bool
 ) -> Tokens:
-    """A prompt scaled from the photo's pixels to the model's.
+    """Scale a prompt from the photo's pixels to the model's.
 
     Args:
         prompt: in the photo's pixels.
@@ -76,12 +76,13 @@ def tokens_of(
 
 
 def logits_of(mask: FloatArray, extent: tuple[int, int], side: int) -> FloatArray:
-    """A photo's soft mask in 0..1 as (side, side) float32 logits, for masks stored without them.
+    """Convert a soft mask in 0..1 to (side, side) float32 logits, if none were stored with it.
 
     Args:
         mask: (h, w), of the whole photo, at any size.
-        extent: the (width, height) that the photo covers of the square; the rest is background.
-        side: of the square.
+        extent: the part of the square that the photo covers, (width, height); the rest is
+            background.
+        side: the square's side.
     """
     small = cv2.resize(mask, extent, interpolation=cv2.INTER_AREA).astype(np.float64)
     edge = 1 / (1 + np.exp(_SURE))
@@ -93,12 +94,12 @@ def logits_of(mask: FloatArray, extent: tuple[int, int], side: int) -> FloatArra
 
 @dataclass(frozen=True, slots=True)
 class Embedded:
-    """A batch of prompts as the mask decoder takes it.
+    """A batch of encoded prompts, the input of the mask decoder.
 
     Attributes:
         sparse: (B, T, C), of points and boxes.
         dense: (B, C, h, w), of earlier logits.
-        positions: (1, C, h, w), of the photo's own tokens.
+        positions: (1, C, h, w), of the photo's tokens.
     """
 
     sparse: Tensor

@@ -7,9 +7,9 @@ from typing import Any, Protocol
 from shared.arrays import FloatArray, UInt8Array
 from shared.schema import Prompt
 
-#: Whatever a segmenter makes of a photo on the processor, before the device sees it.
+#: A photo after `prepare`, which runs on the CPU; its type is the segmenter's own.
 Prepared = Any
-#: Whatever a segmenter computes of a photo once and uses for every prompt on it. It has `nbytes`.
+#: A photo after `encode`, used for every prompt on it; the segmenter's own type, with `nbytes`.
 Embedding = Any
 
 
@@ -18,11 +18,11 @@ class Question:
     """One prompt to decode against one embedding.
 
     Attributes:
-        embedding: what `encode` gave for the photo.
+        embedding: the result of `encode` for the photo.
         prompt: in pixels of the full-size photo.
         prior: (h, w) float32 in 0..1, the earlier mask that `prompt.mask` names, at any size.
-        prior_logits: (256, 256) float32, that answer's `Prediction.logits` by the same model; a
-            segmenter that knows logits prefers them to `prior`.
+        prior_logits: (256, 256) float32, the `Prediction.logits` of that earlier mask from the
+            same model; a segmenter that takes logits prefers them to `prior`.
     """
 
     embedding: Embedding
@@ -37,11 +37,11 @@ class Prediction:
 
     Attributes:
         mask: (h, w) float32 in 0..1, soft, of the whole photo, at the segmenter's own size.
-        scores: how good each candidate mask is thought to be, 0..1, the chosen one first.
-        reasons: why a person should look at it; empty where none should.
-        logits: (256, 256) float32, the chosen mask as the model gave it, to store and to give back
-            as `Question.prior_logits`; None of a segmenter without logits.
-        stability: of each candidate in the order of `scores`, 0..1; empty where there are none.
+        scores: estimated quality of each candidate mask, 0..1, the chosen one first.
+        reasons: why the result needs review; empty if it does not.
+        logits: (256, 256) float32, the chosen mask's logits, to store and to pass back as
+            `Question.prior_logits`; None from a segmenter without logits.
+        stability: of each candidate, 0..1, in the order of `scores`; empty if not computed.
     """
 
     mask: FloatArray
@@ -52,10 +52,10 @@ class Prediction:
 
 
 class Segmenter(Protocol):
-    """Two steps, because the second must be cheap: a second click costs one `decode`.
+    """A model that answers prompts in three steps, so that a second click costs one `decode`.
 
-    Both are called by one thread, the device's, and give as many answers as questions. What the
-    processor can do before is a step of its own, for any number of threads at once.
+    `encode` and `decode` are called from the device's thread only and return one result per item.
+    `prepare` is the work that the CPU can do beforehand; many threads may call it at once.
     """
 
     name: str
@@ -63,13 +63,13 @@ class Segmenter(Protocol):
     max_batch: int
 
     def prepare(self, image: UInt8Array, *, auto: bool = False) -> Prepared:
-        """The processor's share of embedding an (H, W, 3) uint8 RGB photo.
+        """Do the CPU's part of embedding an (H, W, 3) uint8 RGB photo.
 
-        With `auto`, of finding its subject unprompted too.
+        With `auto`, also the CPU's part of finding the subject without a prompt.
         """
 
     def encode(self, photos: Sequence[Prepared]) -> list[Embedding]:
         """Embed prepared photos."""
 
     def decode(self, questions: Sequence[Question]) -> list[Prediction]:
-        """Answer prompts, each on its own embedding."""
+        """Answer each prompt on its embedding."""
