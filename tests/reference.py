@@ -1,4 +1,4 @@
-"""Meta's own predictors, to compare with."""
+"""Meta's own SAM predictors, as references for tests and benches."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from typing import Any
 
 import torch
 
-#: Kept alive: torch forgets a library's definitions with it.
+#: Kept alive, because torch drops a library's definitions when the library is collected.
 _STUBS: list[Any] = []
 _SCHEMA = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
 
 
 def torchvision() -> ModuleType:
-    """torchvision, which the references' transforms are made of.
+    """Import torchvision, which the references' transforms need.
 
-    Its wheel from PyPI is for CUDA and does not import beside a torch for CPUs: it describes two
-    operators that its library, which does not load, should have defined. They are defined here, and
-    nothing that the references use calls them.
+    Its wheel from PyPI is built for CUDA. With a CPU build of torch its native library does not
+    load, and the import fails because two operators are undefined. They are declared here; the
+    references never call them.
     """
     if "torchvision" not in sys.modules:
         spec = importlib.util.find_spec("torchvision")
@@ -45,12 +45,12 @@ def sam2_predictor(model: Any) -> Any:
 
 
 def sam1() -> ModuleType:
-    """`segment_anything`, which is installed by the extra `sam1`."""
+    """The module `segment_anything`, installed by the extra `sam1`."""
     torchvision()
     return importlib.import_module("segment_anything")
 
 
 def sam1_modeling() -> ModuleType:
-    """The classes that SAM 1's models are built of."""
+    """The module of the classes of SAM 1's models."""
     sam1()
     return importlib.import_module("segment_anything.modeling")

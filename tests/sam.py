@@ -15,7 +15,7 @@ from worker.segmenters.postprocess import resized
 from worker.segmenters.protocol import Question
 from worker.segmenters.sam import SamSegmenter
 
-#: How far logits may differ from the reference's, because sums are rounded in another order.
+#: How far logits may differ from the reference's, since sums are rounded in a different order.
 TOLERANCE = 1e-3
 
 
@@ -60,9 +60,10 @@ CASES = (
 
 
 def randomised(model: Any) -> Any:
-    """A model in which every weight affects the output, with logits as large as a trained one's.
+    """Randomise a model so that every weight affects the output, with logits of realistic size.
 
-    In a newly built model positions and biases are zero, so code that forgot them would pass.
+    In a newly built model positions and biases are zero, so a test would not notice code that
+    ignores them.
     """
     with torch.no_grad():
         for weight in model.parameters():
@@ -75,7 +76,7 @@ def randomised(model: Any) -> Any:
 
 
 def photo(seed: int, width: int, height: int) -> UInt8Array:
-    """An (height, width, 3) photo of a ramp and noise."""
+    """A (height, width, 3) photo of a ramp and noise."""
     rng = np.random.default_rng(seed)
     ramp = np.linspace(0, 160, width, dtype=np.float32)[None, :, None]
     noise = rng.integers(0, 96, (height, width, 3))
@@ -85,7 +86,7 @@ def photo(seed: int, width: int, height: int) -> UInt8Array:
 
 
 def earlier(side: int) -> FloatArray:
-    """(side, side) logits such as an earlier answer has."""
+    """(side, side) logits like those of an earlier answer."""
     rng = np.random.default_rng(5)
     return rng.normal(0, 6, (side, side)).astype(np.float32)
 

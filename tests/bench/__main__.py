@@ -1,9 +1,9 @@
-"""The benchmark of the whole service: one command, a table, a JSON file and a picture.
+"""Benchmark of the whole service: prints a table, writes JSON files and a picture.
 
     python -m tests.bench [--quick] [--only SECTION,…] [--set NAME=VALUE …] [--gpu] [--out FOLDER]
 
-Every ratio is of figures measured in this one call. A figure that misses what is wanted of it is
-reported, and the exit status is 0; only what could not be measured makes it 1.
+Both figures of every ratio are measured in the same call. A figure that misses its target is
+reported but the exit status stays 0; it is 1 only if a section could not be measured.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from tests.bench.engine.picture import draw
 from tests.bench.engine.run import FULL, QUICK, SECTIONS, Run
 from tests.bench.engine.throughput import cores
 
-#: The load average under which a machine counts as this bench's own.
+#: The load average above which the machine is considered busy with other work.
 _QUIET = 0.7
 
 
 def main() -> int:
-    """Measure, report; the exit status."""
+    """Measure and report; returns the exit status."""
     options = _options()
     out: Path = options.out
     out.mkdir(parents=True, exist_ok=True)
@@ -36,7 +36,7 @@ def main() -> int:
         wanted.append("gpu")
     load = os.getloadavg()[0]
     if load > _QUIET:
-        print(f"the machine has other work (load {load:.1f}): the figures suffer by it")
+        print(f"the machine is busy (load {load:.1f}), so the figures will be worse")
     begun = time.monotonic()
     failed = [name for name in wanted if not _measured(run, name)]
     took = time.monotonic() - begun
@@ -61,12 +61,12 @@ def main() -> int:
 
 
 def _measured(run: Run, name: str) -> bool:
-    """One section; its failure costs its own figures, not the others'."""
+    """Measure one section; whether it succeeded. A failure does not stop the other sections."""
     print(f"{name} …", flush=True)
     begun = time.monotonic()
     try:
         done = SECTIONS[name](run) if name in SECTIONS else run.gpu()
-    except Exception:  # noqa: BLE001 - whatever it was, the other sections still count
+    except Exception:  # noqa: BLE001 - the other sections still run
         traceback.print_exc()
         return False
     print(f"  {done} ({time.monotonic() - begun:.0f} s)", flush=True)
@@ -79,10 +79,10 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--only", type=_sections, help=f"of {', '.join(SECTIONS)}")
     parser.add_argument(
         "--set", type=_pair, action="append", default=[], metavar="NAME=VALUE",
-        help="a setting for every stack, such as NUKKI_WORKER_THREADS=8",
+        help="setting of every stack, such as NUKKI_WORKER_THREADS=8",
     )  # fmt: skip
-    parser.add_argument("--gpu", action="store_true", help="base_plus on CUDA as well")
-    parser.add_argument("--out", type=Path, default=Path("bench-results"))
+    parser.add_argument("--gpu", action="store_true", help="also measure base_plus on CUDA")
+    parser.add_argument("--out", type=Path, default=Path("bench-results"), help="output folder")
     return parser.parse_args()
 
 

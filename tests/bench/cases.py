@@ -1,4 +1,4 @@
-"""Photos with true alpha, and what is made of them: turned, resized, composited."""
+"""Photos with true alpha, and versions of them: rotated, resized, composited."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Point = tuple[float, float]
 
 @dataclass(frozen=True)
 class Case:
-    """A photo and the truth about it."""
+    """A photo and its true alpha."""
 
     name: str
     kind: str
@@ -40,7 +40,7 @@ def load(folder: Path) -> Iterator[Case]:
 
 
 def deepest(truth: Array) -> Point:
-    """Where the distance to the outside is largest; the picture's sides are outside too."""
+    """The (x, y) farthest from the outside; the picture's borders count as outside."""
     padded = np.pad(truth.astype(np.uint8), 1)
     depth = cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
     row, column = np.unravel_index(int(depth.argmax()), depth.shape)
@@ -54,7 +54,7 @@ def anywhere(truth: Array, count: int, seed: int) -> list[Point]:
 
 
 def fill(rgb: Array, known: Array) -> Array:
-    """(H, W, 3) float32, unknown pixels from known ones near by: push, then pull."""
+    """Fill unknown pixels from known ones nearby (push-pull): (H, W, 3) float32."""
     colour, weight = rgb.astype(np.float32) * known[..., None], known.astype(np.float32)
     levels = []
     while min(weight.shape) > 2:
@@ -73,10 +73,10 @@ def fill(rgb: Array, known: Array) -> Array:
 
 
 def composited(case: Case, scale: float, seed: int) -> Case:
-    """The subject at `scale` of the frame's side (the side it fills more), somewhere inside."""
+    """Paste the subject at a random place, filling `scale` of the frame's width or height."""
     height, width = case.alpha.shape
     ground = fill(case.rgb, cv2.dilate(case.alpha, np.ones((15, 15))) < 3)
-    ground += np.random.default_rng(1).normal(0, 2, ground.shape)  # the grain the fill lost
+    ground += np.random.default_rng(1).normal(0, 2, ground.shape)  # the fill removed the grain
     colour = fill(case.rgb, case.truth)
     rows, columns = np.nonzero(case.truth)
     top, bottom, left, right = rows.min(), rows.max() + 1, columns.min(), columns.max() + 1

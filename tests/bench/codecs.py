@@ -1,9 +1,9 @@
-"""Decoders and encoders side by side, for the choices in `shared/images`.
+"""Compare image decoders and encoders, for the choices in `shared/images`.
 
     python -m tests.bench.codecs [--photo FILE] [--runs N] [--json OUT]
 
-Each row is the median of several runs, in turn with the others' so that a busy machine hits all
-alike; ratios are against the first row of its table, run in the same call.
+Each row is the median of several runs. The rows take turns, so that other load on the machine
+affects all of them; ratios are against the first row of the same table.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ A_PHOTO = material.folder("data", "photos", "truck.jpg")
 
 @dataclass(frozen=True)
 class Row:
-    """One way of doing the work of its table."""
+    """One codec's figures in a table."""
 
     table: str
     name: str
@@ -48,7 +48,7 @@ class Row:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--photo", type=Path, default=A_PHOTO, help="made up where missing")
+    parser.add_argument("--photo", type=Path, default=A_PHOTO, help="synthetic if missing")
     parser.add_argument("--runs", type=int, default=7)
     parser.add_argument("--json", type=Path, dest="out")
     given = parser.parse_args()
@@ -70,7 +70,7 @@ def main() -> None:
 
 
 def load_photo(path: Path) -> UInt8Array:
-    """(H, W, 3) of about `PIXELS`."""
+    """A photo of about `PIXELS` pixels, (H, W, 3); synthetic if the file is missing."""
     if path.exists():
         photo = decode(path.read_bytes()).rgb
     else:
@@ -82,7 +82,8 @@ def load_photo(path: Path) -> UInt8Array:
 
 
 def cut(photo: UInt8Array) -> UInt8Array:
-    """(H, W, 4): an ellipse of a third of the photo with a soft, ragged edge; hidden is zero."""
+    """A cutout, (H, W, 4): an ellipse of a third of the photo with a soft, ragged edge; hidden
+    pixels are zero."""
     height, width = photo.shape[:2]
     y, x = np.mgrid[:height, :width].astype(np.float32)
     angle = np.arctan2(y - height / 2, x - width / 2)
@@ -105,7 +106,7 @@ def jpeg_decoders(photo: UInt8Array) -> dict[str, Work]:
         "shared.images.decode": lambda: decode(data).rgb,
     }
     try:
-        # By name, since it is no dependency and has no types.
+        # Imported by name, because it is not a dependency and has no types.
         simplejpeg = importlib.import_module("simplejpeg")
     except ImportError:
         return ways
@@ -122,7 +123,7 @@ def png_encoders(image: UInt8Array) -> dict[str, Work]:
         "filtered": cv2.IMWRITE_PNG_STRATEGY_FILTERED,
         "Huffman": cv2.IMWRITE_PNG_STRATEGY_HUFFMAN_ONLY,
     }
-    # No choice before OpenCV 4.12.
+    # OpenCV before 4.12 has no filter option.
     filters: dict[str, int] = (
         {}
         if not hasattr(cv2, "IMWRITE_PNG_FILTER")

@@ -1,15 +1,16 @@
-"""How near edges come to the true alpha, and colours in them to the true ones.
+"""Errors of edges: of alpha against the true alpha, and of colours against the true ones.
 
-Masks, all of true alpha thresholded at one half:
+Masks, *exact* and *net* from the true alpha thresholded at one half:
 
-- *exact*: blurred (sigma 2 px) and area-reduced to 256 × 256, as SAM would give it;
-- *net*: that one as a network errs: displaced by a random field (sigma 6 px, standard deviation
-  2 px), blurred (sigma 2 px), then the sigmoid of 10·(m - ½); the mean of several fields;
-- *end to end*: the one that one click on the photo really gives.
+- *exact*: blurred (sigma 2 px) and area-reduced to 256 × 256, like SAM's output;
+- *net*: with errors like a network's: the exact one displaced by a random field (sigma 6 px,
+  standard deviation 2 px), blurred (sigma 2 px), then the sigmoid of 10·(m - ½); the mean of
+  several fields;
+- *end to end*: the segmenter's own mask for one click on the photo.
 
 `*_mse` is 1000 · the mean square error of alpha over the whole photo. `*_mse_ratio` is its mean
 over the photos, relative to that of Gaussian softening (sigma 2 px of the thresholded up-sampling)
-of the same masks. `*_ms_per_mp` is processor time on one thread per megapixel of the whole photo,
+of the same masks. `*_ms_per_mp` is CPU time on one thread per megapixel of the whole photo,
 the best of three. `net` and `end_to_end` are of `matte`, `soft_*` before them of `soft`.
 
 `colour_error` is of composites whose foreground is known (see `reference`), with true alpha: the
@@ -61,7 +62,7 @@ def net(mask: Array, seed: int, deviation: float = 2.0) -> Array:
 
 
 def softened(mask: Array, shape: tuple[int, int]) -> Array:
-    """Gaussian softening, as the first generation did it: (H, W) uint8."""
+    """Gaussian softening as in the service's first generation: (H, W) uint8."""
     large = cv2.resize(mask, shape[::-1], interpolation=cv2.INTER_LINEAR)
     hard = (large > 0.5).astype(np.float32)
     return np.rint(cv2.GaussianBlur(hard, (0, 0), 2) * 255).astype(np.uint8)
@@ -72,7 +73,7 @@ def mse(one: Array, other: Array) -> float:
 
 
 def timed(work: Callable[[], Array], pixels: int) -> tuple[Array, float]:
-    """What it gives, and its best time in milliseconds a megapixel."""
+    """Run `work` three times: its result, and the best CPU time in milliseconds per megapixel."""
     best = float("inf")
     for _ in range(3):
         begun = time.process_time()
@@ -82,7 +83,7 @@ def timed(work: Callable[[], Array], pixels: int) -> tuple[Array, float]:
 
 
 def measure(case: Case, clicked: Array, other: Array) -> Row:
-    """The figures of one photo; `clicked` is one click's mask, `other` any other photo."""
+    """Measure one photo; `clicked` is the mask of one click, `other` any other photo."""
     row: Row = {}
     alpha, rgb = case.alpha, case.rgb
     mask = exact(alpha)
@@ -140,7 +141,7 @@ def mean(values: Any) -> float:
 
 
 def ratios(means: dict[str, Any]) -> dict[str, float]:
-    """The relative figures, of means over the photos."""
+    """The ratios of the means over the photos."""
     pairs = {
         "soft_mse_ratio": ("soft_mse", "gaussian_mse"),
         "matte_mse_ratio": ("matte_mse", "gaussian_mse"),
@@ -155,7 +156,7 @@ def ratios(means: dict[str, Any]) -> dict[str, float]:
 
 
 def strips(case: Case, clicked: Array) -> Array:
-    """Before, alpha, on white and on magenta: of the net mask, and of one click's, at full size."""
+    """Photo, alpha, cutouts on white and magenta, full size: net mask above, one click below."""
     rows = []
     for mask in (net(exact(case.alpha), 0), clicked):
         alpha = refine(mask, case.rgb, Edge.MATTE)

@@ -1,19 +1,19 @@
-"""How well the cut without weights does, on any folder with `image/` and `alpha/`.
+"""Quality of the segmenter without weights, on any folder with `image/` and `alpha/`.
 
     python -m tests.bench.quality --json OUT [--data DIR] [--sheet OUT.png] [--edges DIR] [--quick]
 
-Each photo is cut by one click where the subject is deepest, by random clicks inside it, and by no
-click at all; upright, turned, at other sizes, and with the subject pasted smaller onto its own
-background, filled in. IoU is of the alpha above 127, at the photo's size. Seconds are processor
+Each photo is cut with one click where the subject is thickest, with random clicks inside it, and
+without a click; upright, rotated, resized, and with the subject scaled and pasted onto its own
+filled-in background. IoU is of the alpha above 127, at the photo's size. Seconds are CPU
 time on one thread, encoding included. `plain_*` is a textbook GrabCut at 512 px, for comparison.
-What is measured of edges and their colours is said in `edges`.
+For the figures of edges and their colours see `edges`.
 """
 
 from __future__ import annotations
 
 import os
 
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before numpy: the figures are one core's
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before numpy: the figures are for one core
 
 import argparse
 import json
@@ -32,6 +32,7 @@ from tests.bench.cases import Case, Point, anywhere, composited, deepest, load, 
 from worker.matting.clicks import clean_mask
 from worker.matting.edges import refine
 from worker.segmenters.grabcut import GrabCutSegmenter
+from worker.segmenters.masks import iou
 from worker.segmenters.protocol import Prediction, Question
 
 Array = Any
@@ -42,12 +43,8 @@ SIZES = (0.5, 2.0)
 MAGENTA = (255, 0, 255)
 
 
-def iou(one: Array, other: Array) -> float:
-    return float((one & other).sum()) / max(1, int((one | other).sum()))
-
-
 def plain(rgb: Array, point: Point | None) -> Array:
-    """GrabCut as in the tutorials: a ring of background, a disc (or all the rest) of subject."""
+    """Textbook GrabCut: a ring of background, and a disc (or all the rest) of likely subject."""
     factor = 512 / max(rgb.shape[:2])
     size = (round(rgb.shape[1] * factor), round(rgb.shape[0] * factor))
     small = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
@@ -70,7 +67,7 @@ def plain(rgb: Array, point: Point | None) -> Array:
 
 
 class Bench:
-    """Cuts cases and keeps the figures."""
+    """Cuts cases and collects their figures."""
 
     def __init__(self) -> None:
         self.segmenter = GrabCutSegmenter()
@@ -117,7 +114,7 @@ class Bench:
             self.sheet.append(strip(case, point, click, auto, row))
 
     def means(self) -> dict[str, Any]:
-        """Mean over the photos of every figure; of `*_s` the largest as well."""
+        """The mean of every figure over the photos; for `*_s` also the maximum."""
         found: dict[str, Any] = {}
         names = sorted({name for row in self.rows.values() for name in row})
         for name in names:
@@ -130,7 +127,7 @@ class Bench:
 
 
 def strip(case: Case, point: Point, click: Array, auto: Array, row: dict[str, Any]) -> Array:
-    """Before, click cut and auto cut, side by side on magenta."""
+    """The photo, and the cuts with and without a click on magenta, side by side."""
     before = case.rgb.copy()
     cv2.circle(before, (int(point[0]), int(point[1])), max(before.shape) // 60, MAGENTA, -1)
     panels = [before]
@@ -157,13 +154,13 @@ def contact(strips: list[Array]) -> Array:
 def table(rows: dict[str, dict[str, Any]], means: dict[str, Any]) -> str:
     columns = [name for name in means if name.endswith("_iou")]
     short = {name: name.removesuffix("_iou").replace("composited", "at") for name in columns}
-    lines = ["photo      " + " ".join(f"{short[name]:>16}" for name in columns) + "  auto's doubts"]
+    lines = ["photo      " + " ".join(f"{short[name]:>16}" for name in columns) + "  reasons"]
     for photo, row in rows.items():
         figures = " ".join(f"{row[n]:16.3f}" if n in row else " " * 16 for n in columns)
         lines.append(f"{photo[:10]:10} {figures}  {', '.join(row['auto_reasons'])}")
     lines.append(f"{'mean':10} " + " ".join(f"{means[name]:16.3f}" for name in columns))
     lines.append(
-        f"seconds a photo: click {means['click_s']:.2f} (longest {means['click_s_max']:.2f}), "
+        f"seconds per photo: click {means['click_s']:.2f} (longest {means['click_s_max']:.2f}), "
         f"auto {means['auto_s']:.2f} (longest {means['auto_s_max']:.2f})"
     )
     lines.append("edges: " + ", ".join(f"{name} {means[name]:.3f}" for name in edges.ratios(means)))
@@ -173,12 +170,12 @@ def table(rows: dict[str, dict[str, Any]], means: dict[str, Any]) -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Measure the cut without weights.")
+    parser = argparse.ArgumentParser(description="Measure the segmenter without weights.")
     parser.add_argument(
         "--data",
         type=Path,
         default=material.folder("data", "mattes"),
-        help="has image/ and alpha/ (default: data/mattes of NUKKI_TEST_MATERIAL)",
+        help="folder with image/ and alpha/ (default: data/mattes of NUKKI_TEST_MATERIAL)",
     )
     parser.add_argument("--json", type=Path, help="write the figures here")
     parser.add_argument("--sheet", type=Path, help="write a contact sheet here (PNG)")
@@ -186,7 +183,7 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="upright photos only")
     asked = parser.parse_args()
     if not (asked.data / "image").is_dir() or not (asked.data / "alpha").is_dir():
-        print(f"skipped: {asked.data} has no image/ and alpha/")
+        print(f"skipped: {asked.data} lacks image/ or alpha/")
         return 0
     cv2.setNumThreads(1)
     bench = Bench()
@@ -208,7 +205,7 @@ def main() -> int:
             sheet = np.ascontiguousarray(edges.strips(case, clicked)[..., ::-1])
             cv2.imwrite(str(asked.edges / f"{case.name}.png"), sheet)
     if not bench.rows:
-        print(f"skipped: no photo in {asked.data} has an alpha")
+        print(f"skipped: no readable photo with alpha in {asked.data}")
         return 0
     means = bench.means()
     print(table(bench.rows, means))

@@ -1,9 +1,9 @@
-"""Photos whose foreground is known: each true subject put before another photo's background.
+"""Composites with a known foreground: each subject before another photo's background.
 
-A true alpha says nothing of the colours under it, so the truth is made. A reference foreground is
-solved from the photo with its true alpha at full size (Germer et al., "Fast Multi-Level Foreground
-Estimation", arXiv:2006.14970: the smoothest F and B that explain every pixel), and laid over the
-next photo. Of the composite, F and alpha are exact, whatever the reference was.
+A true alpha does not give the colours under it, so a reference foreground is estimated from the
+photo with its true alpha at full size (Germer et al., "Fast Multi-Level Foreground Estimation",
+arXiv:2006.14970: the smoothest F and B that explain every pixel), and composited over the next
+photo. In the composite F and alpha are exact, even where the estimate was not.
 """
 
 from __future__ import annotations
@@ -24,7 +24,12 @@ _NEIGHBOURS = (
 
 
 def foreground(rgb: Array, alpha: Array) -> Array:
-    """(H, W, 3) float32 in 0..1 from the (H, W, 3) uint8 photo and its (H, W) uint8 true alpha."""
+    """Estimate the foreground, (H, W, 3) float32 in 0..1.
+
+    Args:
+        rgb: the photo, (H, W, 3) uint8.
+        alpha: its true alpha, (H, W) uint8.
+    """
     photo, share = rgb.astype(np.float32) / 255, alpha.astype(np.float32) / 255
     height, width = share.shape
     both: list[Array] = [np.zeros((1, 1, 3), np.float32)] * 2
@@ -54,7 +59,7 @@ def composited(rgb: Array, alpha: Array, other: Array) -> tuple[Array, Array]:
 
 
 def _solved(photo: Array, share: Array, both: list[Array], rounds: int) -> list[Array]:
-    """Jacobi's iteration on the equations of every pixel with its four neighbours."""
+    """Jacobi iterations on the equations of every pixel with its four neighbours."""
     around = np.pad(share, 1, mode="edge")
     ties = [1e-5 + np.abs(share - around[place]) for place in _NEIGHBOURS]
     tied = sum(ties)

@@ -1,9 +1,9 @@
-"""SAM's speed: a second click, our batches beside a loop over Meta's predictor, the decoder.
+"""Speed of SAM 2.1: encoder, decoder and second click, against Meta's predictor.
 
     python -m tests.bench.sam [--model NAME] [--checkpoint FILE] [--batches 1,4] [--json OUT]
 
-Without a checkpoint the model's weights are random: its time does not depend on them. On a
-machine with CUDA it runs there, in FP16, beside the reference in FP32; on a CPU in what `Placement`
+Without a checkpoint the weights are random, which does not affect speed. With CUDA our model runs
+there in FP16, and the reference in FP32; on a CPU ours runs in the precision that `Placement`
 chooses.
 """
 
@@ -110,7 +110,7 @@ def _measure(options: argparse.Namespace, checkpoint: Path) -> dict[str, Any]:
 
 
 def _bare(ours: Sam2Segmenter, batch: list[UInt8Array]) -> None:
-    """The encoder's forward alone, on pixels that are there already."""
+    """Run only the encoder's forward pass, on pixels that are on the device already."""
     side = ours._side
     pixels = torch.zeros((len(batch), 3, side, side), device=ours.placement.device)
     with ours.placement.computing():
@@ -120,7 +120,7 @@ def _bare(ours: Sam2Segmenter, batch: list[UInt8Array]) -> None:
 def _decoder(
     ours: Sam2Segmenter, photos: list[UInt8Array], timed: Callable[[Callable[[], object]], float]
 ) -> dict[str, float]:
-    """16 prompts of 16 photos at once, beside one after the other."""
+    """Decode 16 prompts of 16 photos together, against one by one."""
     embeddings = [item for photo in photos for item in ours.encode([ours.prepare(photo)])]
     questions = [Question(item, _click(index)) for index, item in enumerate(embeddings)]
     together = timed(lambda: ours.decode(questions))
@@ -129,7 +129,7 @@ def _decoder(
 
 
 def _second_click(ours: Sam2Segmenter, photo: UInt8Array, runs: int) -> dict[str, float]:
-    """Through the engine: the first click encodes, the second finds the embedding kept."""
+    """Time two clicks in the engine: the first encodes, the second uses the cached embedding."""
     engine = Engine(ours, cache_bytes=1 << 30)
     first: list[float] = []
     second: list[float] = []

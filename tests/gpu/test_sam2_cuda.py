@@ -1,4 +1,4 @@
-"""SAM 2.1 on a CUDA device, in FP16, beside FP32 there: skipped where there is none."""
+"""SAM 2.1 in FP16 against FP32 on a CUDA device; skipped without one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from worker.segmenters.sam2 import CONFIGS, Sam2Segmenter
 
 pytestmark = [
     pytest.mark.gpu,
-    pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device"),
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device"),
 ]
 NAME = "sam2.1_hiera_base_plus"
 
@@ -31,7 +31,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def both(checkpoint: Path) -> tuple[Sam2Segmenter, Sam2Segmenter]:
-    """FP16 and FP32 of the same weights."""
+    """The same weights in FP16 and in FP32."""
     half, full = (
         Sam2Segmenter.load(NAME, checkpoint, Placement.choose("cuda", precision))
         for precision in ("fp16", "fp32")
@@ -39,12 +39,12 @@ def both(checkpoint: Path) -> tuple[Sam2Segmenter, Sam2Segmenter]:
     return half, full
 
 
-def test_cuda_computes_in_fp16_unless_told_otherwise() -> None:
+def test_cuda_computes_in_fp16_by_default() -> None:
     assert Placement.choose().precision == "fp16"
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_masks_equal_fp32s_where_its_logits_are_clear(
+def test_fp16_masks_equal_fp32_where_logits_are_clear(
     both: tuple[Sam2Segmenter, Sam2Segmenter], case: Case
 ) -> None:
     image = photo(1, 640, 480)

@@ -1,4 +1,4 @@
-"""The benchmark's smallest section, so that it does not rot."""
+"""The benchmark's smallest section still runs."""
 
 from __future__ import annotations
 

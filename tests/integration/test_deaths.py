@@ -1,4 +1,4 @@
-"""What dies is replaced, and its jobs are finished."""
+"""Processes that die are replaced, and their jobs are finished."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_kill_9_of_a_worker_loses_nothing(tmp_path: Path, sample: bytes) -> None
         until(lambda: client.get(jobs[0].id).status == "processing")
         worker_process(stack).kill()
         done = [client.wait(job, timeout=60) for job in jobs]
-        # Any of the six may have killed it: nobody's attempt is spent.
+        # Any of the six may have killed it, so no job loses an attempt.
         assert {job.data["attempts"] for job in done} == {1}
         assert {pixels(client.download(job)).shape for job in done} == {(400, 600, 4)}
         results = [name for name in files_in(stack) if name.endswith("/result")]
@@ -55,18 +55,14 @@ def test_a_worker_finishes_what_it_can_within_its_grace(tmp_path: Path, sample: 
         until(lambda: not first.is_running())
 
 
-def test_what_was_queued_before_a_restart_is_finished_after_it(
-    tmp_path: Path, sample: bytes
-) -> None:
+def test_jobs_queued_before_a_restart_are_finished_after_it(tmp_path: Path, sample: bytes) -> None:
     with running(tmp_path, **SLOW, SHUTDOWN_GRACE="0") as stack, Client(stack.url) as client:
         jobs = [client.submit(sample) for _ in range(8)]
     with running(tmp_path, **SLOW) as stack, Client(stack.url) as client:
         assert all(client.wait(job, timeout=60).status == "succeeded" for job in jobs)
 
 
-def test_a_storage_that_goes_away_costs_a_job_time_but_no_attempt(
-    tmp_path: Path, sample: bytes
-) -> None:
+def test_a_storage_outage_costs_a_job_time_but_no_attempt(tmp_path: Path, sample: bytes) -> None:
     with running(tmp_path, **SLOW) as stack, Client(stack.url) as client:
         job = client.submit(sample)
         until(lambda: client.get(job.id).status == "processing")
@@ -91,7 +87,7 @@ def test_a_storage_that_stays_away_fails_the_job_with_its_reason(
         (tmp_path / "aside").rename(tmp_path / "storage")
 
 
-def test_a_canceled_job_is_left_at_its_next_stage(tmp_path: Path, sample: bytes) -> None:
+def test_a_canceled_job_is_dropped_at_its_next_stage(tmp_path: Path, sample: bytes) -> None:
     with running(tmp_path, **SLOW) as stack, Client(stack.url) as client:
         job = client.submit(sample)
         until(lambda: client.get(job.id).status == "processing")
@@ -112,7 +108,7 @@ def test_a_running_job_can_be_erased_with_all_its_files(tmp_path: Path, sample: 
         assert files_in(stack) == []
 
 
-def test_a_record_that_redis_has_let_go_is_read_and_erased_from_the_storage(
+def test_a_record_expired_from_redis_is_read_and_erased_in_the_storage(
     tmp_path: Path, sample: bytes
 ) -> None:
     quick = SLOW | simulation(seconds=0)
@@ -175,7 +171,7 @@ def test_a_folder_that_a_newer_redis_wrote_is_refused(tmp_path: Path) -> None:
 
 def _up(data: Path, *options: str) -> subprocess.Popen[str]:
     argv = [sys.executable, "-m", "nukki", "up", "--data", str(data), "--port", "0", *options]
-    # A shell's background jobs ignore Ctrl-C, and so would all that they start.
+    # Background jobs of a shell ignore Ctrl-C, and their children inherit that.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         return subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
@@ -192,7 +188,7 @@ def _lines_until_ready(process: subprocess.Popen[str]) -> list[str]:
     return lines
 
 
-def test_the_command_prints_a_line_a_service_and_stops_on_ctrl_c(tmp_path: Path) -> None:
+def test_the_command_prints_one_line_per_service_and_stops_on_ctrl_c(tmp_path: Path) -> None:
     with _up(tmp_path) as process:
         lines = _lines_until_ready(process)
         children = psutil.Process(process.pid).children(recursive=True)

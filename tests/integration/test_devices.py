@@ -1,4 +1,4 @@
-"""A launcher that is told of two devices, with real workers of a model that needs none."""
+"""A launcher with two devices, and real workers of a model that needs no device."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def names(stack: Stack) -> list[str]:
 
 
 def times_ready(stack: Stack, name: str) -> int:
-    """How often a worker of that name has come up: the roll forgets a dead one only in time."""
+    """How often a worker of that name has started; the roll forgets a dead one only later."""
     lines = (stack.data / "logs" / "launcher.log").read_text().splitlines()
     return sum("ready:" in line and line.endswith(f"worker={name}") for line in lines)
 
@@ -84,7 +84,7 @@ def named(launcher: psutil.Process, name: str) -> psutil.Process:
     return child
 
 
-def test_each_device_has_a_worker_that_lives_and_dies_alone(tmp_path: Path, sample: bytes) -> None:
+def test_each_device_has_a_worker_that_is_restarted_alone(tmp_path: Path, sample: bytes) -> None:
     port = two_free_ports()
     with (
         running(tmp_path, **SLOW) as stack,

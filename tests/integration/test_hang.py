@@ -1,4 +1,4 @@
-"""A photo that hangs the device: its worker leaves, it fails alone, its neighbours are served."""
+"""A photo that hangs the device: the worker exits, only that job fails, others are served."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from nukki import Client
 from tests.integration.conftest import ended, plain, running, simulation, until, worker_process
 
-#: The width of a photo from which the simulated segmenter never comes back.
+#: The width of a photo on which the simulated segmenter hangs.
 HANGING = 333
 DEADLINE = 1.5
 SETTINGS = {
@@ -25,7 +25,7 @@ def test_a_hung_device_call_ends_its_worker_and_costs_its_neighbours_nothing(
 ) -> None:
     with running(tmp_path, **SETTINGS) as stack, Client(stack.url) as client:
         first = worker_process(stack)
-        # Sixteen in hand at once wait longer for the device than the deadline: that is no hang.
+        # Sixteen at once wait for the device longer than the deadline, which is not a hang.
         slow = [client.submit(plain(100 + number)) for number in range(30)]
         busy = until(lambda: ended(client, slow), 30)
         assert {job.status for job in busy} == {"succeeded"}

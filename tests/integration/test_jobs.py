@@ -1,4 +1,4 @@
-"""A photo goes in, a cutout comes out: over HTTP, through real processes."""
+"""Jobs over HTTP through real processes, from photo to cutout."""
 
 from __future__ import annotations
 
@@ -219,7 +219,7 @@ def test_a_second_click_on_a_photo_costs_no_encode(client: Client, sample: bytes
 
 
 def test_a_catalogs_look_is_changed_without_a_device(client: Client, sample: bytes) -> None:
-    """Every kind of output, from the stored alpha and photo alone."""
+    """Every kind of output is rendered from the stored alpha and photo."""
     parent = client.wait(client.submit(sample, box=BOX))
     behind = client.upload(sample)
     outputs: list[dict[str, object]] = [

@@ -1,4 +1,4 @@
-"""What the processes count, against what their jobs say of themselves."""
+"""The processes' metrics, compared with their jobs' records."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.integration.conftest import Receiver, running, simulation, until, wor
 from tests.metrics import Scrape
 
 WORKER, COURIER = free_port(), free_port()
-#: What of a job's `timings_ms` is work done in the job's own thread.
+#: The stages of a job's `timings_ms` that run in the job's own thread.
 WORKED = ("fetch", "decode", "compose", "store")
 
 
@@ -53,7 +53,7 @@ def ended(client: Client, job: Job) -> Mapping[str, Any]:
 
 
 def jobs_of(after: Scrape, before: Scrape) -> dict[tuple[str, str, str], float]:
-    """How many jobs ended since, by state, model and lane."""
+    """The number of jobs ended since, by state, model and lane."""
     name = "nukki_jobs_total"
     grown = {
         (found["state"], found["model"], found["lane"]): after.since(before, name, **found)
@@ -139,7 +139,7 @@ def test_a_job_canceled_midway_is_one_canceled_and_one_lost(
     assert jobs_of(worker(), losing) == {}
 
 
-def test_the_permits_in_hand_are_those_of_the_photos(caller: Client, sample: bytes) -> None:
+def test_the_reserved_pixels_are_those_of_the_photos(caller: Client, sample: bytes) -> None:
     before = worker()
     assert (before.value("nukki_permits_megapixels", state="limit") or 0) > 100
     job = caller.submit(sample + b"4")  # never encoded yet
@@ -149,7 +149,7 @@ def test_the_permits_in_hand_are_those_of_the_photos(caller: Client, sample: byt
     assert worker().since(before, "nukki_permit_wait_seconds_count") >= 1
 
 
-def test_what_waits_for_a_worker_that_hangs_is_shown_by_lane(
+def test_jobs_waiting_for_a_hung_worker_are_shown_by_lane(
     counted: Stack, caller: Client, sample: bytes
 ) -> None:
     process = worker_process(counted)

@@ -1,4 +1,4 @@
-"""Photos that kill the process: they fail, their neighbours do not, and the worker comes back."""
+"""Photos that kill the worker: only they fail, and the worker is restarted."""
 
 from __future__ import annotations
 

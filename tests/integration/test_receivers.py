@@ -1,4 +1,4 @@
-"""The courier among receivers that hang, fail and leave: real Redis, real sockets."""
+"""The courier with receivers that hang, fail and disappear; real Redis, real sockets."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Receiver:
 
 
 class Listening(http.server.ThreadingHTTPServer):
-    """A server with room for a crowd, whose hung threads keep nobody from leaving."""
+    """A server for many connections, whose hung threads do not block its exit."""
 
     request_queue_size = 128
     daemon_threads = True
@@ -91,7 +91,7 @@ def receiving(receiver: Receiver) -> Iterator[Receiver]:
 
 @contextmanager
 def hanging(count: int) -> Iterator[list[str]]:
-    """The URLs of so many receivers that let one connect, and never say a word."""
+    """The URLs of this many receivers that accept connections and never answer."""
     with ExitStack() as stack:
         servers = [
             stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=16))
@@ -136,7 +136,7 @@ def post(connection: Connection) -> Post:
 
 
 def longest_wait(post: Post, receiver: Receiver) -> float:
-    """The most seconds that one of twenty messages takes, each queued when the last has come."""
+    """The longest delay of twenty messages in seconds, each queued after the last arrived."""
     waited = []
     for _ in range(20):
         began, seen = time.monotonic(), len(receiver.ids)
@@ -188,7 +188,7 @@ def test_many_receivers_that_hang_delay_no_other(post: Post, run: Run) -> None:
 
 
 def carried(post: Post, tenant: str) -> int:
-    """How many of the tenant's are on their way."""
+    """The number of the tenant's deliveries in progress."""
     return sum(map(post.redis.zcard, post.names(redis_keys.CARRIED.key(f"{tenant}/*"))))
 
 
@@ -203,7 +203,7 @@ def test_one_tenants_receivers_that_hang_delay_no_others(post: Post, run: Run) -
 
 
 def test_a_tenants_own_receivers_that_hang_do_not_delay_its_others(post: Post, run: Run) -> None:
-    """Forty that no try has been answered by, and all of their messages are due again."""
+    """Forty receivers have answered no attempt, and all their messages are due again."""
     with hanging(40) as dead, receiving(Receiver()) as alive:
         for url in dead * 4:
             post.queue(url)
@@ -231,7 +231,7 @@ def test_couriers_share_a_receivers_limit(post: Post, run: Run) -> None:
         assert len(set(slow.ids)) == 60
 
 
-def test_a_killed_couriers_places_fall_free(post: Post, run: Run) -> None:
+def test_a_killed_couriers_slots_are_freed(post: Post, run: Run) -> None:
     with receiving(Receiver()) as alive:
         for _ in range(4):
             post.queue(alive.url)

@@ -1,4 +1,4 @@
-"""The whole path on S3: a job's code never knows which storage it has."""
+"""The whole path of a job with S3 as its storage."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""SAM 2.1 through the whole stack, its weights random: what it finds is noise, how is real."""
+"""SAM 2.1 through the whole stack with random weights, so the masks are noise."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Redis by its sentinels: the master is killed, a replica takes over, and work goes on."""
+"""Redis with Sentinel: the master is killed, a replica takes over, and work continues."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from tests.integration.conftest import until
 from tests.simulated import simulated
 
 PASSWORD = "p@ss:word"
-#: The sentinel asks for one of its own.
+#: The sentinel requires a password of its own.
 WATCHWORD = "w&tch=w+rd"
 SERVICE = "nukki-test"
 
@@ -74,7 +74,7 @@ def cluster() -> Iterator[Cluster]:
         with (folder / "log").open("ab") as log:
             watcher = processes.spawn([str(server), str(config), "--sentinel"], output=log)
         stack.callback(processes.stop, watcher, 5)
-        # A second sentinel that nobody runs: one that is dead must cost next to nothing.
+        # A second sentinel that does not run, because a dead one must cost almost no time.
         hosts = f"127.0.0.1:{ports[2]},127.0.0.1:{free_port()}"
         theirs = f"?sentinel_password={quote(WATCHWORD)}"
         found = Cluster(master, ports[2], f"sentinel://:p%40ss%3Aword@{hosts}/{SERVICE}/0{theirs}")

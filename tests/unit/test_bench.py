@@ -1,4 +1,4 @@
-"""The benchmark's own arithmetic, files and seeding: a wrong ruler measures wrongly for ever."""
+"""The benchmark's own arithmetic, files and seeding."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_a_rate_is_the_slope_of_the_count() -> None:
 
 
 @pytest.mark.parametrize("cut", range(8))
-def test_where_in_a_batch_the_window_begins_hardly_matters(cut: int) -> None:
+def test_the_windows_start_within_a_batch_hardly_matters(cut: int) -> None:
     moments = [0.5 * (count // 8) for count in range(160)]
     assert rate(moments[cut : len(moments) - 2 * cut]) == pytest.approx(16, rel=0.015)
 
@@ -73,7 +73,7 @@ def test_a_percentile_of_nothing_is_refused() -> None:
         percentile([], 0.5)
 
 
-def test_the_bound_is_the_device_or_the_processors() -> None:
+def test_the_bound_is_the_device_or_the_cpu() -> None:
     device = device_rate(8, 0.3, 0.02)
     assert device == pytest.approx(17.391, rel=1e-4)
     assert bound(device, 2, cpu_seconds=0.05) == device
@@ -96,7 +96,7 @@ def test_a_line_needs_as_many_x_as_y() -> None:
         slope([1, 2], [1])
 
 
-def test_every_file_is_its_own_and_the_picture_is_not_touched() -> None:
+def test_every_file_differs_and_the_picture_is_unchanged() -> None:
     made = [*files(0.05, 12, limit=2), *files(0.05, 8, limit=2)]  # of one round and of the next
     assert len({hashlib.sha256(data).digest() for data in made}) == 20
     assert np.array_equal(decode(made[0]).rgb, decode(jpegs(0.05, 2)[0]).rgb)
@@ -121,7 +121,7 @@ def test_the_naive_worker_cuts_the_photo(codecs: naive.Codecs) -> None:
     assert np.array_equal(result.rgb[shown], codecs.decode(photo)[shown])
 
 
-def test_seeded_jobs_and_messages_are_as_the_api_leaves_them(
+def test_seeded_jobs_and_messages_equal_the_apis(
     shared_redis: RedisProcess, connection: Connection, tmp_path: Path
 ) -> None:
     settings = StackSettings(redis_url=shared_redis.url, storage_dir=tmp_path)

@@ -1,4 +1,4 @@
-"""The gate before the bulk lane, and the order in which lanes are looked at."""
+"""The bulk limit, and the order in which the lanes are read."""
 
 from __future__ import annotations
 
@@ -14,42 +14,42 @@ from worker.job.bulk_limit import BulkLimit
 BULK, URGENT = ({"routing_key": QUEUES[lane]} for lane in (Lane.BULK, Lane.INTERACTIVE))
 
 
-def take(gate: BulkLimit, message: dict[str, str], times: int) -> None:
+def take(limit: BulkLimit, message: dict[str, str], times: int) -> None:
     for _ in range(times):
-        gate.received(SimpleNamespace(delivery_info=message))
+        limit.received(SimpleNamespace(delivery_info=message))
 
 
 @pytest.mark.parametrize(("threads", "bulk"), [(1, 1), (2, 1), (4, 3), (8, 6), (32, 24), (64, 48)])
-def test_a_fourth_of_the_threads_is_kept_from_bulk(threads: int, bulk: int) -> None:
-    gate = BulkLimit(threads)
-    take(gate, BULK, bulk - 1)
-    assert gate.is_open()
-    take(gate, BULK, 1)
-    assert not gate.is_open()
+def test_a_quarter_of_the_threads_takes_no_bulk_jobs(threads: int, bulk: int) -> None:
+    limit = BulkLimit(threads)
+    take(limit, BULK, bulk - 1)
+    assert limit.is_open()
+    take(limit, BULK, 1)
+    assert not limit.is_open()
 
 
-def test_the_gate_opens_again_when_a_bulk_job_ends() -> None:
-    gate = BulkLimit(4)
-    take(gate, BULK, 3)
-    gate.done(BULK)
-    assert gate.is_open()
+def test_bulk_is_allowed_again_when_a_bulk_job_ends() -> None:
+    limit = BulkLimit(4)
+    take(limit, BULK, 3)
+    limit.done(BULK)
+    assert limit.is_open()
 
 
 def test_other_lanes_do_not_count() -> None:
-    gate = BulkLimit(4)
-    take(gate, URGENT, 10)
-    assert gate.is_open()
-    take(gate, BULK, 3)
-    gate.done(URGENT)
-    assert not gate.is_open()
+    limit = BulkLimit(4)
+    take(limit, URGENT, 10)
+    assert limit.is_open()
+    take(limit, BULK, 3)
+    limit.done(URGENT)
+    assert not limit.is_open()
 
 
-def test_a_closed_gate_leaves_only_bulk_alone() -> None:
-    gate = BulkLimit(1)
-    cycle = partial(LaneCycle, gate.is_open)()
+def test_at_the_limit_only_the_bulk_lane_is_skipped() -> None:
+    limit = BulkLimit(1)
+    cycle = partial(LaneCycle, limit.is_open)()
     cycle.update(QUEUES.values())
     assert set(cycle.consume(4)) == set(QUEUES.values())
-    take(gate, BULK, 1)
+    take(limit, BULK, 1)
     assert set(cycle.consume(4)) == set(QUEUES.values()) - {QUEUES[Lane.BULK]}
-    gate.done(BULK)
+    limit.done(BULK)
     assert set(cycle.consume(4)) == set(QUEUES.values())

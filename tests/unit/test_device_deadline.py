@@ -1,4 +1,4 @@
-"""What the stage deadline bounds: the device's work, not the wait for it. With a real Redis."""
+"""The stage deadline bounds the device's work, not the wait for it; with a real Redis."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ from worker.job.run import Run
 from worker.job.segmentation import Finding, segment
 from worker.segmenters import Prediction, Question
 
-#: Seconds; with a lease of one a beat comes every third of a second.
+#: Seconds; with a lease of 1 s there is a heartbeat every third of a second.
 DEADLINE, LEASE = 0.6, 1.0
 _BEAT = LEASE / 3
 
 
 class Device(SimulatedSegmenter):
-    """It takes `seconds` a photo, one by one; in the step named by `hangs` it does not come back.
+    """A device that takes `seconds` per photo, one by one, and hangs in the step named by `hangs`.
 
-    `dies` ends its thread, without a word to those who wait.
+    `dies` ends its thread without answering the waiting callers.
     """
 
     def __init__(self, seconds: float = 0.0) -> None:
@@ -62,7 +62,7 @@ class Device(SimulatedSegmenter):
 
 
 class Ward:
-    """A worker as it is built, but that it stays where it would leave; and jobs that come to it."""
+    """A worker that records a hang instead of exiting, and the jobs that arrive."""
 
     def __init__(self, redis: RedisProcess, connection: Connection, device: Device) -> None:
         self.jobs = JobQueue(connection, retention_ms=60_000)
@@ -77,7 +77,7 @@ class Ward:
         self.threads: list[threading.Thread] = []
 
     def come(self, count: int = 1) -> float:
-        """So many callers, each on a thread of its own; when they came."""
+        """Start this many callers, each on its own thread; returns the time of arrival."""
         came = time.monotonic()
         for _ in range(count):
             self.threads.append(threading.Thread(target=self._see_through, daemon=True))
@@ -121,7 +121,7 @@ def ward(shared_redis: RedisProcess, connection: Connection, device: Device) -> 
 
 
 @pytest.mark.parametrize("device", [Device(seconds=0.25)])
-def test_a_long_queue_of_slow_calls_is_no_reason_to_leave(ward: Ward) -> None:
+def test_a_long_queue_of_slow_calls_is_not_a_hang(ward: Ward) -> None:
     came = ward.come(8)
     ward.join()
     assert time.monotonic() - came > 3 * DEADLINE
@@ -138,7 +138,7 @@ def test_a_call_that_hangs_ends_the_worker_in_time(ward: Ward, device: Device, s
     assert DEADLINE < ward.hung_at[0] - came < DEADLINE + 1.5 * _BEAT
 
 
-def test_a_steady_stream_of_callers_does_not_hide_that_it_hangs(ward: Ward, device: Device) -> None:
+def test_a_steady_stream_of_callers_does_not_hide_a_hang(ward: Ward, device: Device) -> None:
     device.hangs = "encode"
     came = ward.come()
     while time.monotonic() < came + DEADLINE + 2 * _BEAT:
@@ -148,8 +148,8 @@ def test_a_steady_stream_of_callers_does_not_hide_that_it_hangs(ward: Ward, devi
     assert ward.hung_at[0] - came < DEADLINE + 1.5 * _BEAT
 
 
-def test_it_hangs_though_nobody_who_waits_has_a_lease(ward: Ward, device: Device) -> None:
-    """The next job's wait for it would have no end."""
+def test_a_hang_is_detected_though_no_caller_has_a_lease(ward: Ward, device: Device) -> None:
+    """Otherwise the next job would wait forever."""
     device.hangs = "encode"
     engine = ward.runtime.engine
     ask = Ask(Prompt(points=((1, 1),)))
@@ -169,7 +169,7 @@ def test_a_device_whose_thread_is_dead_ends_the_worker_too(ward: Ward, device: D
     assert ward.hung_at[0] - came < DEADLINE + 1.5 * _BEAT
 
 
-def test_an_idle_device_is_not_busy_and_its_clock_begins_anew(ward: Ward) -> None:
+def test_an_idle_device_is_not_busy_and_its_clock_restarts(ward: Ward) -> None:
     for _ in range(2):
         ward.come()
         ward.join()
@@ -179,14 +179,14 @@ def test_an_idle_device_is_not_busy_and_its_clock_begins_anew(ward: Ward) -> Non
 
 
 @pytest.mark.parametrize("device", [Device(seconds=0.3)])
-def test_it_is_busy_since_the_batch_that_it_is_at(ward: Ward) -> None:
+def test_it_is_busy_since_its_current_batch_began(ward: Ward) -> None:
     came = ward.come(4)
     time.sleep(0.7)  # the third photo's turn
     assert 0.5 < ward.runtime.engine.busy_since - came < 0.75
 
 
-def test_its_clock_runs_from_the_first_who_waits() -> None:
-    """Whether or not a thread is there to take what is queued."""
+def test_its_clock_runs_from_the_first_waiting_call() -> None:
+    """It runs whether or not a thread takes the queued calls."""
     progress = Progress()
     progress.move()
     time.sleep(0.1)

@@ -1,4 +1,4 @@
-"""The engine with small segmenters whose every move the test decides."""
+"""The engine, with small segmenters that the tests control."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ AUTO = Prompt()
 
 
 def photo(number: int) -> UInt8Array:
-    """A photo that can be told from others by its colour."""
+    """A photo with a colour of its own."""
     return np.full((2, 2, 3), number, np.uint8)
 
 
@@ -33,7 +33,7 @@ class Mark(int):
 
 
 class Recorder:
-    """Answers each photo with its number as the score, batches noted; `gate` holds it up."""
+    """A segmenter whose score is the photo's number; records batches, and waits for `gate`."""
 
     name = "recorder"
     device = "cpu"
@@ -67,7 +67,7 @@ def prediction(number: int) -> Prediction:
 
 
 class Desk:
-    """Callers, each on a thread of its own."""
+    """Callers of the engine, each on its own thread."""
 
     def __init__(self, recorder: Recorder) -> None:
         self.recorder = recorder
@@ -88,7 +88,7 @@ class Desk:
         return self.engine.segment(call)
 
     def call(self, number: int, *, urgent: bool = True) -> Future[CallResult]:
-        """Call, and return once the call is queued."""
+        """Start a call; returns once it is queued."""
         queued = len(self.engine._queue)
         future = self.pool.submit(self.cut, number, urgent=urgent)
         deadline = time.monotonic() + 5
@@ -149,7 +149,7 @@ def test_interactive_calls_go_before_bulk(desk: Desk, recorder: Recorder) -> Non
     assert recorder.batches == [[0], [3], [4], [1], [2]]
 
 
-def test_calls_of_one_urgency_are_answered_in_their_order(desk: Desk, recorder: Recorder) -> None:
+def test_calls_of_the_same_urgency_are_answered_in_order(desk: Desk, recorder: Recorder) -> None:
     recorder.max_batch = 1
     calls = [desk.occupy(), *(desk.call(number) for number in range(1, 6))]
     recorder.gate.set()
@@ -157,21 +157,21 @@ def test_calls_of_one_urgency_are_answered_in_their_order(desk: Desk, recorder: 
     assert recorder.batches == [[number] for number in range(6)]
 
 
-def test_what_is_queued_goes_in_batches_up_to_the_limit(desk: Desk, recorder: Recorder) -> None:
+def test_queued_calls_are_batched_up_to_the_limit(desk: Desk, recorder: Recorder) -> None:
     calls = [desk.occupy(), *(desk.call(number) for number in range(1, 8))]
     recorder.gate.set()
     assert [score(call) for call in calls] == list(range(8))
     assert recorder.batches == [[0], [1, 2, 3, 4], [5, 6, 7]]
 
 
-def test_interactive_calls_lead_a_batch_that_bulk_fills(desk: Desk, recorder: Recorder) -> None:
+def test_bulk_calls_fill_the_batch_of_interactive_ones(desk: Desk, recorder: Recorder) -> None:
     calls = [desk.occupy(), desk.call(1, urgent=False), desk.call(2, urgent=True)]
     recorder.gate.set()
     assert [score(call) for call in calls] == [0, 1, 2]
     assert recorder.batches == [[0], [2, 1]]
 
 
-def test_a_lone_call_does_not_wait_for_company(desk: Desk, recorder: Recorder) -> None:
+def test_a_single_call_does_not_wait_for_others(desk: Desk, recorder: Recorder) -> None:
     desk.call(0).result(5)
     began = time.perf_counter()
     desk.call(1).result(5)
@@ -188,7 +188,7 @@ def test_many_callers_at_once_each_get_their_own_answer(desk: Desk) -> None:
         assert [answer.predictions[0].scores[0] for answer in answers] == list(range(250))
 
 
-def test_the_devices_time_is_told(desk: Desk, recorder: Recorder) -> None:
+def test_the_device_time_is_reported(desk: Desk, recorder: Recorder) -> None:
     call = desk.occupy()
     time.sleep(0.05)
     recorder.gate.set()
@@ -233,7 +233,7 @@ def test_a_batch_error_fails_every_call_in_it(
 
 
 @pytest.mark.parametrize("step", ["encode", "decode"])
-def test_the_device_lives_on_after_an_error(
+def test_the_device_continues_after_an_error(
     desk: Desk, recorder: Recorder, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     with monkeypatch.context() as broken:
@@ -310,9 +310,7 @@ def test_the_cache_forgets_the_least_recently_used(desk: Desk, recorder: Recorde
     assert desk.engine.cache.nbytes == 200
 
 
-def test_several_asks_of_one_photo_are_answered_in_their_order(
-    desk: Desk, recorder: Recorder
-) -> None:
+def test_several_asks_of_one_photo_are_answered_in_order(desk: Desk, recorder: Recorder) -> None:
     prompts = [Prompt(points=((x, 1),)) for x in range(3)]
     answer = desk.cut(5, *map(Ask, prompts))
     assert len(answer.predictions) == 3
@@ -355,10 +353,8 @@ def test_a_click_on_a_kept_photo_does_not_wait_for_photos_to_encode(
     assert [question.embedding for question in recorder.questions] == [1, 0, 1, 2, 3]
 
 
-def test_an_urgent_photo_goes_before_prompts_that_nobody_waits_for(
-    desk: Desk, recorder: Recorder
-) -> None:
-    """Where decoding is the long step, as GrabCut's is, a catalog must not hold up a click."""
+def test_an_urgent_photo_goes_before_bulk_prompts(desk: Desk, recorder: Recorder) -> None:
+    """With a slow decode, as GrabCut's, bulk jobs must not delay a click."""
     recorder.max_batch = 1
     desk.cut(1)
     busy = desk.occupy()
@@ -370,20 +366,20 @@ def test_an_urgent_photo_goes_before_prompts_that_nobody_waits_for(
     assert [question.embedding for question in recorder.questions] == [1, 0, 2, 1]
 
 
-def test_photos_are_made_ready_by_their_callers(desk: Desk, recorder: Recorder) -> None:
+def test_photos_are_prepared_by_their_callers(desk: Desk, recorder: Recorder) -> None:
     desk.call(1).result(5)
     desk.cut(2, Ask(Prompt(points=((1, 1),))))
     assert [auto for _, auto in recorder.prepared] == [True, False]
     assert all(thread != "device" for thread, _ in recorder.prepared)
 
 
-def test_a_kept_photo_is_not_made_ready_again(desk: Desk, recorder: Recorder) -> None:
+def test_a_cached_photo_is_not_prepared_again(desk: Desk, recorder: Recorder) -> None:
     desk.cut(1)
     desk.cut(1)
     assert len(recorder.prepared) == 1
 
 
-def test_a_photo_forgotten_while_its_caller_waited_is_encoded_again(
+def test_a_photo_evicted_while_its_caller_waited_is_encoded_again(
     desk: Desk, recorder: Recorder
 ) -> None:
     desk.cut(1)
@@ -396,7 +392,7 @@ def test_a_photo_forgotten_while_its_caller_waited_is_encoded_again(
     assert recorder.batches == [[1], [0], [1]]
 
 
-def test_who_has_departed_is_told_so_and_costs_nothing(desk: Desk, recorder: Recorder) -> None:
+def test_a_call_whose_lease_is_lost_is_dropped_unprocessed(desk: Desk, recorder: Recorder) -> None:
     busy = desk.occupy()
     calls = [desk.call(number) for number in (1, 2, 3)]
     desk.departed |= {1, 3}
@@ -409,7 +405,7 @@ def test_who_has_departed_is_told_so_and_costs_nothing(desk: Desk, recorder: Rec
     assert recorder.batches == [[0], [2]]
 
 
-def test_an_error_spares_who_has_to_be_encoded_again(
+def test_an_error_spares_a_call_that_must_be_encoded_again(
     desk: Desk, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     desk.cut(1)
@@ -434,7 +430,7 @@ def fails_of(number: int, decode: Callable[[Sequence[Question]], list[Any]]) -> 
     return run
 
 
-def test_a_lost_device_is_reported_once_its_callers_know(
+def test_a_lost_device_is_reported_after_its_callers_get_the_error(
     desk: Desk, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(recorder, "encode", raising(DeviceLost("CUDA error")))

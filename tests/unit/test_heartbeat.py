@@ -1,4 +1,4 @@
-"""The heartbeat on a real Redis; what time does is done by calling `beat` or by short intervals."""
+"""The heartbeat on a real Redis, driven by calls of `beat` or short intervals."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def eventually(true: Callable[[], object], within: float = 5.0) -> None:
         time.sleep(0.01)
 
 
-def test_a_beat_renews_the_leases_in_hand(ward: Ward) -> None:
+def test_a_beat_renews_the_held_leases(ward: Ward) -> None:
     claims = [ward.claim(), ward.claim()]
     with ward.heartbeat.holding(claims[0]), ward.heartbeat.holding(claims[1]):
         before = [ward.due(claim) for claim in claims]
@@ -79,7 +79,7 @@ def test_a_beat_renews_the_leases_in_hand(ward: Ward) -> None:
         assert all(ward.due(claim) > then for claim, then in zip(claims, before, strict=True))
 
 
-def test_a_lease_no_longer_in_hand_is_not_renewed(ward: Ward) -> None:
+def test_a_released_lease_is_not_renewed(ward: Ward) -> None:
     claim = ward.claim()
     with ward.heartbeat.holding(claim):
         pass
@@ -89,7 +89,7 @@ def test_a_lease_no_longer_in_hand_is_not_renewed(ward: Ward) -> None:
     assert ward.due(claim) == before
 
 
-def test_a_lease_is_put_down_however_the_work_ends(ward: Ward) -> None:
+def test_a_lease_is_released_however_the_work_ends(ward: Ward) -> None:
     with pytest.raises(RuntimeError), ward.heartbeat.holding(ward.claim()):
         raise RuntimeError
     assert ward.heartbeat.held() == []
@@ -132,7 +132,7 @@ def test_one_lost_lease_leaves_the_others(ward: Ward) -> None:
         assert [item.lost for item in ward.heartbeat.held()] == [True, False]
 
 
-def test_a_hung_stage_is_given_up_and_no_lease_renewed(ward: Ward) -> None:
+def test_a_hung_stage_is_reported_and_no_lease_renewed(ward: Ward) -> None:
     hung, other = ward.claim(), ward.claim()
     with ward.heartbeat.holding(hung) as lease, ward.heartbeat.holding(other):
         lease.stage, lease.deadline = "store", time.monotonic() - 0.001
@@ -178,7 +178,7 @@ def test_after_its_stop_a_worker_does_not_come_back(ward: Ward) -> None:
     assert ward.roll.present() == []
 
 
-def test_a_redis_that_goes_away_and_comes_back_is_survived(own_redis: RedisProcess) -> None:
+def test_the_heartbeat_survives_a_redis_outage(own_redis: RedisProcess) -> None:
     connection = Connection(own_redis.url)
     ward = Ward(connection)
     ward.heartbeat.start()

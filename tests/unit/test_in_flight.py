@@ -14,7 +14,7 @@ from worker.engine.device_queue import MAX_PASSED_OVER
 
 
 class Holders:
-    """Threads that each hold a reservation until let go; `entered` is the order of admission."""
+    """Threads that each hold a reservation until released; `entered` is the order of admission."""
 
     def __init__(self, limit: InFlightLimit) -> None:
         self.limit = limit
@@ -37,7 +37,7 @@ class Holders:
         until(lambda: len(self.entered) > entered or len(self.limit._waiting) > waiting)
 
     def go(self, name: str, *, then: list[str]) -> None:
-        """Let a holder go, and wait until the last to be admitted are `then`."""
+        """Release a holder, and wait until the last to be admitted are `then`."""
         self._let_go[name].set()
         until(lambda: self.entered[-len(then) :] == then if then else True)
 
@@ -67,14 +67,14 @@ def holders() -> Iterator[Holders]:
     assert made.limit.held == 0
 
 
-def test_what_fits_is_held_at_once(holders: Holders) -> None:
+def test_reservations_that_fit_are_held_together(holders: Holders) -> None:
     holders.come("a", 60)
     holders.come("b", 40)
     assert holders.entered == ["a", "b"]
     assert holders.limit.held == 100
 
 
-def test_what_does_not_fit_waits_until_it_does(holders: Holders) -> None:
+def test_a_reservation_that_does_not_fit_waits(holders: Holders) -> None:
     holders.come("a", 60)
     holders.come("b", 41)
     assert holders.entered == ["a"]
@@ -119,7 +119,7 @@ def test_a_large_holder_is_not_overtaken_by_small_ones(holders: Holders) -> None
     until(lambda: sorted(holders.entered) == ["a", "large", "small"])
 
 
-def test_several_are_admitted_when_a_large_holder_goes(holders: Holders) -> None:
+def test_several_are_admitted_when_a_large_holder_finishes(holders: Holders) -> None:
     holders.come("large", 100)
     for name in "abc":
         holders.come(name, 30)

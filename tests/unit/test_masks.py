@@ -1,4 +1,4 @@
-"""The choice among candidate masks, on masks and scores made by hand."""
+"""Comparing and ranking candidate masks, on hand-made masks and scores."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""SAM 1 equals Meta's own predictor. The weights are random: that needs no real ones."""
+"""SAM 1 gives the same as Meta's own predictor, with random weights."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ if importlib.util.find_spec("segment_anything") is None:
 reference.sam1()  # before ours imports it
 Sam1Segmenter = importlib.import_module("worker.segmenters.sam1").Sam1Segmenter
 
-pytestmark = pytest.mark.timeout(300)  # real architectures, on whatever CPU there is
+pytestmark = pytest.mark.timeout(300)  # real architectures, possibly on a slow CPU
 
 FP32 = Placement.choose("cpu", "fp32")
-#: Of the small model's square; everything but the time is as at 1024.
+#: Side of the small model's square input; only the speed differs from 1024.
 SMALL = 128
 SIDE = SMALL // 4
 ODD_SIZES = [(48, 96), (1000, 3), (3, 1000), (4000, 3000), (17, 9), (64, 64)]
@@ -80,7 +80,7 @@ def _one_thread() -> Iterator[None]:
 
 
 def _small_model() -> Any:
-    """A shallow ViT of the package's own classes, with windows, global attention and positions."""
+    """A shallow ViT of the package's classes, with windows, global attention and positions."""
     modeling = reference.sam1_modeling()
     torch.manual_seed(1)
     tokens = SMALL // 16
@@ -138,7 +138,7 @@ class TestEquality:
         assert not found[:, width:].any()
 
     def test_at_its_own_size(self) -> None:
-        """Two of vit_b's twelve layers: all twelve take a minute here."""
+        """Uses two of vit_b's twelve layers, because all twelve take a minute."""
         builder = importlib.import_module("segment_anything.build_sam")
         torch.manual_seed(2)
         model = randomised(builder._build_sam(768, 2, 12, [1]))
@@ -163,7 +163,7 @@ class TestCheckpoints:
 
 class TestOwn:
     def test_a_very_long_photo(self, small: Pair) -> None:
-        """The reference cannot: it asks Pillow for a side of 0."""
+        """The reference fails, because it asks Pillow for a side of 0."""
         image = photo(1, 4000, 1)
         assert longest_side(4000, 1, 1024) == (1024, 1)
         (embedding,) = small.segmenter.encode([small.segmenter.prepare(image)])

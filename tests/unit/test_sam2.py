@@ -1,4 +1,4 @@
-"""SAM 2.1 equals Meta's own predictor. The weights are random: that needs no real ones."""
+"""SAM 2.1 gives the same as Meta's own predictor, with random weights."""
 
 from __future__ import annotations
 
@@ -41,15 +41,15 @@ from worker.segmenters.protocol import Question
 from worker.segmenters.sam2 import CONFIGS, Sam2Segmenter
 from worker.segmenters.sam_loader import open_sam
 
-# The reference scripts its transforms, which torch no longer likes.
+# The reference scripts its transforms, which torch has deprecated.
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning"),
-    pytest.mark.timeout(300),  # real architectures, on whatever CPU there is
+    pytest.mark.timeout(300),  # real architectures, possibly on a slow CPU
 ]
 
 NAME = "sam2.1_hiera_tiny"
 FP32 = Placement.choose("cpu", "fp32")
-#: Of the small model's square; everything but the time is as at 1024.
+#: Side of the small model's square input; only the speed differs from 1024.
 SMALL = 128
 SIDE = SMALL // 4
 ODD_SIZES = [(48, 96), (4000, 1), (1, 4000), (4000, 3000), (17, 9)]
@@ -98,7 +98,7 @@ def _small_model(seed: int = 1) -> Any:
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkpoint file as Meta's are, with seeded random weights."""
+    """A checkpoint file in Meta's format, with seeded random weights."""
     torch.manual_seed(0)
     model = randomised(build_sam2(CONFIGS[NAME], device="cpu"))
     path = tmp_path_factory.mktemp("sam2") / "tiny.pt"
@@ -108,7 +108,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def real(checkpoint: Path) -> Pair:
-    """hiera_tiny as it is, each side loading the checkpoint by its own code."""
+    """hiera_tiny at full size; each side loads the checkpoint with its own code."""
     theirs = build_sam2(CONFIGS[NAME], str(checkpoint), device="cpu")
     ours = Sam2Segmenter.load(NAME, checkpoint, FP32)
     return Pair(ours, reference.sam2_predictor(theirs))
@@ -116,7 +116,7 @@ def real(checkpoint: Path) -> Pair:
 
 @pytest.fixture(autouse=True)
 def _batched(small: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Decode in batches, as CUDA does: a CPU would do it one by one."""
+    """Decode in batches as on CUDA; on a CPU prompts are decoded one by one."""
     monkeypatch.setattr(small.segmenter, "max_prompts", 16)
 
 
@@ -336,8 +336,8 @@ class TestPrecision:
                     )
                     for case in CASES
                 ],
-                # Of one mask the decoder itself chooses between its tokens by a threshold, which
-                # rounding may cross: another mask then, not a less exact one.
+                # With one mask the decoder chooses between its tokens by a threshold, and rounding
+                # may cross it, which gives another mask, not a less exact one.
                 multimask=True,
             )
             for segmenter in (small.segmenter, reduced)
@@ -512,7 +512,7 @@ class TestCheckpoints:
 
 
 class _Trap:
-    """Leaves a file behind where it is unpickled."""
+    """Creates a file when it is unpickled."""
 
     def __init__(self, path: str) -> None:
         self._path = path

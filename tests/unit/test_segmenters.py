@@ -1,4 +1,4 @@
-"""GrabCut on drawn photos, where the right cut is known; and the segmenters by name."""
+"""GrabCut on synthetic photos with known masks, and loading segmenters by name."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ LEFT, RIGHT = disc(90, 100, 45), disc(215, 100, 45)
     ],
     ids=["click left", "click right", "two clicks", "box left", "box right", "box", "click in box"],
 )
-def test_what_is_pointed_at_is_cut_out(
+def test_the_object_under_the_prompt_is_cut_out(
     grabcut: Segmenter, prompt: Prompt, truth: FloatArray
 ) -> None:
     assert overlap(cut(grabcut, TWO, prompt), truth) > 0.95
@@ -90,7 +90,7 @@ def test_a_negative_point_alone_is_never_in_the_cut(grabcut: Segmenter) -> None:
     assert cut(grabcut, TWO, prompt).mask[100, 215] < 0.5
 
 
-def test_an_earlier_mask_is_where_the_cut_begins(grabcut: Segmenter) -> None:
+def test_the_cut_starts_from_an_earlier_mask(grabcut: Segmenter) -> None:
     rough = disc(205, 105, 40)
     assert overlap(cut(grabcut, TWO, Prompt(mask="job_" + "0" * 24), rough), RIGHT) > 0.95
 
@@ -202,7 +202,7 @@ def test_a_segmenter_is_loaded_by_its_name(grabcut: Segmenter) -> None:
     assert grabcut.max_batch >= 1
 
 
-def test_a_model_that_does_not_exist_is_a_config_error_that_names_those_that_do() -> None:
+def test_an_unknown_model_is_a_config_error_that_names_the_known_ones() -> None:
     with pytest.raises(ConfigError, match=r"no such model: sam9 .*grabcut"):
         segmenters.load(SegmenterSettings.load(model="sam9"))
 

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 
 
 class TooFew(ValueError):
-    """There are not enough measurements for a figure."""
+    """Too few measurements for a figure."""
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A stretch of seconds by one clock."""
+    """A time window in seconds of one clock."""
 
     begin: float
     end: float
@@ -25,7 +25,7 @@ class Window:
 
 
 def slope(x: Sequence[float], y: Sequence[float]) -> float:
-    """The least-squares line's rise of `y` a unit of `x`.
+    """The slope of the least-squares line of `y` over `x`.
 
     Raises:
         TooFew: fewer than two different `x`.
@@ -40,16 +40,16 @@ def slope(x: Sequence[float], y: Sequence[float]) -> float:
 
 
 def steady(finished: Sequence[float], lead: float = 0.15, trail: float = 0.1) -> list[float]:
-    """The moments of finishing, sorted, less the share `lead` of ramp-up and `trail` of tail."""
+    """Sorted finishing times without the share `lead` of ramp-up and `trail` of tail."""
     moments = sorted(finished)
     kept = moments[math.ceil(len(moments) * lead) : len(moments) - math.floor(len(moments) * trail)]
     if len(kept) < 3:
-        raise TooFew(f"{len(finished)} moments leave {len(kept)}")
+        raise TooFew(f"{len(finished)} finishing times leave {len(kept)}")
     return kept
 
 
 def rate(moments: Sequence[float]) -> float:
-    """Events a second, from the moments of each, sorted.
+    """Events per second, from their sorted times.
 
     The slope of the line through (moment, count), not count over span: jobs finish in batches,
     and where in a batch the window begins and ends would be worth half a batch at either end.
@@ -58,32 +58,32 @@ def rate(moments: Sequence[float]) -> float:
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """The smallest value that `share` (0..1) of them do not exceed: the nearest rank."""
+    """The nearest-rank percentile: the least value that a `share` (0..1) of them do not exceed."""
     if not values:
         raise TooFew("a percentile of nothing")
     return sorted(values)[max(0, math.ceil(share * len(values)) - 1)]
 
 
 def device_rate(batch: int, batch_seconds: float, photo_seconds: float) -> float:
-    """Photos a second of a device that is never without a full batch."""
+    """Photos per second of a device that always has a full batch."""
     seconds = batch_seconds + batch * photo_seconds
     return math.inf if seconds == 0 else batch / seconds
 
 
 def bound(device: float, cores: int, cpu_seconds: float) -> float:
-    """Photos a second at most: the device's, or the cores' where a photo costs `cpu_seconds`."""
+    """Most photos per second: of the device, or of the cores at `cpu_seconds` per photo."""
     return min(device, cores / cpu_seconds) if cpu_seconds > 0 else device
 
 
 @dataclass(slots=True)
 class Series:
-    """A counter or gauge as it was sampled: moments ascending, by `time.time`."""
+    """Samples of a counter or gauge, ascending by `time.time`."""
 
     moments: list[float]
     values: list[float]
 
     def within(self, window: Window) -> Series:
-        """The samples of a window; where it holds fewer than two, its neighbours as well."""
+        """The samples in a window, and its neighbours if it holds fewer than two."""
         first = bisect_left(self.moments, window.begin)
         last = bisect_right(self.moments, window.end)
         if last - first < 2:
@@ -91,7 +91,7 @@ class Series:
         return Series(self.moments[first:last], self.values[first:last])
 
     def rate(self, window: Window) -> float:
-        """The counter's increase a second over the window; never below 0, as counters go."""
+        """The counter's increase per second over the window, at least 0."""
         part = self.within(window)
         return max(0.0, slope(part.moments, part.values))
 

@@ -1,4 +1,4 @@
-"""A bare Flask route that stores a photo, under the server that the API runs under.
+"""A bare Flask route that stores a photo, on the same server as the API.
 
     python -m tests.bench.engine.bare_route --port N
 

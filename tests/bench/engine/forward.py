@@ -1,4 +1,4 @@
-"""The bare batched forward of a SAM in a process with nothing else: what the engine is held to.
+"""The bare batched forward pass of a SAM in its own process, the engine's baseline.
 
     python -m tests.bench.engine.forward --model NAME --checkpoint FILE --megapixels N
 
@@ -33,12 +33,12 @@ from worker.segmenters.protocol import Question
 from worker.segmenters.sam2 import CONFIGS, Sam2Segmenter
 
 _PHOTOS = 4
-#: Photos before the first that counts: the first few are twice as slow.
+#: Warm-up photos that are not counted: the first few are twice as slow.
 _WARM = 4
 
 
 def random_weights(name: str, folder: Path) -> Path:
-    """A checkpoint of that model with seeded random weights: its time does not depend on them."""
+    """Write a checkpoint with seeded random weights, which do not affect the model's speed."""
     torch.manual_seed(0)
     path = folder / f"{name}.pt"
     torch.save({"model": randomised(build_sam2(CONFIGS[name], device="cpu")).state_dict()}, path)
@@ -46,14 +46,14 @@ def random_weights(name: str, folder: Path) -> Path:
 
 
 def click(megapixels: float) -> Prompt:
-    """A click in the middle of a photo of so many megapixels."""
+    """A click in the middle of a photo of this many megapixels."""
     height, width = pixels(megapixels).shape[:2]
     return Prompt(points=((width // 2, height // 2),))
 
 
 @dataclass(slots=True)
 class Forward:
-    """The other process, seen from here."""
+    """A handle on the process of the bare forward pass."""
 
     _child: subprocess.Popen[str]
     described: Mapping[str, Any]
@@ -63,7 +63,7 @@ class Forward:
         return cls(child, json.loads(_line(child)))
 
     def images_per_s(self, photos: int) -> float:
-        """Photos a second over so many."""
+        """Photos per second over this many photos."""
         assert self._child.stdin is not None
         self._child.stdin.write(f"{photos}\n")
         self._child.stdin.flush()
@@ -80,8 +80,8 @@ def _line(child: subprocess.Popen[str]) -> str:
 
 @contextmanager
 def bare_forward(name: str, checkpoint: Path, megapixels: float) -> Iterator[Forward]:
-    """The process, loaded and warm; ended on leaving."""
-    # As the launcher starts its workers: numpy's own threads would spin beside torch's.
+    """Run the process, loaded and warmed up; it is stopped on exit."""
+    # As the launcher does for workers: numpy's threads would compete with torch's.
     env = os.environ | {
         "OPENBLAS_NUM_THREADS": os.environ.get("OPENBLAS_NUM_THREADS", "1"),
         "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
@@ -98,7 +98,7 @@ def bare_forward(name: str, checkpoint: Path, megapixels: float) -> Iterator[For
 
 
 def main() -> None:
-    """Serve until the input ends."""
+    """Measure on each line of input until it ends."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", required=True, choices=sorted(CONFIGS))
     parser.add_argument("--checkpoint", required=True, type=Path)
@@ -107,7 +107,7 @@ def main() -> None:
     placement = Placement.choose()
     model = Sam2Segmenter.load(options.model, options.checkpoint, placement)
     prompt = click(options.megapixels)
-    # Prepared before: that is the processor's share, and the bound is the network's.
+    # Prepared beforehand, because the bound is of the network, not of the CPU's part.
     photos = itertools.cycle(
         [model.prepare(pixels(options.megapixels, index)) for index in range(_PHOTOS)]
     )

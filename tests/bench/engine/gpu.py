@@ -1,4 +1,4 @@
-"""On a CUDA device: base_plus in FP16 through the whole stack, and where an image's time goes."""
+"""Benchmark on a CUDA device: base_plus in FP16 through the whole stack, time per stage."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MEGAPIXELS = 2.0
 
 
 def gpu_bound(photos: int, more: Mapping[str, str]) -> SamBound | None:
-    """In two rounds of `photos` each; None where there is no CUDA device."""
+    """Measure two rounds of `photos` each; None without a CUDA device."""
     if not torch.cuda.is_available():
         return None
     return sam_bound(

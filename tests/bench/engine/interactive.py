@@ -1,4 +1,4 @@
-"""A caller who waits, on an idle stack and behind a thousand bulk jobs."""
+"""Latency of interactive jobs, on an idle stack and behind a thousand bulk jobs."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from tests.bench.engine.seeding import records, seed, waiting
 from tests.bench.engine.stacks import DEVICE_BOUND, BenchFailed, Deployment, deployed
 
 _MEGAPIXELS = 1.0
-#: Jobs before those that count: first-time work.
+#: Warm-up jobs, not counted, because they include one-time work.
 _FIRST = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Waits:
-    """Milliseconds from created to finished, by the jobs' own records."""
+    """Milliseconds from creation to finish, from the jobs' records."""
 
     median_ms: float
     p95_ms: float
@@ -37,7 +37,7 @@ class Waits:
 
 @dataclass(frozen=True, slots=True)
 class Interactive:
-    """Waits on an idle stack and on a busy one; `bulk_left` jobs still waited at the end."""
+    """Latencies on an idle and on a busy stack; `bulk_left` jobs were still queued at the end."""
 
     idle: Waits
     busy: Waits
@@ -45,7 +45,7 @@ class Interactive:
 
     @property
     def p95_ratio(self) -> float:
-        """The p95 behind the bulk jobs over the p95 on the idle stack."""
+        """The ratio of the p95 behind bulk jobs to the p95 on an idle stack."""
         return self.busy.p95_ms / self.idle.p95_ms
 
     def as_json(self) -> dict[str, Any]:
@@ -57,7 +57,7 @@ class Interactive:
 
 
 def interactive(idle: int, busy: int, bulk: int, more: Mapping[str, str]) -> Interactive:
-    """One at a time through HTTP, on the device of 300 ms a batch and 20 ms a photo."""
+    """Submit one job at a time over HTTP; the device takes 300 ms per batch and 20 ms per photo."""
     photos = files(_MEGAPIXELS, _FIRST + idle + busy)
     with deployed(DEVICE_BOUND, more) as deployment:
         _waits(deployment, photos, _FIRST)
@@ -66,12 +66,12 @@ def interactive(idle: int, busy: int, bulk: int, more: Mapping[str, str]) -> Int
         after = Waits.of(_waits(deployment, photos, busy))
         left = waiting(deployment.store)
     if left <= busy:
-        raise BenchFailed(f"only {left} bulk jobs were left: the stack was idle again")
+        raise BenchFailed(f"only {left} bulk jobs were left, so the stack was not busy")
     return Interactive(before, after, left)
 
 
 def _waits(deployment: Deployment, photos: Iterator[bytes], count: int) -> list[float]:
-    """Submit, wait for its end, submit the next."""
+    """Submit jobs one after another, waiting for each to finish."""
     address = urlsplit(deployment.stack.url)
     connection = http.client.HTTPConnection(str(address.hostname), address.port, timeout=90)
     ids = []

@@ -1,4 +1,4 @@
-"""The load generator, a process of its own: keep-alive connections that post one form.
+"""The load generator, in its own process: keep-alive connections that post one form.
 
     python -m tests.bench.engine.load URL --photo FILE --requests N --connections 8
 
@@ -24,13 +24,13 @@ from urllib.parse import SplitResult, urlsplit
 from tests.bench.engine.multipart import Form
 from tests.bench.engine.photos import ROOT
 
-#: What both routes answer.
+#: The status that both routes answer.
 _ACCEPTED = 202
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What came of it."""
+    """The result of a load."""
 
     seconds: float
     cpu_seconds: float
@@ -42,7 +42,7 @@ class Load:
 
     @property
     def cpu_share(self) -> float:
-        """Of one processor."""
+        """The generator's share of one CPU core."""
         return self.cpu_seconds / self.seconds
 
     @classmethod
@@ -73,7 +73,7 @@ class _Generator:
         self.errors: list[str] = []
 
     def send(self) -> None:
-        """Post until enough is posted, or one fails."""
+        """Post until enough requests are sent or one fails."""
         connection = http.client.HTTPConnection(
             str(self._address.hostname), self._address.port, timeout=60
         )
@@ -98,7 +98,7 @@ class _Generator:
 
 
 def main() -> None:
-    """Send, and print what came of it."""
+    """Send the load and print its result as JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("url")
     parser.add_argument("--photo", type=Path, required=True)

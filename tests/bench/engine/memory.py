@@ -24,13 +24,13 @@ class Memory:
     """Bytes of the worker process.
 
     Attributes:
-        early: RSS about the first count of jobs, while it works.
+        early: RSS around the first count of jobs, while it works.
         late: RSS at the end of all jobs, while it works.
         drift: late over early, less 1.
         idle: RSS before the large photos.
         peak: the process's high-water mark after them.
-        peak_a_megapixel: of what they added, over the megapixels of all the photos together.
-        documented: the bound that the product states for its settings; None: it states none.
+        peak_a_megapixel: the bytes that the large photos added, per megapixel of all of them.
+        documented: the bound that the README states for these settings; None if it states none.
     """
 
     early: float
@@ -56,12 +56,12 @@ def memory(
     large_megapixels: float,
     more: Mapping[str, str],
 ) -> Memory:
-    """RSS about the `early`-th job and the `late`-th; then `large` big photos at once."""
+    """Measure RSS around the `early`-th and `late`-th job; then `large` big photos at once."""
     with deployed(PROCESSOR_BOUND, more) as deployment:
         first, last = _drift(deployment, early, late, megapixels)
         worker = deployment.worker()
         idle = worker.memory_info().rss
-        # One picture under many comments: to decode and resize 50 megapixels takes seconds here.
+        # One picture with different comments: decoding and resizing 50 megapixels takes seconds.
         ids = seed(deployment.store, files(large_megapixels, large, limit=1))
         deployment.drain()
         deployment.succeeded(ids)
@@ -82,7 +82,7 @@ def memory(
 
 
 def _drift(deployment: Deployment, early: int, late: int, megapixels: float) -> tuple[float, float]:
-    """RSS from the `early`-th job to half as many more, and over as many at the end."""
+    """RSS from the `early`-th job over half as many more, and over as many at the end."""
     with deployment.sampled() as sampler:
         ids = seed(deployment.store, files(megapixels, late))
         deployment.drain()
@@ -104,18 +104,18 @@ def _rss(sampler: Sampler, window: Window) -> float:
 
 
 def high_water(pid: int) -> int:
-    """The most resident memory that a process ever had: `VmHWM` of proc_pid_status(5), in bytes."""
+    """The peak resident memory of a process in bytes: `VmHWM` of proc_pid_status(5)."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         name, _, value = line.partition(":")
         if name == "VmHWM":
             return int(value.split()[0]) * 1024
-    raise BenchFailed(f"process {pid} tells no high-water mark")
+    raise BenchFailed(f"process {pid} has no VmHWM in /proc")
 
 
 def documented_bound(idle: float, more: Mapping[str, str]) -> float | None:
-    """The bytes that the README says a worker stays under; None where it no longer says so.
+    """The README's bound on a worker's memory, in bytes; None if it states none.
 
-    So many bytes a pixel in hand, over what the worker takes `idle`.
+    The README states it as bytes per pixel in flight, on top of the `idle` worker's memory.
     """
     found = _STATED.search((ROOT / "README.md").read_text())
     if found is None:

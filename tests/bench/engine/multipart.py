@@ -1,4 +1,4 @@
-"""A multipart body made once, so that a load generator has only to send it."""
+"""A multipart body built once, so that a load generator only has to send it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Form:
 
     @classmethod
     def of_photo(cls, photo: bytes, job: Mapping[str, Any] | None = None) -> Self:
-        """As `POST /v1/jobs` takes it: the part `image`, and `job` where one is given."""
+        """The form of `POST /v1/jobs`: the part `image`, and `job` if given."""
         parts = []
         if job is not None:
             parts.append(_part('name="job"', "application/json", json.dumps(job).encode()))

@@ -1,9 +1,9 @@
-"""The way everyone does it: a Celery solo worker that takes one photo at a time, top to bottom.
+"""The naive baseline: a Celery solo worker that processes one photo at a time.
 
     python -m tests.bench.engine.naive --queue NAME [--our-codecs]
 
 Fetch, decode, call the model as the reference's predictor is called (a batch of one, the logits
-brought to the photo's size and cut at 0), compose, write a PNG, store. Its device, its Redis and
+resized to the photo's size and cut at 0), compose, write a PNG, store. Its device, its Redis and
 its storage are the engine's; its mask's edge is not refined, and nothing is recorded.
 """
 
@@ -35,14 +35,14 @@ from worker.segmenters import ModelOptions
 from worker.segmenters.protocol import Question
 
 TASK = "bench.naive"
-#: The Redis list of the moments at which photos were done.
+#: The Redis list of the times at which photos were finished.
 DONE = "bench:done:"
 _BROKEN = 70
 
 
 @dataclass(frozen=True, slots=True)
 class Codecs:
-    """How files become pixels, and pixels files."""
+    """A decoder and an encoder of image files."""
 
     decode: Callable[[bytes], UInt8Array]
     encode: Callable[[UInt8Array], bytes]
@@ -65,7 +65,7 @@ OURS = Codecs(
 
 
 def cut(storage: Storage, segmenter: SimulatedSegmenter, codecs: Codecs, key: str) -> None:
-    """One photo, from its file to its cutout's and its alpha's."""
+    """Process one photo from its file to the files of its cutout and alpha."""
     rgb = codecs.decode(storage.get(key))
     [embedding] = segmenter.encode([segmenter.prepare(rgb)])
     [prediction] = segmenter.decode([Question(embedding, Prompt())])
@@ -87,7 +87,7 @@ def _full_size(logits: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def _composed(rgb: UInt8Array, alpha: UInt8Array) -> Image.Image:
-    """RGBA by Pillow's own paste, what is hidden transparent black."""
+    """Compose RGBA with Pillow's paste; hidden pixels are transparent black."""
     photo = Image.fromarray(rgb).convert("RGBA")
     mask = Image.fromarray(alpha)
     photo.putalpha(mask)
@@ -97,7 +97,7 @@ def _composed(rgb: UInt8Array, alpha: UInt8Array) -> Image.Image:
 
 
 def make_app(settings: StackSettings, queue: str) -> Celery:
-    """An app with Celery's own defaults."""
+    """A Celery app with default settings."""
     app = Celery("naive", broker=settings.redis_url, set_as_current=False)
     app.conf.update(task_default_queue=queue, task_ignore_result=True)
     return app
@@ -122,7 +122,7 @@ def main() -> None:
             cut(storage, segmenter, codecs, key)
         except BaseException:  # noqa: BLE001
             traceback.print_exc()
-            os._exit(_BROKEN)  # Celery would go on, and the bench wait for a photo never made
+            os._exit(_BROKEN)  # Celery would continue, and the bench would wait forever
         redis.rpush(DONE + options.queue, time.time())
 
     app.worker_main(

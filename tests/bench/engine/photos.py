@@ -1,4 +1,4 @@
-"""Photos to measure with: real ones, resized to so many megapixels, each file its own."""
+"""Photos to measure with: real ones resized to a given size, every file different."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from shared.images.decode import decode
 from tests import material
 
 ROOT = material.ROOT
-#: Photographs where they are at hand; else the sample that the package carries.
+#: Folders of photographs, else of the sample in the package.
 _FOLDERS = (material.folder("data", "photos"), ROOT / "nukki" / "samples")
 _QUALITY = 90
 _numbers = itertools.count()
 
 
 def originals() -> list[Path]:
-    """The photographs there are, in the order of their names."""
+    """The available photographs, sorted by name."""
     for folder in _FOLDERS:
         found = sorted(path for path in folder.glob("*") if path.suffix in {".jpg", ".png"})
         if found:
@@ -34,7 +34,7 @@ def originals() -> list[Path]:
 
 @cache
 def pixels(megapixels: float, index: int = 0) -> UInt8Array:
-    """The `index`-th photograph as (H, W, 3) of that many megapixels, 3:2 and lying."""
+    """The `index`-th photograph as (H, W, 3) of that many megapixels, 3:2 landscape."""
     found = originals()
     image = decode(found[index % len(found)].read_bytes()).rgb
     height = round((megapixels * 1e6 / 1.5) ** 0.5)
@@ -56,7 +56,7 @@ def _jpeg(image: UInt8Array) -> bytes:
 
 
 def files(megapixels: float, count: int, limit: int = 7) -> Iterator[bytes]:
-    """`count` files, no two alike in this run: a worker knows a photo again by its digest."""
+    """`count` files, all different in this run, because a worker caches photos by their digest."""
     known = itertools.cycle(jpegs(megapixels, limit))
     return (marked(next(known), f"photo {next(_numbers)}") for _ in range(count))
 

@@ -1,4 +1,4 @@
-"""One picture of a run: throughput beside its baselines and bounds, and where the time goes."""
+"""The picture of a run: throughput, baselines and bounds, and the time per stage."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from typing import Any, cast
 
 import matplotlib as mpl
 
-mpl.use("Agg")  # no display where a bench runs
+mpl.use("Agg")  # works without a display
 from matplotlib import pyplot as plt
 
-#: Dark enough for white paper, and told apart by those who see red and green alike (Okabe, Ito).
+#: Dark enough on white, and distinguishable with red-green colour blindness (Okabe, Ito).
 _COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#999999", "#f0e442")
-#: The share, in per cent, from which on a stage's milliseconds fit into its bar.
+#: The least share, in percent, at which a stage's milliseconds fit into its bar.
 _READABLE = 3.0
 _ENGINE, _OTHER, _BOUND = "#0072b2", "#999999", "#d8d8d8"
 
 
 @dataclass(frozen=True, slots=True)
 class Bars:
-    """One panel of throughput: images a second by name, the engine's and its bound last."""
+    """One panel of throughput: images per second by name, the engine and its bound last."""
 
     title: str
     images_per_s: Mapping[str, float]
@@ -29,7 +29,7 @@ class Bars:
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """One bar of milliseconds a photo by stage."""
+    """One bar: milliseconds per photo by stage."""
 
     name: str
     milliseconds: Mapping[str, float]
@@ -63,7 +63,7 @@ def _throughput(axes: Any, panel: Bars) -> None:
 
 
 def _stages(axes: Any, stacks: Sequence[Stack]) -> None:
-    """Shares of the whole: a network's seconds and a codec's milliseconds fit one panel."""
+    """Draw shares of the whole, so that seconds and milliseconds fit one panel."""
     names = list(dict.fromkeys(name for item in stacks for name in item.milliseconds))
     totals = [sum(item.milliseconds.values()) or 1.0 for item in stacks]
     labels = [f"{item.name}, {total:.0f} ms" for item, total in zip(stacks, totals, strict=True)]

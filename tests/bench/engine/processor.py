@@ -1,4 +1,4 @@
-"""Where the processors are too few: the engine beside the naive worker, in turn."""
+"""Throughput limited by the CPU: the engine and the naive worker, taking turns."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ from tests.bench.engine.stacks import PROCESSOR_BOUND, BenchFailed, Deployment, 
 from tests.bench.engine.throughput import Throughput, cores, measure
 
 _MEGAPIXELS = 2.0
-#: What the naive worker makes: a mask cut at its middle, the photo's own colours within.
+#: The naive worker's output: a hard mask with the photo's own colours.
 _ALIKE = Output(edge=Edge.HARD)
-#: A photo of the naive worker's takes half a second; torch is imported first.
+#: The naive worker takes half a second per photo, after importing torch.
 _PATIENCE = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class ProcessorBound:
-    """The engine beside its bound and beside the naive worker, photos a second.
+    """Photos per second of the engine, its bound and the naive worker.
 
     Attributes:
         engine: at the naive worker's own product, hard edges.
@@ -65,7 +65,7 @@ class ProcessorBound:
 def processor_bound(
     photos: int, photos_of_naive: int, rounds: int, more: Mapping[str, str]
 ) -> ProcessorBound:
-    """A device of 5 ms a photo, photos of 2 megapixels; engine and baselines take turns."""
+    """Measure 2-megapixel photos on a device of 5 ms per photo; engine and baselines take turns."""
     engine: list[Throughput] = []
     matte: list[Throughput] = []
     naive: list[float] = []
@@ -98,7 +98,7 @@ def processor_bound(
 
 
 def _naive(deployment: Deployment, photos: int, *, workers: int, our_codecs: bool = False) -> float:
-    """Photos a second of so many naive workers on the deployment's Redis and storage."""
+    """Photos per second of this many naive workers on the deployment's Redis and storage."""
     store, queue = deployment.store, f"bench.{uuid.uuid4().hex}"
     stored = [f"bench/{keys.input_key(queue, str(number))}" for number in range(7)]
     for key, data in zip(stored, cycle(jpegs(_MEGAPIXELS)), strict=False):
@@ -112,7 +112,7 @@ def _naive(deployment: Deployment, photos: int, *, workers: int, our_codecs: boo
             if any(child.poll() is not None for child in running):
                 raise BenchFailed(f"a naive worker has ended: {_last_words(deployment)}")
             if count == 0 and time.monotonic() > deadline:
-                raise BenchFailed(f"nothing in {_PATIENCE:.0f} s: {_last_words(deployment)}")
+                raise BenchFailed(f"none done in {_PATIENCE:.0f} s: {_last_words(deployment)}")
             time.sleep(0.2)
         moments = [float(item) for item in store.connection.redis.lrange(done, 0, -1)]
     return rate(steady(moments))

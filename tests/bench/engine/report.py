@@ -1,4 +1,4 @@
-"""The keys of `summary.json`, what is wanted of each, and the tables people read."""
+"""The keys of `summary.json`, their targets, and the printed tables."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.bench.engine.throughput import Throughput
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A figure's wanted value: at least, at most, or within either side of 0."""
+    """A figure's target: at least, at most, or within a distance of 0."""
 
     key: str
     wanted: str
@@ -31,7 +31,7 @@ def within(key: str, value: float) -> Target:
 
 
 def reported(key: str) -> Target:
-    """Reported beside the others; nothing is wanted of it."""
+    """A figure that is reported without a target."""
     return Target(key, "", lambda _found: True)
 
 
@@ -49,12 +49,12 @@ TARGETS = (
     within("rss_drift", 0.05),
     reported("device_busy"),
 )
-#: Of a GPU's `device_busy` alone: a simulated device sleeps longer than it is told to.
+#: Only for a GPU's `device_busy`, because a simulated device oversleeps.
 GPU_BUSY = at_least("gpu_device_busy", 0.90)
 
 
 def table(summary: Mapping[str, float | None], targets: tuple[Target, ...] = TARGETS) -> str:
-    """Key, value, wanted, met or missed."""
+    """A table of key, value, target, met or missed."""
     lines = [f"{'key':24} {'value':>10}  {'wanted':14} "]
     for target in targets:
         if target.key not in summary:
@@ -70,7 +70,7 @@ def table(summary: Mapping[str, float | None], targets: tuple[Target, ...] = TAR
 
 
 def stages(title: str, measured: Throughput) -> str:
-    """Where a photo's time goes: wall and processor milliseconds by stage."""
+    """A table of wall and CPU milliseconds per photo by stage."""
     lines = [f"{title}: {measured.images_per_s:.2f} images/s over {measured.photos} photos"]
     lines.append(f"  {'stage':20} {'wall ms':>9} {'CPU ms':>9}")
     for name in {**measured.stage_ms, **measured.stage_cpu_ms}:

@@ -1,4 +1,4 @@
-"""One run: its counts, its sections in order, and what each adds to the report."""
+"""A benchmark run: its counts, its sections in order, and their parts of the report."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.bench.engine.throughput import Throughput, device_bound
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """How much of everything is measured."""
+    """How many jobs and photos each section uses."""
 
     device: int  #: photos of the device-bound stack
     batch_1: int  #: photos of the same without batches
@@ -57,12 +57,12 @@ QUICK = Counts(
 
 @dataclass(slots=True)
 class Run:
-    """What was measured so far.
+    """The measurements so far.
 
     Attributes:
-        counts: how much of everything.
-        more: settings for every stack, beside each section's own.
-        summary: the ratios; None: not measured.
+        counts: how many jobs and photos each section uses.
+        more: settings of every stack, in addition to each section's own.
+        summary: the ratios; None if not measured.
         details: everything else, for `engine.json`.
         bars: the picture's panels of throughput.
         stacks: the picture's bars of stages.
@@ -80,7 +80,7 @@ class Run:
     stages: list[str] = field(default_factory=list)
 
     def device(self) -> str:
-        """The simulated device that is the bottleneck."""
+        """Throughput limited by the simulated device."""
         found = device_bound(self.counts.device, self.counts.batch_1, self.more)
         self.summary["saturation"] = found.saturation
         self.summary["vs_batch_1"] = found.vs_batch_1
@@ -105,7 +105,7 @@ class Run:
         return f"{found.engine.images_per_s:.1f} images/s of {found.bound_images_per_s:.1f}"
 
     def processor(self) -> str:
-        """The processors are the bottleneck; the naive worker beside."""
+        """Throughput limited by the CPU, compared with the naive worker."""
         found = processor_bound(
             self.counts.processor, self.counts.naive, self.counts.rounds, self.more
         )
@@ -137,7 +137,7 @@ class Run:
         )
 
     def sam(self) -> str:
-        """hiera_tiny on the CPU."""
+        """Throughput of hiera_tiny on the CPU."""
         found = sam_bound(
             "sam2.1_hiera_tiny",
             photos=self.counts.sam,
@@ -150,7 +150,7 @@ class Run:
         return self._add_sam("sam", "hiera_tiny on the CPU,\n1 megapixel", found)
 
     def gpu(self) -> str:
-        """base_plus in FP16, where there is a CUDA device."""
+        """Throughput of base_plus in FP16, if there is a CUDA device."""
         found = gpu_bound(self.counts.gpu, self.more)
         if found is None:
             return "skipped: there is no CUDA device"
@@ -160,7 +160,7 @@ class Run:
         return told
 
     def interactive(self) -> str:
-        """One who waits, while bulk jobs do."""
+        """Latency of an interactive job behind bulk jobs."""
         counts = self.counts
         found = interactive(counts.idle, counts.busy, counts.bulk, self.more)
         self.summary["interactive_p95_ratio"] = found.p95_ratio
@@ -168,7 +168,7 @@ class Run:
         return f"p95 {found.busy.p95_ms:.0f} ms, idle {found.idle.p95_ms:.0f} ms"
 
     def submit(self) -> str:
-        """The API alone."""
+        """Submitting to the API, without workers."""
         counts = self.counts
         found = submit(counts.requests, counts.submit_rounds, counts.queued, self.more)
         self.summary["submit_ratio"] = found.ratio
@@ -178,7 +178,7 @@ class Run:
         return (
             f"{known['empty_per_s']:.0f} requests/s, bare {known['bare_per_s']:.0f}; p99 "
             f"{known['empty_p99_ms']:.0f} ms, {known['full_p99_ms']:.0f} with {counts.queued} "
-            f"queued; the generator took {known['generator_cpu_share']:.0%} of a processor"
+            f"queued; the generator took {known['generator_cpu_share']:.0%} of a CPU core"
         )
 
     def memory(self) -> str:
@@ -201,7 +201,7 @@ class Run:
         return (
             f"RSS {found.early / 1e6:.0f} MB after {counts.early}, {found.late / 1e6:.0f} after "
             f"{counts.late}; {found.large} × {found.megapixels:g} megapixels at once: peak "
-            f"{found.peak / 1e6:.0f} MB, {found.peak_a_megapixel / 1e6:.1f} a megapixel; {bound}"
+            f"{found.peak / 1e6:.0f} MB, {found.peak_a_megapixel / 1e6:.1f} per megapixel; {bound}"
         )
 
     def _add_sam(self, key: str, title: str, found: SamBound) -> str:
@@ -226,7 +226,7 @@ class Run:
             self.stacks.append(Stack(f"{name}, CPU", measured.stage_cpu_ms))
 
 
-#: In the order of the report.
+#: The sections, in the order of the report.
 SECTIONS: Mapping[str, Callable[[Run], str]] = {
     "device": Run.device,
     "processor": Run.processor,

@@ -1,4 +1,4 @@
-"""A real network through the whole stack, beside its bare forward: on the CPU, and on a GPU."""
+"""A real network through the whole stack against its bare forward pass, on CPU and GPU."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.bench.engine.throughput import Throughput, measure
 
 @dataclass(frozen=True, slots=True)
 class SamBound:
-    """The stack beside the bare forward, photos a second."""
+    """Photos per second of the stack and of the bare forward pass."""
 
     model: str
     engine: Throughput
@@ -38,7 +38,7 @@ def sam_bound(
     megapixels: float,
     more: Mapping[str, str],
 ) -> SamBound:
-    """Random weights, real time: both in turn, the one idle while the other works."""
+    """Measure both in turn, with random weights; one is idle while the other works."""
     bare: list[float] = []
     engine: list[Throughput] = []
     with tempfile.TemporaryDirectory(prefix="nukki-bench-") as folder:
@@ -51,8 +51,8 @@ def sam_bound(
             for _ in range(rounds):
                 bare.append(forward.images_per_s(photos_of_forward // rounds))
                 share = files(megapixels, photos // rounds)
-                # The first waits for its own photo, and at the last the device has nothing left
-                # to do beside composing: neither is a busy service's pace.
+                # The first batch waits for its photos, and during the last compositions the
+                # device is idle: neither is typical of a busy service.
                 engine.append(
                     measure(deployment, share, prompt=click(megapixels), lead=0.1, trail=0.1)
                 )

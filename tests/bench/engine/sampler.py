@@ -1,4 +1,4 @@
-"""A thread that samples the worker while it works: its metrics, its memory, its processor time."""
+"""A thread that samples the worker's metrics, memory and CPU time while it works."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import psutil
 
 from tests.bench.engine.arithmetic import Series, Window
 
-#: Rarely enough to cost the machine under one part in a hundred.
+#: Long enough that sampling costs under 1% of the machine.
 INTERVAL = 0.5
 
 RSS = "rss_bytes"
@@ -28,7 +28,7 @@ _STAGE = re.compile(r'stage="([^"]*)"')
 
 
 class Sampler:
-    """Samples one worker process until it is left."""
+    """Samples one worker process until the `with` block ends."""
 
     def __init__(self, worker: psutil.Process, metrics_port: int) -> None:
         self._worker = worker
@@ -54,16 +54,16 @@ class Sampler:
             self._sample()
 
     def series(self, name: str) -> Series | None:
-        """The samples of a metric; None where the worker has no such metric."""
+        """The samples of a metric; None if the worker has no such metric."""
         return self._series.get(name)
 
     def rate(self, name: str, window: Window) -> float | None:
-        """A counter's increase a second; None where the worker has no such counter."""
+        """A counter's increase per second; None if the worker has no such counter."""
         found = self._series.get(name)
         return None if found is None else found.rate(window)
 
     def stage_rates(self, name: str, window: Window) -> dict[str, float]:
-        """A counter's increase a second by its label `stage`; empty where there is none."""
+        """A counter's increase per second by its label `stage`; empty if there is none."""
         return {
             label.group(1): series.rate(window)
             for key, series in sorted(self._series.items())
@@ -75,7 +75,7 @@ class Sampler:
             try:
                 self._sample()
             except (OSError, http.client.HTTPException, psutil.Error):
-                return  # the worker has gone; whoever waits for its jobs will say so
+                return  # the worker has exited; the code that waits for its jobs reports it
 
     def _sample(self) -> None:
         with self._worker.oneshot():
@@ -90,7 +90,7 @@ class Sampler:
 
 
 def scrape(port: int) -> Mapping[str, float]:
-    """A process's own metrics by name and labels, histograms' buckets left out."""
+    """A process's metrics by name and labels, without histogram buckets."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     try:
         connection.request("GET", "/metrics")

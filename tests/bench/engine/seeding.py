@@ -1,4 +1,4 @@
-"""Queued jobs made through the store, without HTTP: hundreds with photos, or 200,000 bare."""
+"""Queueing jobs without HTTP: hundreds with photos, or 200,000 without files."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from shared.schema import JobRequest, Output, Priority, Prompt
 from shared.settings import DEFAULT_TENANT, StackSettings
 from shared.storage import Storage, keys, open_storage
 
-#: How long an input may wait for its job, as a photo put through the API may.
+#: How long an input may wait for its job, as for an upload through the API.
 _UNCLAIMED_MS = 15 * 60 * 1000
 _BASE_URL = "http://127.0.0.1:8000"
 _CHUNK = 1_000
@@ -34,7 +34,7 @@ _EXAMPLE = "job_" + "0" * 24
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """One stack's storage and queue, as its API holds them."""
+    """The storage and queue of one stack, as its API uses them."""
 
     settings: StackSettings
     storage: Storage
@@ -63,7 +63,7 @@ def seed(
     prompt: Prompt | None = None,
     output: Output | None = None,
 ) -> list[str]:
-    """Store the photos and queue a job for each, then ring for all; their ids in order."""
+    """Store the photos, queue a job for each, then ring all doorbells; the ids in order."""
     request = JobRequest(priority=priority, prompt=prompt or Prompt(), output=output or Output())
     jobs = store.jobs()
 
@@ -89,7 +89,7 @@ def seed(
 
 
 def _input(digest: str, size: int, pixels: int) -> Input:
-    """As the API knows a photo that came with its job."""
+    """The API's record of a photo that was posted with its job."""
     return Input(
         new_id("inp"), DEFAULT_TENANT, stored=True, digest=digest, bytes=size, pixels=pixels
     )
@@ -100,8 +100,8 @@ def _job(request: JobRequest, photo: Input) -> Job:
 
 
 class _Pipelined:
-    """Stands in for `Connection` where a thousand scripts are sent at once: same scripts, same
-    arguments, one round trip. What each answers is not looked at one by one.
+    """Replaces `Connection` to send a thousand scripts at once: same scripts, same arguments, one
+    round trip. The individual answers are not checked.
     """
 
     def __init__(self, connection: Connection) -> None:
@@ -110,7 +110,7 @@ class _Pipelined:
         self.pipeline = self._redis.pipeline(transaction=False)
 
     def run(self, script: str, **args: Any) -> Any:
-        """Queue a script; the answer is what a first accept's would be."""
+        """Queue a script; returns the answer of a first accept."""
         if script not in self._scripts:
             self._scripts[script] = self._redis.register_script(scripts.source(script))
         given = {name: value for name, value in args.items() if value is not None}
@@ -119,9 +119,9 @@ class _Pipelined:
 
 
 def seed_bare(store: Store, count: int, *, priority: Priority = Priority.BULK) -> list[str]:
-    """Queue `count` jobs, each with its input's record and its message, but without a file.
+    """Queue `count` jobs with their input's record and message, but without a file.
 
-    As a submitted photo leaves them: its input is noted and its digest known.
+    Redis is left as after a real submission, with the input recorded and its digest known.
 
     Raises:
         RuntimeError: not all of them were accepted.
@@ -149,7 +149,7 @@ def seed_bare(store: Store, count: int, *, priority: Priority = Priority.BULK) -
 
 
 def _message(store: Store, queue: str) -> dict[str, Any]:
-    """A message as Celery itself writes it, taken out of its queue again."""
+    """A message written by Celery, taken out of its queue again."""
     redis = store.connection.redis
     lane = next(lane for lane, name in QUEUES.items() if name == queue)
     if not Doorbell(make_celery(store.settings)).ring(_EXAMPLE, lane):
@@ -163,7 +163,7 @@ _EXAMPLE = "job_" + "0" * 24
 
 
 def _for_job(template: dict[str, Any], job_id: str) -> str:
-    """The message for another job: as long, under an id of its own."""
+    """The message for another job: of the same length, with its own id."""
     arguments = base64.b64decode(template["body"]).decode().replace(_EXAMPLE, job_id)
     body = base64.b64encode(arguments.encode()).decode()
     text = json.dumps(template | {"body": body}).replace(_EXAMPLE, job_id)
@@ -171,7 +171,7 @@ def _for_job(template: dict[str, Any], job_id: str) -> str:
 
 
 def waiting(store: Store) -> int:
-    """How many jobs have not ended: queued ones, and those that are leased."""
+    """The number of unfinished jobs, queued or leased."""
     families = (redis_keys.DUE, redis_keys.LEASED)
     return sum(int(store.connection.redis.zcard(family.key())) for family in families)
 

@@ -1,4 +1,4 @@
-"""The real stack for a measurement: started, waited for, and stopped on every path."""
+"""Starts the real stack for a measurement, and always stops it."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from tests.bench.engine.sampler import Sampler
 from tests.bench.engine.seeding import Store, records, waiting
 from tests.simulated import simulated
 
-#: Without a job's end for this long, something has failed.
+#: Seconds without a finished job after which a measurement fails.
 _PATIENCE = 90.0
-#: A simulated device that costs 300 ms a batch and 20 ms a photo, up to eight at once.
+#: A simulated device of 300 ms per batch and 20 ms per photo, up to eight photos at once.
 DEVICE_BOUND: Mapping[str, str] = {
     **simulated(batch_seconds=0.3, seconds=0.02),
     "NUKKI_MAX_BATCH": "8",
 }
-#: One that costs 5 ms a photo: the processors are what there is too little of.
+#: A simulated device of 5 ms per photo, so that the CPU is the bottleneck.
 PROCESSOR_BOUND: Mapping[str, str] = {
     **simulated(batch_seconds=0, seconds=0.005),
     "NUKKI_MAX_BATCH": "8",
@@ -34,29 +34,29 @@ PROCESSOR_BOUND: Mapping[str, str] = {
 
 
 class BenchFailed(RuntimeError):
-    """A measurement did not run: no figure may come of it."""
+    """A measurement failed, so it has no figure."""
 
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """A running stack, its store, and where its worker is."""
+    """A running stack, its store and its worker."""
 
     stack: Stack
     store: Store
     metrics_port: int
 
     def worker(self) -> psutil.Process:
-        """The worker under the stack's launcher."""
+        """The worker process of the stack's launcher."""
         children = psutil.Process(self.stack.pid("worker")).children()
         if len(children) != 1:
-            raise BenchFailed(f"{len(children)} worker processes, and one was expected")
+            raise BenchFailed(f"{len(children)} worker processes instead of one")
         return children[0]
 
     def sampled(self) -> Sampler:
         return Sampler(self.worker(), self.metrics_port)
 
     def retire_worker(self) -> None:
-        """Stop the launcher and its worker: what is queued stays queued."""
+        """Stop the launcher and its worker; queued jobs stay queued."""
         launcher = psutil.Process(self.stack.pid("worker"))
         launcher.terminate()
         launcher.wait(60)
@@ -65,7 +65,7 @@ class Deployment:
         """Wait until no job is left.
 
         Raises:
-            BenchFailed: none ended for a long time.
+            BenchFailed: no job finished for too long.
         """
         left, since = waiting(self.store), time.monotonic()
         while left:
@@ -74,13 +74,13 @@ class Deployment:
             if now != left:
                 left, since = now, time.monotonic()
             elif time.monotonic() - since > _PATIENCE:
-                raise BenchFailed(f"{left} jobs wait and none has ended for {_PATIENCE:.0f} s")
+                raise BenchFailed(f"{left} jobs are left and none finished in {_PATIENCE:.0f} s")
 
     def succeeded(self, ids: Sequence[str]) -> list[Job]:
-        """These jobs, all of which must have succeeded.
+        """The records of these jobs, all of which must have succeeded.
 
         Raises:
-            BenchFailed: one did not.
+            BenchFailed: a job did not succeed.
         """
         found = records(self.store, ids)
         for job in found:
@@ -92,7 +92,7 @@ class Deployment:
 
 @contextmanager
 def deployed(settings: Mapping[str, str], more: Mapping[str, str]) -> Iterator[Deployment]:
-    """A stack on a folder of its own; `more` is what the caller of the bench set, and wins."""
+    """Run a stack in its own folder; `more`, set on the command line, takes precedence."""
     port = free_port()
     overrides = {
         "NUKKI_LOG_LEVEL": "WARNING",

@@ -1,4 +1,4 @@
-"""Submitting: beside a bare route that stores the same bytes, and with a full queue."""
+"""Submitting jobs, against a bare route that stores the same bytes, and with a full queue."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from tests.simulated import simulated
 
 _CONNECTIONS = 8
 _PATIENCE = 60.0
-#: The worker is stopped before anything is submitted; it only has to start.
+#: The worker is stopped before anything is submitted, so its speed does not matter.
 _SETTINGS = simulated()
 
 
 @dataclass(slots=True)
 class Submit:
-    """Loads on the bare route, on an empty queue and on a full one; taken in turn."""
+    """Loads on the bare route, an empty queue and a full one, taken in turn."""
 
     bare: list[Load] = field(default_factory=list)
     empty: list[Load] = field(default_factory=list)
@@ -43,12 +43,12 @@ class Submit:
 
     @property
     def ratio(self) -> float:
-        """Requests a second of `POST /v1/jobs` over the bare route's."""
+        """The requests per second of `POST /v1/jobs`, divided by the bare route's."""
         return fmean(load.per_s for load in self.empty) / fmean(load.per_s for load in self.bare)
 
     @property
     def p99_drift(self) -> float:
-        """The p99 with the queue full over that with it empty, less 1."""
+        """The relative increase of the p99 with a full queue against an empty one."""
         return _p99(self.full) / _p99(self.empty) - 1
 
     def as_json(self) -> dict[str, Any]:
@@ -71,7 +71,7 @@ def _p99(loads: list[Load]) -> float:
 
 
 def submit(requests: int, rounds: int, queued: int, more: Mapping[str, str]) -> Submit:
-    """Two stacks without their workers, one queue full and one empty, and the bare route."""
+    """Measure the bare route and two stacks without workers, one queue full, one empty."""
     found = Submit(queued=queued)
     with (
         deployed(_SETTINGS, more) as empty,
@@ -99,14 +99,14 @@ def submit(requests: int, rounds: int, queued: int, more: Mapping[str, str]) -> 
 
 
 def _fill(store: Store, count: int) -> float:
-    """Queue so many; bytes of Redis a job, its message included."""
+    """Queue this many jobs; returns the bytes of Redis per job, message included."""
     redis = store.connection.redis
-    seed_bare(store, 1)  # scripts are loaded, sets exist
+    seed_bare(store, 1)  # loads the scripts and creates the sets
     before = int(redis.info("memory")["used_memory"])
     seed_bare(store, count)
     grown = int(redis.info("memory")["used_memory"]) - before
     deadline = time.monotonic() + _PATIENCE
-    while int(redis.info("persistence")["aof_rewrite_in_progress"]):  # it would slow what follows
+    while int(redis.info("persistence")["aof_rewrite_in_progress"]):  # it would slow the load
         if time.monotonic() > deadline:
             raise BenchFailed("Redis is still rewriting its file")
         time.sleep(0.2)
@@ -115,7 +115,7 @@ def _fill(store: Store, count: int) -> float:
 
 @contextlib.contextmanager
 def _bare(deployment: Deployment) -> Iterator[str]:
-    """The bare route on the deployment's storage; its address."""
+    """Run the bare route on the deployment's storage; yields its address."""
     port = free_port()
     env = psutil.Process(deployment.stack.pid("api")).environ()
     env["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), env.get("PYTHONPATH")]))
@@ -131,7 +131,7 @@ def _bare(deployment: Deployment) -> Iterator[str]:
 
 
 def _await(url: str, child: Any) -> None:
-    """Until it answers anything at all."""
+    """Wait until the address answers any status."""
     deadline, opener = time.monotonic() + _PATIENCE, build_opener(ProxyHandler({}))
     while time.monotonic() < deadline and child.poll() is None:
         try:

@@ -1,4 +1,4 @@
-"""Photos a second through the whole stack, and where their time goes."""
+"""Photos per second through the whole stack, and the time per stage."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from tests.bench.engine.sampler import CPU, DEVICE_BUSY, STAGE_CPU, STAGE_WALL, 
 from tests.bench.engine.seeding import seed
 from tests.bench.engine.stacks import DEVICE_BOUND, Deployment, deployed
 
-#: A photo's way through the worker; a job's timings hold other things beside.
+#: The stages of a photo in the worker; a job's timings contain others too.
 _STAGES = ("fetch", "decode", "encode", "segment", "compose", "store")
 
 
 @dataclass(frozen=True, slots=True)
 class Throughput:
-    """A steady stretch of work.
+    """A steady period of work.
 
     Attributes:
         images_per_s: finished jobs a second.
@@ -44,7 +44,7 @@ class Throughput:
 
     @classmethod
     def of(cls, jobs: Sequence[Job], sampler: Sampler, lead: float, trail: float) -> Self:
-        """From finished jobs' records and the samples taken meanwhile."""
+        """Build from finished jobs' records and the samples of the same period."""
         moments = steady([(job.finished_ms or 0) / 1000 for job in jobs], lead, trail)
         window = Window(moments[0], moments[-1])
         images_per_s = rate(moments)
@@ -61,7 +61,7 @@ class Throughput:
 
     @classmethod
     def mean(cls, rounds: Sequence[Throughput]) -> Self:
-        """Several rounds of the same as one."""
+        """Merge several rounds into one."""
         busy = [item.device_busy for item in rounds if item.device_busy is not None]
         return cls(
             images_per_s=fmean(item.images_per_s for item in rounds),
@@ -74,7 +74,7 @@ class Throughput:
 
     @property
     def cpu_seconds(self) -> float:
-        """Summed over the stages; of the whole process where its stages are not counted."""
+        """CPU time summed over stages; of the whole process if stages are not counted."""
         summed = sum(self.stage_cpu_ms.values()) if self.stage_cpu_ms else self.process_cpu_ms
         return summed / 1000
 
@@ -88,12 +88,12 @@ def _means(rounds: Sequence[Mapping[str, float]]) -> dict[str, float]:
 
 
 def _per_photo(rates: Mapping[str, float], images_per_s: float) -> dict[str, float]:
-    """Milliseconds a photo by stage, in a photo's order, from seconds a second."""
+    """Milliseconds per photo by stage, in order, from seconds per second."""
     return {name: 1000 * rates[name] / images_per_s for name in _STAGES if name in rates}
 
 
 def _recorded(jobs: Sequence[Job], images_per_s: float) -> dict[str, float]:
-    """Seconds a second by stage from the jobs' own timings, where the worker has no metrics."""
+    """Seconds per second by stage from the jobs' timings, for a worker without metrics."""
     timings = [job.outcome.timings_ms for job in jobs if job.outcome]
     return {name: value / 1000 * images_per_s for name, value in _means(timings).items()}
 
@@ -107,7 +107,7 @@ def measure(
     lead: float = 0.15,
     trail: float = 0.1,
 ) -> Throughput:
-    """Queue them, wait for all, and take the steady stretch of their finishing."""
+    """Queue the photos, wait for all, and measure the steady period."""
     with deployment.sampled() as sampler:
         ids = seed(deployment.store, photos, prompt=prompt, output=output)
         deployment.drain()
@@ -116,7 +116,7 @@ def measure(
 
 @dataclass(frozen=True, slots=True)
 class DeviceBound:
-    """The engine beside the device's own pace, and beside itself without batches."""
+    """Compare the engine with the device's own rate, and with itself without batching."""
 
     engine: Throughput
     batch_1: Throughput
@@ -133,12 +133,12 @@ class DeviceBound:
 
 
 def cores() -> int:
-    """Processors that this process may use."""
+    """The number of CPU cores that this process may use."""
     return len(os.sched_getaffinity(0))
 
 
 def device_bound(photos: int, photos_of_batch_1: int, more: Mapping[str, str]) -> DeviceBound:
-    """300 ms a batch and 20 ms a photo of 1 megapixel: what keeps the device from being full."""
+    """Measure 1-megapixel photos on a device of 300 ms per batch and 20 ms per photo."""
     with deployed(DEVICE_BOUND, more) as deployment:
         engine = measure(deployment, files(1.0, photos))
     with deployed(DEVICE_BOUND, {**more, "NUKKI_MAX_BATCH": "1"}) as deployment:
