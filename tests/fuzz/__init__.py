@@ -1,1 +1,1 @@
-"""Damaged image files, fed to the header parsers until one breaks: `python -m tests.fuzz`."""
+"""A fuzzer for the image header parsers: `python -m tests.fuzz`."""

@@ -1,4 +1,4 @@
-"""`python -m tests.fuzz`: feed damaged image files to the header parsers, and report faults."""
+"""`python -m tests.fuzz`: fuzz the header parsers with damaged image files."""
 
 from __future__ import annotations
 

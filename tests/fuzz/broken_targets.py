@@ -1,4 +1,4 @@
-"""Targets with one fault each, in files that contain a word: the harness must report every one."""
+"""Targets with one fault each, triggered by a word in the file; the fuzzer must report all."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The process that runs a target on one file after the other, under a memory limit.
+"""The child process: runs a target on each file under a memory limit.
 
 Standard input: for each file its length in eight bytes, then the file; `LIMIT` as a length means
 that the warm-up is over. Standard output: one line of JSON per file.
@@ -33,7 +33,7 @@ def main() -> None:
     target = getattr(importlib.import_module(module), name)
     files = sys.stdin.buffer
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # what libraries print is no answer
+    os.dup2(2, 1)  # library output must not mix with the answers
     base = 0
     while head := files.read(8):
         (length,) = struct.unpack("<Q", head)
@@ -50,7 +50,7 @@ def main() -> None:
 
 
 def run(target: Callable[[bytes], tuple[int, int]], data: bytes) -> dict[str, Any]:
-    """What the target did with the file: its kind, and the size or the reason."""
+    """Run the target on the file; return the outcome's kind, and the size or reason."""
     try:
         return {"kind": "read", "size": target(data)}
     except ImageError as error:
@@ -59,7 +59,7 @@ def run(target: Callable[[bytes], tuple[int, int]], data: bytes) -> dict[str, An
         return {"kind": "wrong", "detail": str(error)}
     except MemoryError:
         return {"kind": "memory", "detail": traceback.format_exc(limit=-6)}
-    except BaseException:  # noqa: BLE001 - that is what is looked for
+    except BaseException:  # noqa: BLE001 - any other exception is a fault to report
         return {"kind": "foreign exception", "detail": traceback.format_exc(limit=-6)}
 
 

@@ -1,4 +1,4 @@
-"""Damage: each function takes a file and gives it back changed in one place."""
+"""Mutations: each function returns the file with one change."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from random import Random
 from tests.fuzz.seeds import Seed
 from tests.fuzz.structure import Structure, find
 
-#: Bytes of the largest file made; repeated parts would make endless ones.
+#: Longest file in bytes; without it, repeated parts could grow without limit.
 LONGEST = 1 << 20
 _USUAL = 64 << 10
 
@@ -31,7 +31,7 @@ _NAMES: dict[str, tuple[bytes, ...]] = {
 
 
 class Mutator:
-    """Makes damaged files of sound ones, the same for the same random numbers."""
+    """Makes damaged files from valid ones, reproducibly for a given random state."""
 
     def __init__(self, pool: Sequence[Seed]) -> None:
         self._pool = pool
@@ -63,7 +63,7 @@ class Mutator:
         return seed, data
 
     def set_number(self, rng: Random, data: bytes, image_format: str) -> bytes:
-        """A length, count, offset or flag becomes another."""
+        """Change a length, count, offset or flag."""
         found = find(data, image_format)
         if not found.numbers:
             return self.set_bytes(rng, data, image_format)
@@ -87,7 +87,7 @@ class Mutator:
         return bytes(changed)
 
     def rename(self, rng: Random, data: bytes, image_format: str) -> bytes:
-        """A segment, chunk, block or box gets the name of another."""
+        """Rename a segment, chunk, block or box."""
         found = find(data, image_format)
         if not found.names or image_format not in _NAMES:
             return self.set_number(rng, data, image_format)
@@ -95,36 +95,36 @@ class Mutator:
         return data[:start] + rng.choice(_NAMES[image_format]) + data[end:]
 
     def flip_bits(self, rng: Random, data: bytes, image_format: str) -> bytes:  # noqa: ARG002
-        """A few bits change, mostly near the start."""
+        """Flip a few bits, mostly near the start."""
         changed = bytearray(data)
         for _ in range(rng.choice((1, 1, 2, 4, 8)) if changed else 0):
             changed[_place(rng, len(data))] ^= 1 << rng.randrange(8)
         return bytes(changed)
 
     def set_bytes(self, rng: Random, data: bytes, image_format: str) -> bytes:  # noqa: ARG002
-        """A few bytes become random ones."""
+        """Replace a few bytes with random ones."""
         at = _place(rng, len(data)) if data else 0
         length = rng.choice((1, 2, 4, 8))
         return data[:at] + rng.randbytes(length) + data[at + length :]
 
     def cut(self, rng: Random, data: bytes, image_format: str) -> bytes:
-        """The file ends early, half of the time at the edge of a part."""
+        """Truncate the file, half of the time near the edge of a part."""
         edges = [end for part in find(data, image_format).parts for end in part]
         if edges and rng.random() < 0.5:
             return data[: max(0, rng.choice(edges) + rng.randrange(-4, 5))]
         return data[: rng.randrange(len(data) + 1)]
 
     def extend(self, rng: Random, data: bytes, image_format: str) -> bytes:  # noqa: ARG002
-        """Bytes follow the end."""
+        """Append bytes."""
         return data + rng.choice((bytes(100), rng.randbytes(100), b"\xff" * 100, data))
 
     def drop(self, rng: Random, data: bytes, image_format: str) -> bytes:
-        """A part is missing."""
+        """Remove a part."""
         start, end = _part(rng, data, find(data, image_format))
         return data[:start] + data[end:]
 
     def repeat(self, rng: Random, data: bytes, image_format: str) -> bytes:
-        """A part stands there several times, in rare files thousands of times."""
+        """Repeat a part several times; rarely, thousands of times."""
         start, end = _part(rng, data, find(data, image_format))
         often = rng.random() < 0.05
         room = ((LONGEST if often else _USUAL) - len(data)) // max(1, end - start)
@@ -132,7 +132,7 @@ class Mutator:
         return data[:end] + data[start:end] * max(0, min(times, room)) + data[end:]
 
     def exchange(self, rng: Random, data: bytes, image_format: str) -> bytes:
-        """Two parts change places."""
+        """Swap two parts."""
         found = find(data, image_format)
         (a, b), (c, d) = sorted(_part(rng, data, found) for _ in range(2))
         if b > c:
@@ -140,19 +140,19 @@ class Mutator:
         return data[:a] + data[c:d] + data[b:c] + data[a:b] + data[d:]
 
     def splice(self, rng: Random, data: bytes, image_format: str) -> bytes:
-        """The start of this file, and the end of another."""
+        """Join the start of this file to the end of another."""
         other = self._other(rng, image_format)
         return data[: rng.randrange(len(data) + 1)] + other.data[rng.randrange(len(other.data)) :]
 
     def insert(self, rng: Random, data: bytes, image_format: str) -> bytes:
-        """A part of another file stands before a part of this one."""
+        """Insert a part of another file before a part of this one."""
         other = self._other(rng, image_format)
         start, end = _part(rng, other.data, find(other.data, other.format))
         at, _ = _part(rng, data, find(data, image_format))
         return data[:at] + other.data[start:end] + data[at:]
 
     def clear(self, rng: Random, data: bytes, image_format: str) -> bytes:
-        """A range becomes zeros, or ones."""
+        """Fill a part with zero bits or one bits."""
         start, end = _part(rng, data, find(data, image_format))
         return data[:start] + rng.choice((b"\0", b"\xff")) * (end - start) + data[end:]
 
@@ -163,7 +163,7 @@ class Mutator:
 
 
 def with_checksums(data: bytes) -> bytes:
-    """The same PNG with checksums that fit, as far as its chunks can be followed."""
+    """The PNG with correct checksums, as far as its chunks can be found."""
     changed = bytearray(data)
     for start, end in find(data, "png").parts:
         changed[end - 4 : end] = zlib.crc32(changed[start + 4 : end - 4]).to_bytes(4)

@@ -1,4 +1,4 @@
-"""The parent's side of a child: one file in, one outcome out, whatever happens to the child."""
+"""Runs a target in a child process and returns an outcome per file, even if the child dies."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from typing import Self
 
 from tests.fuzz.child import LIMIT
 
-#: Outcomes that a sound target has.
+#: Outcomes that are not faults.
 SOUND = ("read", "refused")
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one file.
+    """The outcome of one file.
 
     Attributes:
         kind: `read`, `refused`, or a fault: `wrong`, `memory`, `foreign exception`, `hang` or
@@ -44,7 +44,7 @@ class Outcome:
 
 
 class Sandbox:
-    """A child that runs a target; started again after a file that killed it."""
+    """A child process that runs a target; restarted after a file kills it."""
 
     def __init__(
         self, target: str, *, memory: int, seconds: float, warm_up: Sequence[bytes] = ()
@@ -115,7 +115,7 @@ class Sandbox:
     @staticmethod
     def _send(child: subprocess.Popen[bytes], data: bytes) -> None:
         assert child.stdin is not None
-        with contextlib.suppress(BrokenPipeError):  # its end is read as a crash
+        with contextlib.suppress(BrokenPipeError):  # reported as a crash on the next read
             child.stdin.write(struct.pack("<Q", len(data)) + data)
             child.stdin.flush()
 
@@ -125,13 +125,13 @@ class Sandbox:
             self._child.wait()
             for stream in (self._child.stdin, self._child.stdout):
                 if stream is not None:
-                    with contextlib.suppress(BrokenPipeError):  # what was not sent any more
+                    with contextlib.suppress(BrokenPipeError):  # unsent data of a dead child
                         stream.close()
             self._child = None
 
 
 def _line(child: subprocess.Popen[bytes], seconds: float) -> bytes | None:
-    """The child's next line, without its end where the child ended; None where it took too long."""
+    """The child's next line; without its newline if the child ended; None on timeout."""
     assert child.stdout is not None
     deadline = time.monotonic() + seconds
     line = b""

@@ -1,4 +1,4 @@
-"""Sound files of every format and kind, from which the damaged ones are made."""
+"""Seeds: valid files of every format and kind, which the fuzzer damages."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ SIZE = (WIDTH, HEIGHT)
 
 @dataclass(frozen=True)
 class Seed:
-    """A sound file."""
+    """A valid file."""
 
     format: str
     kind: str

@@ -1,4 +1,4 @@
-"""A run of the fuzzer: files made, fed, counted, and kept where they show a fault."""
+"""A run of the fuzzer: makes files, runs the target, counts outcomes, saves faulty files."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from tests.fuzz.mutations import Mutator
 from tests.fuzz.sandbox import Outcome, Sandbox
 from tests.fuzz.seeds import Seed
 
-#: Limits for Pillow, whose own faults are not ours: bytes of memory, seconds, bytes of the file.
+#: Limits for Pillow, whose faults are not reported: memory in bytes, seconds, file bytes.
 _ORACLE_MEMORY, _ORACLE_SECONDS, _ORACLE_BYTES = 512 << 20, 2.0, 128 << 10
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What to run.
+    """Parameters of a run.
 
     Attributes:
         target: `module:function`; see `targets`.
@@ -61,7 +61,7 @@ class Finding:
 
 @dataclass
 class Report:
-    """The numbers of a run: outcomes by format and kind, and what was found."""
+    """Results of a run: outcomes by format and kind, and the findings."""
 
     counts: dict[str, collections.Counter[str]] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
@@ -86,14 +86,14 @@ class Report:
 
 
 def damaged(seeds: Sequence[Seed], seed: int) -> Iterator[tuple[Seed, bytes]]:
-    """Damaged files without end; the file of a number depends on `seed` and the seeds alone."""
+    """An endless stream of damaged files; each depends only on its number, `seed` and the seeds."""
     mutator = Mutator(seeds)
     for number in itertools.count():
         yield mutator.make(Random(f"{seed}:{number}"))
 
 
 def run(plan: Plan) -> Report:
-    """Feed the files to the target, and compare its sizes with the oracle's."""
+    """Run the target on the files and compare its sizes with the oracle's."""
     report = Report()
     began = time.monotonic()
     warm_up = [seed.data for seed in plan.seeds] if plan.warm_up else []
@@ -116,7 +116,7 @@ def run(plan: Plan) -> Report:
 
 
 def _compared(outcome: Outcome, oracle: Outcome, report: Report) -> Outcome:
-    """The outcome, which is wrong where both read the file and the sizes differ."""
+    """The outcome; `wrong` if both read the file and their sizes differ."""
     if outcome.size is None or oracle.size is None:
         return outcome
     report.compared += 1

@@ -1,4 +1,4 @@
-"""Where a file keeps its numbers, names and parts; found leniently, in damaged files too."""
+"""Finds numbers, names and parts in a file, even a damaged one."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
-#: Parts looked at in one list; damaged files may have endless ones.
+#: Most parts read from one list; lists in damaged files may be endless.
 _MOST = 200
 
 _AVIF_FOLDERS = {

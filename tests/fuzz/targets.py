@@ -1,6 +1,6 @@
-"""What the child does with each file. A target gives (width, height) as stored, or raises.
+"""Fuzz targets. A target returns (width, height) as stored, or raises.
 
-An `ImageError` refuses the file. `Wrong` reports an answer that cannot be right. Anything else that
+An `ImageError` refuses the file. `Wrong` reports a contradictory answer. Anything else that
 a target raises, or does to its process, is a fault.
 """
 

@@ -1,4 +1,4 @@
-"""The fuzzer in short; and that it notices each kind of fault."""
+"""A short run of the fuzzer, and tests that it reports each kind of fault."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from tests.fuzz.seeds import Seed, seeds
 from tests.fuzz.session import Plan, damaged, run
 from tests.fuzz.targets import pillow_size, probe_file
 
-#: Where Pillow keeps one transparent level for its own conversions, and loses it there: it compares
-#: samples of 16 bits, or of one, with the level of an 8-bit image.
+#: Seeds whose transparent level Pillow loses: it compares 16-bit or 1-bit samples with the level of
+#: an 8-bit image.
 PILLOW_IS_WRONG = {"16-bit gray with a transparent level", "1-bit gray with a transparent level"}
 
 
@@ -28,7 +28,7 @@ def names(seed: Seed) -> str:
 
 
 @pytest.mark.parametrize("seed", seeds(), ids=names)
-def test_every_seed_is_read_with_pillows_size(seed: Seed) -> None:
+def test_every_seed_has_the_size_pillow_gives(seed: Seed) -> None:
     assert probe_file(seed.data) == pillow_size(seed.data)
 
 
@@ -77,7 +77,7 @@ def test_the_same_seed_gives_the_same_files() -> None:
 
 
 @pytest.mark.parametrize("image_format", FORMATS)
-def test_every_mutation_changes_files_and_keeps_them_small(image_format: str) -> None:
+def test_mutations_change_files_and_keep_them_small(image_format: str) -> None:
     mutator = Mutator([seed for seed in seeds() if seed.format == image_format])
     made = [mutator.make(Random(number)) for number in range(100)]
     assert all(len(data) <= LONGEST for _, data in made)
@@ -97,14 +97,14 @@ TRIGGER = (1 << 40).to_bytes(8, "little") + b"trigger"
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_each_kind_of_fault_is_noticed_and_the_next_file_still_run(name: str) -> None:
+def test_each_fault_is_reported_and_the_next_file_still_runs(name: str) -> None:
     with Sandbox(f"tests.fuzz.broken_targets:{name}", memory=32 << 20, seconds=2.0) as sandbox:
         outcomes = [sandbox.run(data) for data in (b"harmless", TRIGGER, b"harmless")]
     assert [outcome.kind for outcome in outcomes] == ["refused", FAULTS[name], "refused"]
     assert outcomes[1].detail
 
 
-def test_a_fault_is_kept_with_its_file_and_its_seed(tmp_path: Path) -> None:
+def test_a_fault_is_saved_with_its_file_and_seed(tmp_path: Path) -> None:
     plan = Plan(
         target="tests.fuzz.broken_targets:raises",
         seeds=[Seed("bmp", "broken", TRIGGER * 20)],
@@ -125,7 +125,7 @@ def test_a_fault_is_kept_with_its_file_and_its_seed(tmp_path: Path) -> None:
     assert '"foreign exception"' in told
 
 
-def test_another_size_than_the_oracles_is_a_fault(tmp_path: Path) -> None:
+def test_a_size_unlike_the_oracles_is_a_fault(tmp_path: Path) -> None:
     plan = Plan(
         target="tests.fuzz.broken_targets:measures",
         oracle="tests.fuzz.broken_targets:agrees",

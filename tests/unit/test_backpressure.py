@@ -1,4 +1,4 @@
-"""How much may be queued, in all and of one tenant; and that the count never drifts."""
+"""Queue limits, in total and per tenant; and the counters behind them."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ def roomed(house: House, queue: int, tenant: int) -> House:
 
 
 def counted(house: House) -> dict[str, int]:
-    """What Redis says that each tenant has queued."""
+    """Queued jobs per tenant, as Redis counts them."""
     return {name: int(n) for name, n in house.redis.hgetall(redis_keys.QUEUED.key()).items()}
 
 
 def recounted(house: House) -> dict[str, int]:
-    """What each tenant has queued."""
+    """Queued jobs per tenant, counted from the lanes."""
     ids = [
         job_id for lane in Lane for job_id in house.redis.zrange(redis_keys.LANE.key(lane), 0, -1)
     ]
@@ -47,18 +47,18 @@ def recounted(house: House) -> dict[str, int]:
 
 
 class TestLimits:
-    def test_above_its_depth_the_queue_takes_no_more(self, house: House) -> None:
+    def test_a_full_queue_rejects_jobs(self, house: House) -> None:
         roomed(house, 3, 3)
         ids = [house.accept() for _ in range(3)]
         with pytest.raises(TooManyJobs, match="the queue is full"):
             house.accept()
         with pytest.raises(TooManyJobs, match="the queue is full"):
             house.jobs.admit("shop")
-        house.claim(ids[0])  # what runs is queued no more
+        house.claim(ids[0])  # a running job no longer counts as queued
         house.jobs.admit("shop")
         house.accept()
 
-    def test_the_depth_is_that_of_all_lanes(self, house: House) -> None:
+    def test_jobs_of_all_lanes_count_towards_the_limit(self, house: House) -> None:
         roomed(house, 3, 3)
         house.accept(render="job_" + "0" * 24)
         house.accept(priority="bulk")
@@ -66,7 +66,7 @@ class TestLimits:
         with pytest.raises(TooManyJobs):
             house.accept()
 
-    def test_a_tenant_that_has_its_share_leaves_room_for_others(self, house: House) -> None:
+    def test_a_tenant_at_its_limit_does_not_block_others(self, house: House) -> None:
         roomed(house, 10, 2)
         house.accept()
         house.accept()
@@ -77,7 +77,7 @@ class TestLimits:
         house.jobs.admit("other")
         house.accept(tenant="other")
 
-    def test_what_is_admitted_is_noted_and_what_is_not_is_not(self, house: House) -> None:
+    def test_an_input_is_recorded_only_when_admitted(self, house: House) -> None:
         roomed(house, 1, 1)
         first, second = (Input(new_id("inp"), "shop") for _ in range(2))
         house.jobs.admit("shop", first, expiry_ms=60_000)
@@ -89,7 +89,7 @@ class TestLimits:
             house.jobs.input(second.id, "shop")
 
     @pytest.mark.parametrize(("of_used", "admitted"), [(4.0, True), (1.1, False)])
-    def test_a_redis_nearly_full_admits_nothing(
+    def test_nothing_is_admitted_when_redis_is_nearly_full(
         self, house: House, of_used: float, admitted: bool
     ) -> None:
         house.accept()
@@ -101,7 +101,7 @@ class TestLimits:
         finally:
             house.redis.config_set("maxmemory", 0)
 
-    def test_what_is_refused_leaves_nothing(self, house: House) -> None:
+    def test_a_rejected_job_leaves_no_job_keys(self, house: House) -> None:
         roomed(house, 1, 1)
         house.accept()
         before = set(house.redis.keys("*"))
@@ -111,14 +111,14 @@ class TestLimits:
         assert [name.split(":")[1] for name in added] in (["input", "sweep"], ["sweep", "input"])
         assert len(house.jobs.page("shop", limit=10).jobs) == 1
 
-    def test_a_request_that_was_taken_before_is_still_answered(self, house: House) -> None:
+    def test_a_repeated_request_succeeds_when_the_queue_is_full(self, house: House) -> None:
         roomed(house, 1, 1)
         first = house.accept(idempotency=Idempotency("k", "f"))
         assert house.accept(idempotency=Idempotency("k", "f")) == first
         with pytest.raises(IdempotencyMismatch):
             house.accept(idempotency=Idempotency("k", "other"))
 
-    def test_of_many_at_once_no_more_are_taken_than_there_is_room(self, house: House) -> None:
+    def test_concurrent_requests_do_not_exceed_the_limit(self, house: House) -> None:
         roomed(house, 5, 5)
         taken: list[str] = []
 
@@ -136,15 +136,13 @@ class TestLimits:
     @pytest.mark.parametrize(
         ("keys", "room"), [("", 100), ("a:1,a:2", 100), ("a:1,b:2", 30), ("a:1,b:2,c:3", 30)]
     )
-    def test_only_where_there_are_others_is_a_tenant_held_to_a_share(
-        self, keys: str, room: int
-    ) -> None:
+    def test_the_tenant_limit_applies_only_with_several_tenants(self, keys: str, room: int) -> None:
         settings = ApiSettings.load(api_keys=keys, max_queued=100, tenant_share=0.3)
         assert settings.max_queued_of_a_tenant == room
 
 
 def random_step(house: House, chance: random.Random, ids: list[str]) -> None:
-    """One of all the things that may happen to a job, to one at random."""
+    """Apply a random operation to a random job."""
     job_id = chance.choice(ids)
     tenant = chance.choice(TENANTS)
     match chance.randrange(9):
@@ -176,7 +174,7 @@ def random_step(house: House, chance: random.Random, ids: list[str]) -> None:
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_the_count_of_each_tenant_is_always_what_a_recount_gives(house: House, seed: int) -> None:
+def test_queued_counts_always_match_a_recount(house: House, seed: int) -> None:
     chance = random.Random(seed)
     ids = [house.accept(tenant=tenant) for tenant in TENANTS]
     for _ in range(250):

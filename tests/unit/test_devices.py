@@ -1,4 +1,4 @@
-"""Which worker processes a host gets, with an NVIDIA driver that is only told."""
+"""The worker processes of a host, planned with a fake NVIDIA driver."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_the_cores_are_shared_evenly(workers: int, share: str) -> None:
     assert shares == [share] * workers
 
 
-def test_cores_that_were_said_are_left_as_they_are() -> None:
+def test_a_configured_core_count_is_kept() -> None:
     for place in planned(with_settings=settings(worker_cores=3)):
         assert "NUKKI_WORKER_CORES" not in place.env
 
@@ -98,7 +98,7 @@ def test_a_model_that_needs_no_device_gets_one_process_and_asks_no_driver() -> N
     assert places(weightless(model="my:load", device="cpu"), None, {}, never) == [Place(HOST)]
 
 
-def test_a_model_of_ones_own_gets_a_process_per_device() -> None:
+def test_a_custom_model_gets_a_process_per_device() -> None:
     found = planned(with_settings=weightless(model="my.package:load"))
     assert [place.env["CUDA_VISIBLE_DEVICES"] for place in found] == [
         device.identifier for device in GPUS
@@ -128,7 +128,7 @@ def test_cpu_forces_one_process_that_sees_no_device(given: Any) -> None:
         (None, "-1", [""]),
     ],
 )
-def test_which_devices_are_meant(
+def test_devices_are_chosen_by_number_or_uuid(
     asked: str | None, visible: str | None, expected: list[str]
 ) -> None:
     found = planned(asked, visible)
@@ -153,14 +153,14 @@ def test_which_devices_are_meant(
         (None, "0,9", "CUDA_VISIBLE_DEVICES: no such device: 9"),
     ],
 )
-def test_a_device_that_cannot_be_had_is_named(
+def test_an_unavailable_device_is_named_in_the_error(
     asked: str | None, visible: str | None, complaint: str
 ) -> None:
     with pytest.raises(ConfigError, match=complaint):
         planned(asked, visible)
 
 
-def test_a_device_is_not_taken_for_granted_where_the_model_needs_it() -> None:
+def test_a_model_that_needs_a_device_requires_it_to_exist() -> None:
     with pytest.raises(ConfigError, match="no such device: 0"):
         planned("0", there=[])
 
@@ -178,7 +178,7 @@ def test_a_model_that_needs_no_device_gets_the_processes_asked_for() -> None:
         planned("1,01", there=[], with_settings=weightless())
 
 
-def test_a_partitioned_gpu_is_its_instances() -> None:
+def test_a_partitioned_gpu_is_listed_as_its_mig_instances() -> None:
     assert labels(planned(there=MIGS)) == [":gpu0-mig0", ":gpu0-mig2", ":gpu1"]
     assert labels(planned("MIG-12,1", there=MIGS)) == [":gpu0-mig2", ":gpu1"]
     with pytest.raises(ConfigError, match=r"no such device: 0 .*gpu0-mig0 MIG-11"):
@@ -193,7 +193,7 @@ def test_each_process_has_a_metrics_port_of_its_own() -> None:
         planned("1,3", with_settings=settings(metrics_port=65535))
 
 
-def test_visible_devices_without_a_driver_are_not_passed_over(
+def test_visible_devices_without_a_driver_log_a_warning(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     with caplog.at_level(logging.WARNING, "nukki.launcher"):
@@ -202,7 +202,7 @@ def test_visible_devices_without_a_driver_are_not_passed_over(
 
 
 class Driver:
-    """NVML of a host with these GPUs: a UUID, MIG instances by position, or an error."""
+    """A fake NVML. Each GPU is a UUID, MIG instances by position, or an error code."""
 
     NVMLError = pynvml.NVMLError
     NVMLError_LibraryNotFound = pynvml.NVMLError_LibraryNotFound
@@ -275,14 +275,14 @@ def test_a_driver_that_does_not_work_is_an_error() -> None:
         present(Driver(fails=pynvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH))
 
 
-def test_a_gpu_that_is_lost_leaves_the_others(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_lost_gpu_is_skipped(caplog: pytest.LogCaptureFixture) -> None:
     driver = Driver(["GPU-a", pynvml.NVML_ERROR_GPU_IS_LOST, "GPU-c"])
     assert [device.label for device in present(driver)] == ["gpu0", "gpu2"]
     assert "gpu1 does not answer" in caplog.text
     assert driver.open == 0
 
 
-def test_a_device_named_to_the_launcher_reaches_the_plan(
+def test_an_unknown_device_option_exits_with_78(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from worker.launcher import __main__ as start
@@ -296,7 +296,7 @@ def test_a_device_named_to_the_launcher_reaches_the_plan(
     assert "--devices: no such device: 8" in capsys.readouterr().err
 
 
-def test_a_worker_that_was_given_a_gpu_does_not_run_without_it(
+def test_a_worker_assigned_a_gpu_fails_without_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     torch = pytest.importorskip("torch")

@@ -1,4 +1,4 @@
-"""The rooms, and which way imports point between them."""
+"""Rules of the packages: import direction, import cost, module size."""
 
 from __future__ import annotations
 

@@ -25,21 +25,21 @@ MODES = {"RGB": scene, "L": ramp, "RGBA": lambda w, h: np.dstack([scene(w, h), r
 @pytest.mark.parametrize(
     "size", [(2, 2), (2, 3), (17, 15), (64, 64), (129, 65), (3, 257), (513, 9)]
 )
-def test_an_honest_avif_is_read(size: tuple[int, int], subsampling: str, mode: str) -> None:
+def test_a_valid_avif_is_read(size: tuple[int, int], subsampling: str, mode: str) -> None:
     data = file(MODES[mode](*size), "avif", subsampling=subsampling, speed=8)
     assert decode(data).rgb.shape[1::-1] == size
 
 
 @pytest.mark.parametrize("speed", [1, 4, 6, 10])
 @pytest.mark.parametrize("quality", [0, 50, 100])
-def test_an_honest_avif_is_read_at_any_speed_and_quality(speed: int, quality: int) -> None:
+def test_a_valid_avif_is_read_at_any_speed_and_quality(speed: int, quality: int) -> None:
     picture = MODES["RGBA"](97, 61)
     data = file(picture, "avif", speed=speed, quality=quality, exif=exif(6), xmp=b"<x/>")
     assert decode(data).rgb.shape == (97, 61, 3)
 
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA"])
-def test_an_honest_sequence_is_read(mode: str) -> None:
+def test_a_valid_sequence_is_read(mode: str) -> None:
     assert decode(sequence(mode)).rgb.shape == (HEIGHT, WIDTH, 3)
 
 
@@ -48,12 +48,12 @@ def sequence(mode: str = "RGB") -> bytes:
     return file(frames[0], "avif", save_all=True, append_images=frames[1:])
 
 
-# Files made here, box by box, around bitstreams of Pillow's.
+# Files built box by box around bitstreams from Pillow.
 
 
 @dataclass
 class Item:
-    """An item of an AVIF; `pieces` is in how many extents its data lies."""
+    """An item of an AVIF; `pieces` is the number of extents of its data."""
 
     data: bytes
     size: tuple[int, int]
@@ -160,7 +160,7 @@ def tiled(
     tile: Item | None = None,
     **options: bool,
 ) -> bytes:
-    """A grid of two by two tiles, with an alpha alike."""
+    """A grid of 2 × 2 tiles; `alpha` adds an alpha grid."""
     tile = tile or Item(TILE, (64, 64))
     inside, wide = options.get("inside", True), options.get("wide", False)
     alpha = options.get("alpha", False)
@@ -174,7 +174,7 @@ def tiled(
 @pytest.mark.parametrize("alpha", [False, True])
 @pytest.mark.parametrize("inside", [False, True])
 @pytest.mark.parametrize("wide", [False, True])
-def test_an_honest_grid_is_read(alpha: bool, inside: bool, wide: bool) -> None:
+def test_a_valid_grid_is_read(alpha: bool, inside: bool, wide: bool) -> None:
     photo = decode(tiled(alpha=alpha, inside=inside, wide=wide))
     assert photo.rgb.shape == (100, 120, 3)
     assert (photo.alpha is not None) == alpha
@@ -183,7 +183,7 @@ def test_an_honest_grid_is_read(alpha: bool, inside: bool, wide: bool) -> None:
 
 @pytest.mark.parametrize("pieces", [1, 2, 7])
 @pytest.mark.parametrize("inside", [False, True])
-def test_a_picture_in_several_pieces_is_read(pieces: int, inside: bool) -> None:
+def test_a_picture_in_several_extents_is_read(pieces: int, inside: bool) -> None:
     main = Item(TILE, (64, 64), pieces=pieces, inside=inside)
     alpha = Item(GRAY, (64, 64), alpha_of=1, pieces=pieces, inside=inside)
     assert decode(avif(main, alpha)).alpha is not None
@@ -218,7 +218,7 @@ LIES = {
 
 
 @pytest.mark.parametrize("which", LIES)
-def test_a_bitstream_of_another_size_than_the_header_says_is_invalid(which: str) -> None:
+def test_a_bitstream_with_a_size_unlike_the_headers_is_invalid(which: str) -> None:
     with pytest.raises(ImageInvalid, match="another size"):
         decode(LIES[which])
 
@@ -232,7 +232,7 @@ def test_parts_far_larger_than_the_picture_are_invalid() -> None:
         decode(avif(Item(TILE, (64, 64)), gray))
 
 
-def test_what_is_not_part_of_the_picture_may_be_of_any_size() -> None:
+def test_items_outside_the_picture_may_have_any_size() -> None:
     assert decode(avif(Item(TILE, (64, 64)), Item(LARGE, (24, 16)))).rgb.shape == (64, 64, 3)
 
 
@@ -246,7 +246,7 @@ def test_a_bitstream_without_a_whole_picture_is_invalid(data: bytes) -> None:
         probe(avif(Item(data, (64, 64))))
 
 
-def test_a_second_header_in_the_bitstream_counts_too() -> None:
+def test_a_second_sequence_header_of_another_size_is_invalid() -> None:
     with pytest.raises(ImageInvalid, match="several sizes"):
         decode(avif(Item(TILE + LARGE, (64, 64))))
 
@@ -259,7 +259,7 @@ def test_a_picture_of_many_frames_or_parts_is_invalid() -> None:
 
 
 @pytest.mark.parametrize("name", [b"pitm", b"iloc", b"iinf", b"iprp", b"iref", b"idat"])
-def test_a_header_that_says_something_twice_is_invalid(name: bytes) -> None:
+def test_a_duplicate_box_is_invalid(name: bytes) -> None:
     data = tiled()
     at = data.index(name) - 4
     again = data[at : at + int.from_bytes(data[at : at + 4])]
@@ -286,7 +286,7 @@ def test_items_that_overlap_are_invalid() -> None:
         decode(bytes(data))
 
 
-def test_an_item_in_two_places_is_invalid() -> None:
+def test_an_item_with_two_locations_is_invalid() -> None:
     data = bytearray(avif(Item(TILE, (64, 64)), Item(LARGE, (64, 64))))
     struct.pack_into(">H", data, data.index(b"iloc") + 12 + 16, 1)
     with pytest.raises(ImageInvalid, match="twice"):
@@ -294,7 +294,7 @@ def test_an_item_in_two_places_is_invalid() -> None:
 
 
 @pytest.mark.parametrize("honest", [False, True])
-def test_an_item_placed_by_a_base_is_found(honest: bool) -> None:
+def test_an_item_located_by_a_base_offset_is_found(honest: bool) -> None:
     data = bytearray(avif(Item(TILE, (64, 64)) if honest else Item(LARGE, (64, 64))))
     at = data.index(b"iloc") + 12
     start, length = struct.unpack_from(">LL", data, at + 8)
@@ -307,7 +307,7 @@ def test_an_item_placed_by_a_base_is_found(honest: bool) -> None:
             decode(bytes(data))
 
 
-def test_an_iloc_of_very_many_empty_pieces_is_invalid() -> None:
+def test_an_iloc_with_very_many_empty_extents_is_invalid() -> None:
     items = b"".join(struct.pack(">HHHH", 1 + place, 0, 0, 65_535) for place in range(200))
     data = avif(Item(TILE, (64, 64)))
     at = data.index(b"iloc") - 4
@@ -372,16 +372,16 @@ def test_a_huge_bitstream_in_a_small_header_takes_little_memory(lie: str, tmp_pa
 
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="needs Linux's /proc")
-def test_an_honest_avif_stays_within_its_memory_bound(tmp_path: Path) -> None:
+def test_a_valid_avif_stays_within_its_memory_bound(tmp_path: Path) -> None:
     data = file(Image.new("RGBA", (4000, 3000), (9, 9, 9, 9)), "avif", speed=10)
     assert peak_of(data, file(scene(), "avif"), tmp_path) < memory_bound(probe(data))
 
 
-# Headers bit by bit, as other encoders may write them.
+# Headers built bit by bit, as other encoders may write them.
 
 
 def packed(*fields: tuple[int, int]) -> bytes:
-    """Values of so many bits each, then a one and zeros up to a whole byte."""
+    """Pack values of the given bit widths, then a one and zeros up to a whole byte."""
     text = "".join(f"{value:0{bits}b}" for value, bits in fields if bits) + "1"
     return int(text.ljust(-(-len(text) // 8) * 8, "0"), 2).to_bytes(-(-len(text) // 8))
 
@@ -395,7 +395,7 @@ def unit(kind: int, body: bytes, *, layer: int | None = None, sized: bool = True
 def header(
     size: tuple[int, int], *, timed: bool = False, regular: bool = False, ids: bool = False
 ) -> bytes:
-    """A sequence header of a video, with all it may have before its end."""
+    """A video's sequence header with every optional field."""
     timing = [(1, 1), (1, 32), (25, 32), (regular, 1), *([(0b00101, 5)] if regular else [])]
     model = [(1, 1), (9, 5), (1, 32), (3, 5), (6, 5)]
     point = [(0, 12), (9, 5), (1, 1)]
@@ -428,7 +428,7 @@ def frame(*, own: bool, time_bits: int = 0, id_bits: int = 0, shown: bool = True
 @pytest.mark.parametrize("ids", [False, True])
 @pytest.mark.parametrize("shown", [False, True])
 @pytest.mark.parametrize("layer", [None, 1])
-def test_a_frame_with_a_size_of_its_own_is_invalid(
+def test_a_frame_with_its_own_size_is_invalid(
     timed: bool, regular: bool, ids: bool, shown: bool, layer: int | None
 ) -> None:
     start = unit(1, header((24, 16), timed=timed, regular=regular, ids=ids))
@@ -443,7 +443,7 @@ def test_a_frame_with_a_size_of_its_own_is_invalid(
             av1.picture_size(ByteSource(lying), 0, len(lying))
 
 
-def test_the_last_unit_need_not_tell_its_length() -> None:
+def test_the_last_unit_may_omit_its_length() -> None:
     data = b"??" + unit(1, header((24, 16))) + unit(6, frame(own=False), sized=False)
     assert av1.picture_size(ByteSource(data), 2, len(data)) == (24, 16)
 

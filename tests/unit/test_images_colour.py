@@ -46,19 +46,19 @@ def test_display_p3_becomes_srgb(image_format: str) -> None:
 
 
 @pytest.mark.parametrize("image_format", CARRIERS)
-def test_a_profile_with_red_and_green_exchanged_exchanges_them(image_format: str) -> None:
+def test_a_profile_with_red_and_green_swapped_swaps_them(image_format: str) -> None:
     photo = decode(file(scene(), image_format, icc_profile=rgb_profile(SWAPPED)))
     assert np.abs(photo.rgb.astype(int) - in_srgb(scene(), SWAPPED)).mean() < 1.5
     assert np.abs(photo.rgb.astype(int) - scene()[..., [1, 0, 2]]).mean() < 5
 
 
 @pytest.mark.parametrize("image_format", ["jpeg", "png"])
-def test_the_standard_profile_changes_nothing(image_format: str) -> None:
+def test_the_srgb_profile_changes_nothing(image_format: str) -> None:
     plain = decode(file(scene(), image_format)).rgb
     assert distance(decode(file(scene(), image_format, icc_profile=STANDARD)).rgb, plain) == 0
 
 
-def test_a_profile_in_several_parts_is_put_together() -> None:
+def test_a_profile_in_several_parts_is_joined() -> None:
     profile = rgb_profile(SWAPPED) + bytes(150_000)
     profile = len(profile).to_bytes(4) + profile[4:]
     data = file(scene(), "jpeg", icc_profile=profile)
@@ -99,24 +99,24 @@ def test_a_gray_profile_is_applied(image_format: str, gamma: float) -> None:
     photo = decode(file(ramp(), image_format, icc_profile=gray_profile(gamma)))
     expected = srgb_curve((ramp() / 255) ** gamma)[..., None].repeat(3, axis=2)
     assert np.abs(photo.rgb.astype(int) - expected).mean() < 1.5
-    # A level of linear light near black is a dozen levels of sRGB.
+    # Near black, one level of linear light is a dozen levels of sRGB.
     assert distance(photo.rgb[ramp() > 40], expected[ramp() > 40]) <= 4
 
 
-def test_a_gray_image_with_an_rgb_profile_goes_through_its_curve() -> None:
+def test_an_rgb_profile_applies_its_curve_to_a_gray_image() -> None:
     photo = decode(file(ramp(), "png", icc_profile=rgb_profile(SRGB, gamma=1.0)))
     expected = srgb_curve(ramp() / 255)[..., None].repeat(3, axis=2)
     assert distance(photo.rgb, expected) <= 2
 
 
-def test_a_16_bit_image_goes_through_its_profile() -> None:
+def test_a_profile_is_applied_to_a_16_bit_image() -> None:
     wide = (scene().astype("<u2") * 257).tobytes()
     tags = {258: (3, (16, 16, 16)), 262: (3, (2,)), 277: (3, (3,))}
     data = tiff((WIDTH, HEIGHT), wide, {**tags, 34675: (7, rgb_profile(DISPLAY_P3))})
     assert distance(decode(data).rgb, in_srgb(scene(), DISPLAY_P3)) <= 2
 
 
-def test_a_palette_goes_through_its_profile() -> None:
+def test_a_profile_is_applied_to_a_palette() -> None:
     image = Image.fromarray(ramp() // 64, "P")
     colours = np.array([[10, 20, 30], [200, 40, 0], [0, 200, 90], [70, 0, 200]], np.uint8)
     image.putpalette(colours.tobytes())
@@ -125,7 +125,7 @@ def test_a_palette_goes_through_its_profile() -> None:
 
 
 @pytest.mark.parametrize("image_format", ["png", "webp"])
-def test_a_profile_leaves_the_alpha_alone(image_format: str) -> None:
+def test_a_profile_does_not_change_the_alpha(image_format: str) -> None:
     rgba = np.dstack([scene(), ramp()])
     photo = decode(file(rgba, image_format, icc_profile=rgb_profile(SWAPPED)))
     assert photo.alpha is not None

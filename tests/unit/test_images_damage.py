@@ -53,7 +53,7 @@ EVERY_KIND = {
 
 
 @pytest.mark.parametrize("kind", EVERY_KIND)
-def test_every_kind_is_read_when_sound(kind: str) -> None:
+def test_every_undamaged_sample_is_read(kind: str) -> None:
     assert sorted(decode(EVERY_KIND[kind]).rgb.shape) == sorted((HEIGHT, WIDTH, 3))
 
 
@@ -126,18 +126,18 @@ def test_a_16_bit_png_with_too_little_data_is_invalid() -> None:
         decode(png((WIDTH, HEIGHT), half, bits=16, colour=0))
 
 
-def test_a_bmp_of_run_lengths_is_read() -> None:
+def test_a_run_length_bmp_is_read() -> None:
     assert decode(run_length_bmp()).rgb[:, 7, 0].tolist() == [35, 25, 15, 5]
 
 
 @pytest.mark.parametrize("lost", [1, 3, 4, 9, 15])
-def test_a_bmp_of_run_lengths_cut_short_is_invalid(lost: int) -> None:
+def test_a_truncated_run_length_bmp_is_invalid(lost: int) -> None:
     with pytest.raises(ImageInvalid):
         decode(run_length_bmp()[:-lost])
 
 
 def run_length_bmp() -> bytes:
-    """8 × 4 gray levels, a level a row from the bottom."""
+    """8 × 4 gray levels, one level per row from the bottom."""
     palette = b"".join(bytes([level, level, level, 0]) for level in range(256))
     body = b"".join(bytes([8, 10 * row + 5, 0, 0]) for row in range(4)) + b"\0\1"
     start = 54 + len(palette)
@@ -163,7 +163,7 @@ def test_a_huge_image_is_too_large_by_its_header(image_format: str, side: int) -
 
 
 def lying(image_format: str, side: int) -> bytes:
-    """A few bytes that claim to be `side` pixels square."""
+    """A tiny file whose header claims `side` × `side` pixels."""
     if image_format == "png":
         return png((side, side), [bytes(10)])
     if image_format == "tiff":
@@ -203,7 +203,7 @@ def test_a_tiff_with_absurd_tiles_is_invalid() -> None:
         decode(tiff((WIDTH, HEIGHT), ramp().tobytes(), tags))
 
 
-def test_a_tiff_whose_directory_leads_to_itself_is_read() -> None:
+def test_a_tiff_whose_directory_points_to_itself_is_read() -> None:
     data = tiff((WIDTH, HEIGHT), ramp().tobytes(), {258: (3, (8,)), 262: (3, (1,))})
     at = int.from_bytes(data[4:8], "little")
     count = int.from_bytes(data[at : at + 2], "little")
@@ -232,7 +232,7 @@ def test_a_tiff_tag_of_too_many_values_is_invalid(tag: int) -> None:
         decode(bytes(data))
 
 
-def test_a_png_profile_that_unpacks_without_end_does_no_harm() -> None:
+def test_a_png_profile_that_is_a_zip_bomb_is_harmless() -> None:
     bomb = chunk(b"iCCP", b"x\0\0" + zlib.compress(bytes(100_000_000), 9))
     photo = decode(png((WIDTH, HEIGHT), [row.tobytes() for row in scene()], before=bomb))
     assert len(photo.warnings) == 1
@@ -249,7 +249,7 @@ def test_damaged_bytes_give_a_photo_or_an_image_error(
 ) -> None:
     data = bytearray(EVERY_KIND[kind])
     for place, value in flips:
-        # Half of them within the header, where they do most.
+        # Half of the changes are in the header, where they have most effect.
         at = int(place * len(data)) if value % 2 else int(place * min(len(data), 120))
         data[at] = value
     damaged = bytes(data[: int(kept * len(data))])
@@ -260,12 +260,12 @@ def test_damaged_bytes_give_a_photo_or_an_image_error(
 
 @settings(max_examples=60, deadline=None)
 @given(st.sampled_from(sorted(EVERY_KIND)), st.binary(max_size=300))
-def test_bytes_made_up_after_a_magic_number_give_an_image_error(kind: str, tail: bytes) -> None:
+def test_random_bytes_after_a_magic_number_give_an_image_error(kind: str, tail: bytes) -> None:
     with pytest.raises(ImageError):
         decode(EVERY_KIND[kind][:12] + tail)
 
 
-# Memory, measured in a process of its own.
+# Memory, measured in a separate process.
 
 _SIDE = (6400, 5000)
 _MEASURE = """
@@ -291,7 +291,7 @@ _MEASURE = """
 
 
 def peak_of(data: bytes, warm_up: bytes, folder: Path) -> int:
-    """Bytes that decoding takes at its peak."""
+    """Peak memory of decoding, in bytes."""
     (folder / "measured").write_bytes(data)
     (folder / "warm").write_bytes(warm_up)
     done = subprocess.run(
@@ -337,6 +337,6 @@ def test_decoding_stays_within_its_memory_bound(kind: str, tmp_path: Path) -> No
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="needs Linux's /proc")
 @pytest.mark.parametrize("image_format", ["png", "gif", "bmp", "tiff", "webp", "jpeg"])
-def test_a_lying_header_takes_no_more_than_its_bound(image_format: str, tmp_path: Path) -> None:
+def test_a_false_header_stays_within_its_memory_bound(image_format: str, tmp_path: Path) -> None:
     data = lying(image_format, 9000)
     assert peak_of(data, EVERY_KIND[image_format], tmp_path) < memory_bound(probe(data))

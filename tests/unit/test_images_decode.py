@@ -33,7 +33,7 @@ SIZE = (WIDTH, HEIGHT)
 
 
 def distance(found: Array, expected: Array) -> int:
-    """The largest difference in any sample."""
+    """Largest difference between two samples."""
     assert found.shape == expected.shape
     return int(np.abs(found.astype(int) - expected.astype(int)).max())
 
@@ -48,7 +48,7 @@ def test_lossless_colours_are_exact(image_format: str) -> None:
 
 
 @pytest.mark.parametrize("image_format", ["jpeg", "avif"])
-def test_lossy_colours_are_near(image_format: str) -> None:
+def test_lossy_colours_are_close(image_format: str) -> None:
     assert distance(decode(file(scene(), image_format)).rgb, scene()) <= 6
 
 
@@ -119,7 +119,7 @@ def test_a_jpeg_with_restart_markers_is_read() -> None:
     assert distance(decode(file(scene(), "jpeg", restart_marker_blocks=2)).rgb, scene()) <= 6
 
 
-def test_a_jpeg_with_another_after_it_is_the_first() -> None:
+def test_the_first_of_two_joined_jpegs_is_read() -> None:
     pictures = [Image.fromarray(scene()), Image.fromarray(scene()[::-1])]
     data = file(pictures[0], "mpo", save_all=True, append_images=pictures[1:], quality=95)
     photo = decode(data)
@@ -127,13 +127,13 @@ def test_a_jpeg_with_another_after_it_is_the_first() -> None:
     assert photo.warnings == ()
 
 
-def test_junk_between_the_segments_of_a_jpeg_is_passed_over() -> None:
+def test_junk_between_jpeg_segments_is_skipped() -> None:
     data = file(scene(), "jpeg")
     at = 4 + int.from_bytes(data[4:6])
     assert distance(decode(data[:at] + b"\0junk" + data[at:]).rgb, scene()) <= 6
 
 
-def test_a_middle_gray_jpeg_is_not_taken_for_a_truncated_one() -> None:
+def test_a_middle_gray_jpeg_is_not_called_truncated() -> None:
     assert (decode(file(np.full((40, 40, 3), 128, np.uint8), "jpeg")).rgb == 128).all()
 
 
@@ -257,7 +257,7 @@ def test_a_transparent_palette_entry_is_alpha(image_format: str) -> None:
     assert distance(photo.alpha, np.where(ramp() // 64 == 2, 0, 255)) == 0
 
 
-def test_a_palette_with_an_alpha_an_entry_is_read() -> None:
+def test_a_palette_with_alpha_per_entry_is_read() -> None:
     image, _ = palette_image()
     photo = decode(file(image, "png", transparency=bytes([0, 80, 160, 255])))
     assert photo.alpha is not None
@@ -272,7 +272,7 @@ def test_alpha_is_kept(image_format: str) -> None:
 
 
 @pytest.mark.parametrize("image_format", ["png", "webp", "avif", "tiff"])
-def test_an_alpha_that_hides_nothing_is_none(image_format: str) -> None:
+def test_a_fully_opaque_alpha_is_dropped(image_format: str) -> None:
     opaque = np.dstack([scene(), np.full((HEIGHT, WIDTH), 255, np.uint8)])
     assert decode(file(opaque, image_format)).alpha is None
 
@@ -338,14 +338,14 @@ def test_a_16_bit_gray_tiff_is_scaled(order: str, big: bool) -> None:
     assert distance(decode(data).rgb, gray(eight(samples))) == 0
 
 
-def test_a_16_bit_gray_tiff_where_zero_is_white_is_turned_round() -> None:
+def test_a_16_bit_white_is_zero_tiff_is_inverted() -> None:
     samples = sixteen(1)[..., 0]
     tags = {258: (3, (16,)), 262: (3, (0,))}
     data = tiff(SIZE, samples.astype("<u2").tobytes(), tags)
     assert distance(decode(data).rgb, 255 - gray(eight(samples))) <= 1
 
 
-def test_a_gray_tiff_where_zero_is_white_is_turned_round() -> None:
+def test_a_white_is_zero_tiff_is_inverted() -> None:
     data = tiff(SIZE, ramp().tobytes(), {258: (3, (8,)), 262: (3, (0,))})
     assert distance(decode(data).rgb, 255 - gray(ramp())) == 0
 
@@ -372,7 +372,7 @@ def test_a_16_bit_rgb_tiff_by_opencv_is_scaled() -> None:
 
 
 @pytest.mark.parametrize("associated", [True, False])
-def test_the_alpha_of_a_tiff_may_be_multiplied_in(associated: bool) -> None:
+def test_premultiplied_tiff_alpha_is_undone(associated: bool) -> None:
     alpha = np.maximum(ramp(), 64)
     stored = (scene() * (alpha[..., None] / 255)).round() if associated else scene()
     pixels = np.dstack([stored, alpha]).astype(np.uint8).tobytes()
@@ -388,7 +388,7 @@ def test_a_cmyk_tiff_has_its_colours() -> None:
     assert distance(decode(tiff(SIZE, inks().tobytes(), tags)).rgb, naive(inks())) <= 1
 
 
-def test_a_tiff_of_separate_planes_is_read() -> None:
+def test_a_planar_tiff_is_read() -> None:
     planes = np.ascontiguousarray(scene().transpose(2, 0, 1))
     plane = WIDTH * HEIGHT
     tags = {
@@ -427,13 +427,13 @@ def test_a_tiff_of_floats_is_unsupported() -> None:
 # BMP and GIF
 
 
-def test_a_bmp_from_the_top_down_is_upright() -> None:
+def test_a_top_down_bmp_is_upright() -> None:
     data = bytearray(file(scene(), "bmp"))
     data[22:26] = struct.pack("<l", -HEIGHT)
     assert distance(decode(bytes(data)).rgb, scene()[::-1]) == 0
 
 
-def test_a_gif_is_transparent_where_its_first_frame_does_not_reach() -> None:
+def test_a_gif_is_transparent_outside_its_first_frame() -> None:
     image, colours = palette_image()
     data = bytearray(file(image, "gif"))
     data[6:10] = struct.pack("<HH", WIDTH + 5, HEIGHT + 3)
@@ -449,7 +449,7 @@ def test_a_gif_is_transparent_where_its_first_frame_does_not_reach() -> None:
 
 
 @pytest.mark.parametrize("image_format", ["png", "webp", "avif", "tiff", "gif"])
-def test_the_first_of_several_pictures_is_used_and_said(image_format: str) -> None:
+def test_only_the_first_of_several_pictures_is_used_with_a_warning(image_format: str) -> None:
     frames = [np.full((HEIGHT, WIDTH, 3), level, np.uint8) for level in (40, 120, 200)]
     first, *others = [Image.fromarray(frame) for frame in frames]
     photo = decode(file(first, image_format, save_all=True, append_images=others))
@@ -460,7 +460,7 @@ def test_the_first_of_several_pictures_is_used_and_said(image_format: str) -> No
 # Many at once
 
 
-def test_many_threads_get_what_one_gets() -> None:
+def test_concurrent_decoding_gives_the_same_pixels() -> None:
     kinds = [
         file(scene(300, 200), "jpeg"),
         file(Image.fromarray(inks(), "CMYK"), "jpeg"),

@@ -18,7 +18,7 @@ WITH_ALPHA = [OutputFormat.PNG, OutputFormat.WEBP]
 
 
 def cutout() -> Array:
-    """(H, W, 4): the scene in a disc with a soft edge, and nothing around it."""
+    """(H, W, 4): the scene in a disc with a soft edge, transparent outside."""
     y, x = np.mgrid[:HEIGHT, :WIDTH]
     distance = np.hypot(x - WIDTH / 2, y - HEIGHT / 2)
     alpha = (np.clip(14 - distance, 0, 1) * 255).astype(np.uint8)
@@ -30,26 +30,26 @@ def opened(data: bytes) -> Image.Image:
 
 
 @pytest.mark.parametrize("image", [ramp(), scene(), cutout()], ids=["gray", "rgb", "rgba"])
-def test_png_gives_back_every_pixel(image: Array) -> None:
+def test_png_is_lossless(image: Array) -> None:
     assert np.array_equal(np.asarray(opened(encode(image, OutputFormat.PNG))), image)
 
 
-def test_png_is_the_same_file_wherever_its_memory_lies() -> None:
-    """ISA-L by itself gives three files here: an address in thousands decides (intel/isa-l#140)."""
+def test_png_bytes_do_not_depend_on_memory_addresses() -> None:
+    """ISA-L alone gives three different files here, by memory address (intel/isa-l#140)."""
     image = np.zeros((8, 50), np.uint8)
     image[4:] = np.random.default_rng(0).integers(0, 256, (4, 50))
     files, between = set(), []
     for _ in range(14_000):
         files.add(encode(image, OutputFormat.PNG))
-        between.append(np.empty(60_000, np.uint8))  # the next deflater lies that much further on
+        between.append(np.empty(60_000, np.uint8))  # moves the next deflater in memory
     assert len(files) == 1
 
 
 @pytest.mark.parametrize(
     "shape", [(1, 1), (1, 1, 3), (3, 1, 4), (1, 5000, 3), (5000, 1, 4), (1500, 1900, 4)], ids=str
 )
-def test_png_gives_back_images_of_any_shape(shape: tuple[int, ...]) -> None:
-    """Down to a pixel, and over the size at which the file is written in bands."""
+def test_png_is_lossless_for_any_shape(shape: tuple[int, ...]) -> None:
+    """From one pixel to a size at which the file is written in bands."""
     image = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
     assert np.array_equal(np.asarray(opened(encode(image, OutputFormat.PNG))), image)
 
@@ -113,7 +113,7 @@ def test_a_view_is_encoded_like_its_copy(output: OutputFormat) -> None:
     assert encode(view, output) == encode(view.copy(), output)
 
 
-def test_encoding_leaves_its_image_alone() -> None:
+def test_encoding_does_not_modify_the_image() -> None:
     image = cutout()
     encode(image, OutputFormat.WEBP)
     assert np.array_equal(image, cutout())
@@ -138,11 +138,11 @@ def test_the_longest_side_of_the_format_is_written(output: OutputFormat, side: i
     assert opened(encode(np.zeros((1, side, 3), np.uint8), output)).width == side
 
 
-def test_a_png_may_be_longer_than_the_others() -> None:
+def test_a_png_side_may_exceed_the_limits_of_webp_and_jpeg() -> None:
     assert opened(encode(np.zeros((1, 70_000), np.uint8), OutputFormat.PNG)).width == 70_000
 
 
-def test_jpeg_takes_no_alpha() -> None:
+def test_jpeg_rejects_alpha() -> None:
     with pytest.raises(ValueError, match="alpha"):
         encode(cutout(), OutputFormat.JPEG)
 
@@ -157,7 +157,7 @@ def test_jpeg_takes_no_alpha() -> None:
     ],
     ids=["floats", "two channels", "one axis", "empty"],
 )
-def test_an_array_that_is_no_image_is_refused(image: Array) -> None:
+def test_an_array_that_is_not_an_image_is_refused(image: Array) -> None:
     with pytest.raises(ValueError, match="cannot encode"):
         encode(image, OutputFormat.PNG)
 
@@ -181,9 +181,9 @@ class TestAvif:
 
 
 class TestZip:
-    def test_it_holds_colours_and_alpha(self) -> None:
+    def test_the_archive_holds_colours_and_alpha(self) -> None:
         rgba = cutout()
-        rgba[..., :3] = scene()  # hidden colours too
+        rgba[..., :3] = scene()  # colours of transparent pixels too
         with zipfile.ZipFile(io.BytesIO(encode(rgba, OutputFormat.ZIP))) as archive:
             assert archive.namelist() == ["colour.png", "alpha.png"]
             assert archive.testzip() is None
@@ -195,6 +195,6 @@ class TestZip:
         assert encode(cutout(), OutputFormat.ZIP) == encode(cutout(), OutputFormat.ZIP)
 
     @pytest.mark.parametrize("image", [ramp(), scene()], ids=["gray", "rgb"])
-    def test_without_alpha_there_is_none(self, image: Array) -> None:
+    def test_an_image_without_alpha_is_refused(self, image: Array) -> None:
         with pytest.raises(ValueError, match="ZIP"):
             encode(image, OutputFormat.ZIP)

@@ -1,4 +1,4 @@
-"""What of a photo's EXIF is carried over, and how each format carries it."""
+"""EXIF copied from the photo to the result, for each format."""
 
 from __future__ import annotations
 
@@ -54,31 +54,31 @@ def test_camera_date_and_place_are_carried_by_every_format(
 
 
 @pytest.mark.parametrize("target", CARRIERS)
-def test_what_tells_of_the_old_pixels_is_not(target: OutputFormat) -> None:
+def test_tags_about_the_original_pixels_are_dropped(target: OutputFormat) -> None:
     data = encode(RGB, target, kept(photo(thumbnail=True)))
     exif = read(data)
     assert not {ORIENTATION, 0x0100, 0x0101} & exif.keys()
     assert not {NOTES, 0xA002} & exif.get_ifd(ExifTags.IFD.Exif).keys()
     assert not exif.get_ifd(ExifTags.IFD.IFD1)
-    assert decode(data).rgb.shape == RGB.shape  # not turned once more
+    assert decode(data).rgb.shape == RGB.shape  # not rotated a second time
 
 
 @pytest.mark.parametrize("target", CARRIERS)
-def test_pixels_are_the_same_with_it(target: OutputFormat) -> None:
+def test_exif_does_not_change_the_pixels(target: OutputFormat) -> None:
     assert (decode(encode(RGB, target, kept(photo()))).rgb == decode(encode(RGB, target)).rgb).all()
 
 
-def test_a_tiffs_own_tags_are_not_its_photos() -> None:
+def test_the_structural_tags_of_a_tiff_are_dropped() -> None:
     found = Image.Exif()
     found.load(kept(photo("TIFF")))
     assert dict(found) == {MAKE: "Kamera", COPYRIGHT: "A. Photographer"}
 
 
-def test_without_exif_there_is_none() -> None:
+def test_a_photo_without_exif_gives_an_empty_block() -> None:
     assert kept(encode(RGB, OutputFormat.JPEG)) == b""
 
 
-def test_one_that_no_jpeg_holds_is_refused() -> None:
+def test_exif_too_long_for_a_jpeg_is_refused() -> None:
     image, file = Image.fromarray(RGB), io.BytesIO()
     exif = image.getexif()
     exif[COPYRIGHT] = "x" * 70_000
@@ -88,6 +88,6 @@ def test_one_that_no_jpeg_holds_is_refused() -> None:
 
 
 @pytest.mark.parametrize("data", [b"", b"no image", photo()[:30]])
-def test_a_damaged_one_is_refused(data: bytes) -> None:
+def test_damaged_files_are_refused(data: bytes) -> None:
     with pytest.raises(ValueError, match="damaged"):
         kept(data)

@@ -1,4 +1,4 @@
-"""The contract of the header parsers, beside what `tests.fuzz` finds by chance."""
+"""The contract of the header parsers; `tests.fuzz` tests them with random damage."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_every_format_has_one_header_with_its_info(image_format: str) -> None:
 
 
 @pytest.mark.parametrize("image_format", FORMATS)
-def test_a_parser_that_needs_more_bytes_says_so(image_format: str) -> None:
+def test_a_parser_that_needs_more_bytes_raises_cut_short(image_format: str) -> None:
     with pytest.raises(CutShort):
         headers.read(ByteSource(file(scene(), image_format)[:14]))
 
@@ -56,7 +56,7 @@ def test_a_read_beyond_the_end_allocates_nothing() -> None:
 
 
 def test_a_jpeg_of_very_many_segments_is_invalid() -> None:
-    """10 MB of them once took 350 MB of memory."""
+    """10 MB of segments once took 350 MB of memory."""
     data = file(scene(), "jpeg")
     bomb = data[:2] + b"\xff\xe5\0\2" * 20_000 + data[2:]
     with pytest.raises(ImageInvalid, match="10,000 segments"):
@@ -89,8 +89,8 @@ def test_a_gif_of_very_many_data_blocks_is_invalid() -> None:
 
 
 @pytest.mark.parametrize("kind", [8, 9])
-def test_a_tiff_with_sides_below_zero_is_invalid(kind: int) -> None:
-    """Two of them have a product above zero."""
+def test_a_tiff_with_negative_sides_is_invalid(kind: int) -> None:
+    """The product of two negative sides is positive."""
     tags = {258: (3, (8,)), 262: (3, (1,))}
     data = bytearray(tiff((WIDTH, HEIGHT), ramp().tobytes(), tags))
     for tag in (256, 257):
@@ -119,8 +119,8 @@ def test_the_directories_of_a_tiff_are_counted_without_reading_their_tags() -> N
     assert time.perf_counter() - began < 5
 
 
-def test_a_png_of_two_headers_is_invalid() -> None:
-    """Decoders differ on which of them counts."""
+def test_a_png_with_two_headers_is_invalid() -> None:
+    """Decoders disagree on which header counts."""
     second = chunk(b"IHDR", struct.pack(">LLBBBBB", 9, 9, 8, 2, 0, 0, 0))
     with pytest.raises(ImageInvalid, match="two headers"):
         probe(png((WIDTH, HEIGHT), [row.tobytes() for row in scene()], before=second))
@@ -134,7 +134,7 @@ def test_a_bmp_with_impossible_bits_is_unsupported(bits: int) -> None:
         probe(bytes(data))
 
 
-def test_the_brand_of_an_avif_may_come_late() -> None:
+def test_the_avif_brand_may_come_late() -> None:
     data = file(scene(), "avif").replace(b"ftypavif", b"ftypmif1")
     whole = probe(data)
     assert whole.format == "avif"

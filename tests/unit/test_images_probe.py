@@ -27,7 +27,7 @@ TURNABLE = ("jpeg", "png", "webp", "avif", "tiff")
 
 
 @pytest.mark.parametrize("image_format", FORMATS)
-def test_the_header_tells_format_and_size(image_format: str) -> None:
+def test_the_header_gives_format_and_size(image_format: str) -> None:
     info = probe(file(scene(), image_format))
     assert (info.format, info.width, info.height, info.frames) == (image_format, WIDTH, HEIGHT, 1)
 
@@ -41,15 +41,15 @@ def test_the_size_is_as_displayed(image_format: str, orientation: int) -> None:
 
 
 @pytest.mark.parametrize("orientation", [0, 9, 65535])
-def test_an_orientation_that_does_not_exist_is_upright(orientation: int) -> None:
+def test_an_undefined_orientation_counts_as_upright(orientation: int) -> None:
     assert probe(file(scene(), "jpeg", exif=exif(orientation))).orientation == 1
 
 
-def test_a_damaged_exif_block_is_upright() -> None:
+def test_a_damaged_exif_block_counts_as_upright() -> None:
     assert probe(file(scene(), "jpeg", exif=b"Exif\0\0II*\0\xff\xff\xff\xff")).orientation == 1
 
 
-def test_a_png_may_tell_its_orientation_after_its_pixels() -> None:
+def test_a_png_orientation_after_the_pixels_is_read() -> None:
     turned = chunk(b"eXIf", exif(6).removeprefix(b"Exif\0\0"))
     rows = [row.tobytes() for row in scene()]
     assert probe(png((WIDTH, HEIGHT), rows, after=turned)).width == HEIGHT
@@ -67,14 +67,14 @@ def test_the_frames_of_an_avif_sequence_are_not_known() -> None:
     assert probe(file(frames[0], "avif", save_all=True, append_images=frames[1:])).frames is None
 
 
-def test_the_first_frame_may_be_larger_than_a_gif_says() -> None:
+def test_a_first_gif_frame_may_exceed_the_screen() -> None:
     data = bytearray(file(ramp(), "gif"))
     data[6:10] = struct.pack("<HH", 5, 5)
     info = probe(bytes(data))
     assert (info.width, info.height) == (WIDTH, HEIGHT)
 
 
-def test_a_bmp_from_the_top_down_has_a_height() -> None:
+def test_a_top_down_bmp_has_a_positive_height() -> None:
     data = bytearray(file(scene(), "bmp"))
     data[22:26] = struct.pack("<l", -HEIGHT)
     assert probe(bytes(data)).height == HEIGHT
@@ -101,7 +101,7 @@ def test_a_stream_is_left_at_its_start_after_an_error() -> None:
     assert stream.tell() == 0
 
 
-def test_a_spooled_file_will_do() -> None:
+def test_a_spooled_file_is_accepted() -> None:
     with tempfile.SpooledTemporaryFile() as stream:
         stream.write(file(scene(), "jpeg"))
         assert probe(stream).width == WIDTH
@@ -129,18 +129,18 @@ def test_a_spooled_file_will_do() -> None:
         (bytes(range(128, 256)), "format"),
     ],
 )
-def test_what_is_not_taken_is_named(data: bytes, name: str) -> None:
+def test_an_unsupported_format_is_named_in_the_error(data: bytes, name: str) -> None:
     with pytest.raises(ImageUnsupported, match=name):
         probe(data)
 
 
-def test_a_camera_raw_file_is_not_taken_for_its_thumbnail() -> None:
+def test_a_camera_raw_file_is_not_read_as_its_thumbnail() -> None:
     data = tiff((WIDTH, HEIGHT), ramp().tobytes(), {258: (3, (8,)), 50706: (1, (1, 4, 0, 0))})
     with pytest.raises(ImageUnsupported, match="raw"):
         probe(data)
 
 
-def test_a_jpeg_of_12_bits_is_unsupported() -> None:
+def test_a_12_bit_jpeg_is_unsupported() -> None:
     data = bytearray(file(scene(), "jpeg"))
     data[data.index(b"\xff\xc0") + 4] = 12
     with pytest.raises(ImageUnsupported, match="12 bits"):
@@ -161,13 +161,13 @@ def test_a_header_cut_short_is_invalid(image_format: str, length: int) -> None:
 
 
 @pytest.mark.parametrize("image_format", ["png", "webp", "avif", "gif"])
-def test_a_file_cut_in_its_pixels_is_invalid_by_its_header(image_format: str) -> None:
+def test_probing_rejects_a_file_cut_within_its_pixels(image_format: str) -> None:
     data = file(scene(), image_format)
     with pytest.raises(ImageInvalid, match="cut short"):
         probe(data[: len(data) * 2 // 3])
 
 
-def test_a_png_spoilt_by_a_text_transfer_is_invalid() -> None:
+def test_a_png_damaged_by_a_text_transfer_is_invalid() -> None:
     with pytest.raises(ImageInvalid, match="transfer"):
         probe(file(scene(), "png").replace(b"\r\n", b"\n"))
 
@@ -197,17 +197,17 @@ def test_too_many_pixels_are_too_large() -> None:
         probe(png((10_001, 10_000), []))
 
 
-def test_the_limit_itself_is_not_too_large() -> None:
+def test_an_image_at_the_limit_is_accepted() -> None:
     assert probe(png((10_000, 10_000), [])).pixels == 100_000_000
 
 
-def test_the_limit_is_the_callers() -> None:
+def test_the_caller_can_set_the_limit() -> None:
     with pytest.raises(ImageTooLarge):
         probe(file(scene(), "png"), max_pixels=WIDTH * HEIGHT - 1)
 
 
 @pytest.mark.parametrize("image_format", ["jpeg", "png", "webp", "avif", "bmp", "gif"])
-def test_the_head_of_a_file_tells_its_size(image_format: str) -> None:
+def test_the_head_of_a_file_gives_its_size(image_format: str) -> None:
     data = file(scene(), image_format)
     info = probe(data[: len(data) * 2 // 3], partial=True)
     assert info is not None
@@ -215,13 +215,13 @@ def test_the_head_of_a_file_tells_its_size(image_format: str) -> None:
 
 
 @pytest.mark.parametrize("image_format", FORMATS)
-def test_a_head_too_short_to_tell_is_undecided(image_format: str) -> None:
+def test_a_head_that_is_too_short_gives_none(image_format: str) -> None:
     data = file(scene(), image_format)
     assert [probe(data[:length], partial=True) for length in range(1, 12)] == [None] * 11
 
 
 @pytest.mark.parametrize("image_format", FORMATS)
-def test_no_head_of_a_sound_file_is_an_error(image_format: str) -> None:
+def test_every_head_of_a_valid_file_is_accepted(image_format: str) -> None:
     data = file(scene(), image_format, **({"exif": exif(6)} if image_format in TURNABLE else {}))
     whole = probe(data)
     for length in range(1, len(data)):
@@ -231,14 +231,14 @@ def test_no_head_of_a_sound_file_is_an_error(image_format: str) -> None:
 
 
 @pytest.mark.parametrize("image_format", ["png", "webp"])
-def test_a_head_that_ends_before_the_orientation_says_so(image_format: str) -> None:
+def test_a_head_without_the_orientation_leaves_it_unknown(image_format: str) -> None:
     lossy = {"lossless": False} if image_format == "webp" else {}
     data = file(scene(), image_format, exif=exif(6), **lossy)
     info = probe(data[: 45 if image_format == "png" else 60], partial=True)
     assert info is None or info.orientation is None
 
 
-def test_a_jpeg_longer_than_decoders_read_is_too_large() -> None:
+def test_a_jpeg_longer_than_decoders_accept_is_too_large() -> None:
     data = bytearray(file(scene(), "jpeg"))
     at = data.index(b"\xff\xc0") + 5
     data[at : at + 4] = struct.pack(">HH", 1, 65_501)
@@ -251,7 +251,7 @@ def test_the_head_of_a_huge_image_is_too_large() -> None:
         probe(png((65_000, 65_000), [])[:60], partial=True)
 
 
-def test_text_is_unsupported_by_its_head_alone() -> None:
+def test_text_is_unsupported_from_its_head() -> None:
     with pytest.raises(ImageUnsupported):
         probe(b"<html><body>", partial=True)
 
@@ -262,6 +262,6 @@ def test_info_is_frozen() -> None:
         info.width = 5  # type: ignore[misc]
 
 
-def test_errors_are_all_of_the_one_root() -> None:
+def test_unsupported_is_an_image_error() -> None:
     assert issubclass(ImageUnsupported, ImageError)
     assert ImageInfo("png", 2, 3).content_type == "image/png"

@@ -1,4 +1,4 @@
-"""Files of every kind, made here for the image tests; and whether they are what they say."""
+"""Sample files of every format for the image tests, and tests of the samples."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ D50 = np.array([0.9642, 1.0, 0.8249])
 
 
 def scene(width: int = WIDTH, height: int = HEIGHT) -> Array:
-    """(H, W, 3) uint8: smooth, and different in each corner, so that a wrong turn shows."""
+    """(H, W, 3) uint8: smooth, with a different colour in each corner to show a wrong rotation."""
     x = np.linspace(0, 1, width)[None, :]
     y = np.linspace(0, 1, height)[:, None]
     red = 20 + 200 * x + 0 * y
@@ -47,7 +47,7 @@ def ramp(width: int = WIDTH, height: int = HEIGHT) -> Array:
 
 
 def file(image: Image.Image | Array, image_format: str, **options: Any) -> bytes:
-    """What Pillow writes."""
+    """The image as a file, encoded by Pillow."""
     if not isinstance(image, Image.Image):
         image = Image.fromarray(image)
     settings: dict[str, dict[str, Any]] = {
@@ -61,14 +61,14 @@ def file(image: Image.Image | Array, image_format: str, **options: Any) -> bytes
 
 
 def exif(orientation: int) -> bytes:
-    """An EXIF block that tells the orientation."""
+    """An EXIF block with this orientation."""
     block = Image.Exif()
     block[0x0112] = orientation
     return block.tobytes()
 
 
 def shown(stored: Array, orientation: int) -> Array:
-    """`stored` as displayed, by the EXIF standard's own words for where row 0 and column 0 go."""
+    """`stored` as displayed, by the EXIF standard's positions of row 0 and column 0."""
     return {
         1: stored,
         2: stored[:, ::-1],
@@ -174,7 +174,7 @@ def rgb_profile(primaries: Primaries, gamma: float = 2.2) -> bytes:
 
 
 def in_srgb(rgb: Array, primaries: Primaries, gamma: float = 2.2) -> Array:
-    """What colours of these primaries are in sRGB, by the formulas."""
+    """Colours of these primaries converted to sRGB by formula."""
     linear = (rgb / 255) ** gamma @ to_d50(primaries).T @ np.linalg.inv(to_d50(SRGB)).T
     return srgb_curve(linear)
 
@@ -252,7 +252,7 @@ def test_pillow_opens_each_sample(image_format: str) -> None:
 
 
 @pytest.mark.parametrize("primaries", [SRGB, DISPLAY_P3, SWAPPED])
-def test_littlecms_reads_the_hand_made_profile_as_it_was_meant(primaries: Primaries) -> None:
+def test_littlecms_reads_the_hand_made_profile_correctly(primaries: Primaries) -> None:
     transform = ImageCms.buildTransform(
         io.BytesIO(rgb_profile(primaries)), ImageCms.createProfile("sRGB"), "RGB", "RGB"
     )

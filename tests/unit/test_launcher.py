@@ -1,4 +1,4 @@
-"""The launcher with children that are real processes, though not workers."""
+"""The launcher, with small scripts in real processes instead of workers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from worker.launcher import supervisor as launcher
 from worker.launcher.devices import Place
 from worker.launcher.supervisor import Launcher
 
-#: Appends its pid to the file named first, and then does what the test says.
+#: Defines `note`, which appends a word and the process id to the log file.
 PREAMBLE = """
 import os, signal, sys, time
 from pathlib import Path
@@ -44,7 +44,7 @@ DIE = 'note("began"); sys.exit(3)'
 
 
 class Children:
-    """What the launcher started, and what they noted."""
+    """The launched processes and the words they wrote to the log."""
 
     def __init__(self, log: Path) -> None:
         self.log = log
@@ -77,7 +77,7 @@ Script = Callable[[str], None]
 
 @pytest.fixture
 def script(children: Children, monkeypatch: pytest.MonkeyPatch) -> Script:
-    """Have every worker be this program instead."""
+    """Start this program in place of every worker."""
     spawn = processes.spawn
 
     def run(text: str) -> None:
@@ -95,7 +95,7 @@ def script(children: Children, monkeypatch: pytest.MonkeyPatch) -> Script:
 
 
 def supervise(supervisor: Launcher, meanwhile: Callable[[], None]) -> int:
-    """Run it here, in the main thread, as its children need; `meanwhile` beside it, then stop."""
+    """Run the launcher in this thread and `meanwhile` in another, then stop the launcher."""
     failures: list[BaseException] = []
 
     def aside() -> None:
@@ -148,7 +148,7 @@ def test_a_worker_that_dies_is_started_again(children: Children, script: Script)
     assert len(set(children.noted("began"))) == 4
 
 
-def test_a_worker_that_dies_leaves_its_neighbour_alone(children: Children, script: Script) -> None:
+def test_a_dead_worker_does_not_affect_the_others(children: Children, script: Script) -> None:
     script(SERVE)
 
     def murder() -> None:
@@ -161,7 +161,7 @@ def test_a_worker_that_dies_leaves_its_neighbour_alone(children: Children, scrip
     assert children.noted("began")[1] in children.noted("left")
 
 
-def test_a_worker_that_keeps_dying_is_given_up_loudly(
+def test_a_worker_that_keeps_dying_is_abandoned_with_an_error(
     children: Children, script: Script, caplog: pytest.LogCaptureFixture
 ) -> None:
     script(DIE)
@@ -190,9 +190,7 @@ def test_each_start_waits_longer_than_the_one_before(
     assert slots == [0.01, 0.02, 0.04, 0.08, 0]
 
 
-def test_however_often_it_is_killed_a_worker_that_was_ready_is_started_again(
-    children: Children, script: Script
-) -> None:
+def test_a_worker_that_was_ready_is_always_restarted(children: Children, script: Script) -> None:
     script(
         'import signal; os.write(int(sys.argv[3]), b"."); note("began"); os.kill(os.getpid(), 9)'
     )
@@ -200,7 +198,7 @@ def test_however_often_it_is_killed_a_worker_that_was_ready_is_started_again(
     assert supervise(supervisor, lambda: children.await_noted("began", 8)) == 0
 
 
-def test_deaths_long_ago_are_forgotten(
+def test_old_deaths_do_not_count(
     children: Children, script: Script, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(launcher, "_WINDOW", 0.1)
@@ -208,7 +206,7 @@ def test_deaths_long_ago_are_forgotten(
     assert supervise(Launcher(places("worker"), 5), lambda: children.await_noted("began", 7)) == 0
 
 
-def test_giving_one_up_leaves_the_others_alone(
+def test_abandoning_one_worker_keeps_the_others_running(
     children: Children, script: Script, caplog: pytest.LogCaptureFixture
 ) -> None:
     script(f"if sys.argv[2] == 'bad':\n    note('died'); sys.exit(3)\n{SERVE}")
@@ -229,7 +227,7 @@ def test_giving_one_up_leaves_the_others_alone(
 
 
 @pytest.mark.parametrize(("second", "status"), [(3, 1), (78, 78)])
-def test_when_none_is_left_the_launcher_ends(
+def test_the_launcher_exits_when_no_worker_is_left(
     children: Children, script: Script, second: int, status: int
 ) -> None:
     script(f"note('died'); sys.exit(78 if sys.argv[2] == 'one' else {second})")
@@ -237,7 +235,7 @@ def test_when_none_is_left_the_launcher_ends(
     assert len(children.noted("died")) == 1 + (5 if second == 3 else 1)
 
 
-def test_each_worker_has_its_places_environment(
+def test_each_worker_gets_the_environment_of_its_place(
     children: Children, script: Script, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "7")
@@ -247,7 +245,7 @@ def test_each_worker_has_its_places_environment(
     assert len(children.noted("one=GPU-a")) == len(children.noted("two=7")) == 1
 
 
-def test_a_bad_configuration_is_given_up_at_once(
+def test_a_worker_with_a_bad_configuration_is_not_restarted(
     children: Children, script: Script, caplog: pytest.LogCaptureFixture
 ) -> None:
     script('note("began"); sys.exit(78)')
@@ -264,24 +262,24 @@ def test_stopping_passes_sigterm_on_and_waits(children: Children, script: Script
     assert sorted(children.noted("left")) == sorted(children.noted("began"))
 
 
-def test_no_child_is_left(children: Children, script: Script) -> None:
+def test_all_children_end_with_the_launcher(children: Children, script: Script) -> None:
     script(SERVE)
     supervise(Launcher(places("one", "two"), 5), lambda: children.await_noted("began", 2))
     assert [alive(child.pid) for child in children.started] == [False, False]
 
 
-def test_a_child_that_will_not_leave_is_killed_after_its_grace(
+def test_a_child_that_ignores_sigterm_is_killed_after_the_grace_period(
     children: Children, script: Script
 ) -> None:
     script('signal.signal(signal.SIGTERM, signal.SIG_IGN); note("began"); time.sleep(60)')
     began = time.monotonic()
-    # Five seconds are added to a worker's own grace; the test has less patience.
+    # The launcher adds five seconds to a worker's grace period; -4.7 leaves 0.3.
     supervise(Launcher(places("worker"), -4.7), lambda: children.await_noted("began", 1))
     assert time.monotonic() - began < 5
     assert not alive(children.started[0].pid)
 
 
-def test_all_that_will_not_leave_share_one_grace(children: Children, script: Script) -> None:
+def test_the_grace_period_is_shared_by_all_children(children: Children, script: Script) -> None:
     script('signal.signal(signal.SIGTERM, signal.SIG_IGN); note("began"); time.sleep(60)')
     supervisor = Launcher(places("one", "two", "three"), -4)
     took: list[float] = []
@@ -319,7 +317,7 @@ def test_a_child_does_not_outlive_a_launcher_that_is_killed(tmp_path: Path) -> N
     children.await_noted("left", 1)
 
 
-def test_a_configuration_that_is_not_valid_is_said(
+def test_an_invalid_setting_is_reported_with_exit_code_78(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("NUKKI_SHUTDOWN_GRACE", "soon")
@@ -329,7 +327,7 @@ def test_a_configuration_that_is_not_valid_is_said(
     assert "NUKKI_SHUTDOWN_GRACE" in capsys.readouterr().err
 
 
-def test_its_own_checkpoint_reaches_the_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_launchers_options_reach_the_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NUKKI_MODEL", "grabcut")
     monkeypatch.setenv("NUKKI_CHECKPOINT", "other.pt")
     seen: list[tuple[str, str]] = []

@@ -1,4 +1,4 @@
-"""What is counted, by whom, and that a Redis that is away is only a figure less."""
+"""Prometheus metrics of jobs, device, webhooks and queue, also while Redis is down."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_a_job_is_counted_by_state_model_and_lane(
     assert scrape().since(before, "nukki_jobs_total", **labels) == 1
 
 
-def test_its_stages_are_as_its_timings_have_them() -> None:
+def test_stage_metrics_equal_the_jobs_timings() -> None:
     before = scrape()
     count_end(job(), Status.SUCCEEDED, model="x", timings_ms={"decode": 30.5, "total": 250.0})
     after = scrape()
@@ -98,7 +98,7 @@ def test_a_poisoned_job_is_counted_by_the_janitor(connection: Connection) -> Non
     jobs = JobQueue(connection, retention_ms=60_000)
     janitor = Janitor(upkeep, jobs, SilentDoorbell())
     before = scrape()
-    for _ in range(3):  # once among others, once alone, and once more for nothing
+    for _ in range(3):  # in a batch, then alone; the third look must count nothing
         dying.claim(job_id, alone=True)
         time.sleep(0.01)
         janitor.look()
@@ -106,7 +106,7 @@ def test_a_poisoned_job_is_counted_by_the_janitor(connection: Connection) -> Non
     assert scrape().since(before, "nukki_jobs_total", **labels) == 1
 
 
-def test_a_job_that_waited_for_its_storage_in_vain_is_counted(connection: Connection) -> None:
+def test_a_job_failed_by_a_storage_outage_is_counted(connection: Connection) -> None:
     before, runtime = scrape(), working(connection, MemoryStorage())
     runtime.storage.down = True  # type: ignore[attr-defined]
     job_id = accept(connection)
@@ -120,7 +120,7 @@ def test_a_job_that_waited_for_its_storage_in_vain_is_counted(connection: Connec
 
 
 @pytest.mark.parametrize("error", [StorageUnavailable, SegmenterFailed])
-def test_a_job_lost_while_it_failed_is_a_lease_lost(
+def test_a_job_canceled_while_it_fails_counts_as_a_lost_lease(
     connection: Connection, error: type[Exception]
 ) -> None:
     class Meanwhile(MemoryStorage):
@@ -137,7 +137,7 @@ def test_a_job_lost_while_it_failed_is_a_lease_lost(
 
 
 def working(connection: Connection, storage: MemoryStorage) -> Runtime:
-    """A worker's inside, on this Redis and storage; it has no patience with a dead one."""
+    """A worker's runtime on this Redis and storage, with a storage timeout of zero."""
     options = connection.redis.connection_pool.connection_kwargs
     url = f"redis://{options['host']}:{options['port']}/0"
     settings = WorkerSettings.load(redis_url=url, storage_patience=0)
@@ -157,7 +157,7 @@ def _spin() -> None:
 
 @pytest.mark.parametrize(("step", "stage"), [("encode", "encode"), ("decode", "segment")])
 @pytest.mark.parametrize(("work", "cpu"), [(_spin, 0.05), (lambda: time.sleep(0.05), 0.0)])
-def test_a_call_of_the_device_counts_its_batch_its_time_and_its_cpu(
+def test_a_device_call_records_batch_size_duration_and_cpu_time(
     step: str, stage: str, work: Callable[[], None], cpu: float
 ) -> None:
     before = scrape()
@@ -171,7 +171,7 @@ def test_a_call_of_the_device_counts_its_batch_its_time_and_its_cpu(
     assert spent == pytest.approx(cpu, abs=0.02)
 
 
-def test_a_call_that_fails_kept_the_device_busy_too() -> None:
+def test_a_failed_device_call_counts_as_busy_time() -> None:
     def fail() -> None:
         time.sleep(0.02)
         raise ZeroDivisionError
@@ -182,7 +182,7 @@ def test_a_call_that_fails_kept_the_device_busy_too() -> None:
     assert scrape().since(before, "nukki_device_busy_seconds_total") >= 0.02
 
 
-def test_the_permits_are_shown_as_they_are_when_asked() -> None:
+def test_the_in_flight_gauge_is_read_at_scrape_time() -> None:
     held = [0]
     watch_in_flight(lambda: held[0], 400_000_000)
     try:
@@ -198,7 +198,7 @@ def test_the_permits_are_shown_as_they_are_when_asked() -> None:
 
 
 @pytest.mark.parametrize("state", DeliveryState)
-def test_a_try_of_a_webhook_is_counted_by_what_came_of_it(state: DeliveryState) -> None:
+def test_a_webhook_attempt_is_counted_by_outcome(state: DeliveryState) -> None:
     shown = {"pending": "retry"}.get(state.value, state.value)
     before = scrape()
     count_attempt(state)
@@ -208,7 +208,7 @@ def test_a_try_of_a_webhook_is_counted_by_what_came_of_it(state: DeliveryState) 
 # The queue
 
 
-def test_the_backlog_is_told_by_lane(each_connection: Connection) -> None:
+def test_the_backlog_is_reported_by_lane(each_connection: Connection) -> None:
     kinds: list[dict[str, object]] = [{}, {}, {"priority": "bulk"}, {"render": PARENT}]
     accepted = [accept(each_connection, **kind) for kind in kinds]
     worker = LeaseTable(each_connection, worker="one", lease_ms=30_000, retention_ms=60_000)
@@ -220,7 +220,7 @@ def test_the_backlog_is_told_by_lane(each_connection: Connection) -> None:
     assert (backlog.overdue, backlog.webhooks) == (0, 0)
 
 
-def test_the_oldest_jobs_age_is_by_redis_own_clock(
+def test_the_age_of_the_oldest_job_uses_the_clock_of_redis(
     each_connection: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     redis = each_connection.redis
@@ -238,7 +238,7 @@ def test_the_oldest_jobs_age_is_by_redis_own_clock(
     assert lanes[Lane.INTERACTIVE] == LaneBacklog(0, 0.0)
 
 
-def test_what_the_janitor_should_have_seen_is_overdue(connection: Connection) -> None:
+def test_a_job_the_janitor_missed_is_overdue(connection: Connection) -> None:
     first, second = accept(connection), accept(connection)
     due = connection.redis.zscore(redis_keys.DUE.key(), first)
     connection.redis.zadd(redis_keys.DUE.key(), {first: due - 10 * RING_MS})
@@ -247,7 +247,7 @@ def test_what_the_janitor_should_have_seen_is_overdue(connection: Connection) ->
     assert second
 
 
-def test_the_collector_shows_the_backlog(connection: Connection) -> None:
+def test_the_collector_exports_the_backlog(connection: Connection) -> None:
     accept(connection, webhook={"url": "https://shop.example/hook"})
     canceled = accept(connection, webhook={"url": "https://shop.example/hook"})
     jobs = JobQueue(connection, retention_ms=60_000)
@@ -264,7 +264,7 @@ def test_the_collector_shows_the_backlog(connection: Connection) -> None:
     assert shown.value("nukki_webhooks_pending") == 1
 
 
-def test_with_redis_down_it_says_so_and_invents_nothing(own_redis: RedisProcess) -> None:
+def test_with_redis_down_only_the_up_gauge_is_exported(own_redis: RedisProcess) -> None:
     connection = Connection(own_redis.url)
     assert collected(connection).value("nukki_up", part="redis") == 1
     own_redis.kill()

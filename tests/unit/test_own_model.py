@@ -101,9 +101,7 @@ def test_the_factory_gets_the_settings_of_the_model(write: Write) -> None:
         ),
     ],
 )
-def test_what_is_wrong_with_a_model_is_said_in_one_line(
-    write: Write, reference: str, complaint: str
-) -> None:
+def test_a_bad_model_is_reported_in_one_line(write: Write, reference: str, complaint: str) -> None:
     write(
         f"""{GOOD}
 from shared.errors import ConfigError
@@ -133,7 +131,7 @@ def no_batch(options):
         ("def load(", "own_model cannot be imported: SyntaxError: "),
     ],
 )
-def test_a_module_that_cannot_be_imported_says_why(write: Write, text: str, complaint: str) -> None:
+def test_an_import_error_gives_the_cause(write: Write, text: str, complaint: str) -> None:
     write(text)
     with pytest.raises(ConfigError, match=complaint):
         load()

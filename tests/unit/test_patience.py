@@ -1,4 +1,4 @@
-"""Patience with a dead storage: it is for one outage, not for all that a job ever meets."""
+"""The storage timeout: it limits each outage, not the sum of all outages of a job."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ PATIENCE_MS = 60_000
 
 
 class Outages(House):
-    """The queue, and jobs that their storage fails."""
+    """The queue, with jobs released because storage is down."""
 
     def fail(self, claim: Claim, delay_ms: int = 1) -> Released:
-        """Its storage was away: hand the job back, with patience."""
+        """Release the job because storage is down; it fails after PATIENCE_MS."""
         return self.leases.release(
             claim, delay_ms=delay_ms, spend=False, patience_ms=PATIENCE_MS, impatient=FAILED
         )
@@ -27,7 +27,7 @@ class Outages(House):
         return self.claim(job_id)
 
     def let_pass(self, job_id: str, ms: int) -> None:
-        """Let the job's outage have begun that much earlier."""
+        """Move the start of the job's outage this much into the past."""
         assert self.redis.hexists(redis_keys.JOB.key(job_id), "outage_since")
         self.redis.hincrby(redis_keys.JOB.key(job_id), "outage_since", -ms)
 
@@ -41,7 +41,7 @@ def house(each_connection: Connection) -> Outages:
     return Outages(each_connection)
 
 
-def test_an_outage_that_lasts_ends_it(house: Outages) -> None:
+def test_a_job_fails_when_the_outage_outlasts_the_timeout(house: Outages) -> None:
     job_id = house.accept()
     assert not house.fail(house.claim(job_id)).failed
     for _ in range(2):
@@ -52,7 +52,7 @@ def test_an_outage_that_lasts_ends_it(house: Outages) -> None:
     assert house.jobs.get(job_id).outcome == FAILED
 
 
-def test_what_was_stored_before_it_says_nothing(house: Outages) -> None:
+def test_a_success_before_the_outage_does_not_end_it(house: Outages) -> None:
     other = house.accept()
     house.fail(house.claim(other))
     house.succeed()
@@ -62,7 +62,7 @@ def test_what_was_stored_before_it_says_nothing(house: Outages) -> None:
     assert house.fail(house.claim_again(job_id)).failed
 
 
-def test_a_hiccup_hours_after_another_is_no_outage(house: Outages) -> None:
+def test_two_errors_with_a_success_between_are_not_one_outage(house: Outages) -> None:
     job_id = house.accept()
     house.fail(house.claim(job_id))
     house.let_pass(job_id, 2 * PATIENCE_MS)  # in a long lane, behind jobs that succeed
@@ -71,7 +71,7 @@ def test_a_hiccup_hours_after_another_is_no_outage(house: Outages) -> None:
     assert house.status(job_id) is Status.QUEUED
 
 
-def test_after_it_the_next_outage_is_given_its_own_time(house: Outages) -> None:
+def test_each_outage_gets_the_full_timeout(house: Outages) -> None:
     job_id = house.accept()
     house.fail(house.claim(job_id))
     house.let_pass(job_id, PATIENCE_MS - 1_000)
@@ -84,7 +84,7 @@ def test_after_it_the_next_outage_is_given_its_own_time(house: Outages) -> None:
 
 
 @pytest.mark.parametrize("end", ["failed", "canceled"])
-def test_a_job_that_ended_otherwise_says_nothing_of_the_storage(house: Outages, end: str) -> None:
+def test_a_failed_or_canceled_job_does_not_end_the_outage(house: Outages, end: str) -> None:
     job_id, other = house.accept(), house.accept()
     house.fail(house.claim(job_id))
     house.let_pass(job_id, PATIENCE_MS)
@@ -95,7 +95,7 @@ def test_a_job_that_ended_otherwise_says_nothing_of_the_storage(house: Outages, 
     assert house.fail(house.claim_again(job_id)).failed
 
 
-def test_a_job_whose_own_files_alone_fail_has_an_end(house: Outages) -> None:
+def test_a_job_whose_own_files_keep_failing_ends(house: Outages) -> None:
     job_id, failed = house.accept(), []
     for _ in range(5):
         house.succeed()
@@ -104,7 +104,7 @@ def test_a_job_whose_own_files_alone_fail_has_an_end(house: Outages) -> None:
     assert failed == [False, False, False, False, True]
 
 
-def test_a_well_storage_leaves_no_key(house: Outages) -> None:
+def test_the_success_key_exists_only_after_an_outage(house: Outages) -> None:
     house.succeed()
     assert not house.redis.exists(redis_keys.STORED.key())
     house.fail(house.claim(house.accept()))

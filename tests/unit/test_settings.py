@@ -1,4 +1,4 @@
-"""Settings: read from the environment, refused by name, and silent about secrets."""
+"""Settings: read from the environment, with errors that name variables and hide secrets."""
 
 from __future__ import annotations
 
@@ -67,28 +67,28 @@ def test_a_variable_sets_its_field(
     assert getattr(load(monkeypatch, {variable: text}), field) == value
 
 
-def test_an_empty_environment_is_enough() -> None:
+def test_every_setting_has_a_default() -> None:
     assert StackSettings.load().redis_url == "redis://127.0.0.1:6379/0"
 
 
 @pytest.mark.parametrize("field", StackSettings.model_fields)
-def test_an_empty_variable_is_one_not_set(monkeypatch: pytest.MonkeyPatch, field: str) -> None:
+def test_an_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch, field: str) -> None:
     name = variable(field, StackSettings.model_fields[field])
     default = StackSettings.load()
     assert load(monkeypatch, {name: ""}) == default
 
 
-def test_overrides_come_before_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_overrides_win_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NUKKI_MODEL", "sam_vit_b")
     assert StackSettings.load(model="grabcut").model == "grabcut"
 
 
-def test_an_override_that_is_no_setting_is_refused() -> None:
+def test_an_unknown_override_is_refused() -> None:
     with pytest.raises(ConfigError, match="modle"):
         StackSettings.load(modle="grabcut")
 
 
-def test_settings_do_not_change() -> None:
+def test_settings_are_frozen() -> None:
     with pytest.raises(ValueError, match="frozen"):
         StackSettings.load().model = "grabcut"  # type: ignore[misc]
 
@@ -135,7 +135,7 @@ def test_pairs_are_read(
         (f"shop:{SECRET},, other:", 2),
     ],
 )
-def test_a_bad_pair_is_named_by_its_place_alone(
+def test_a_bad_pair_is_named_by_position_without_its_text(
     monkeypatch: pytest.MonkeyPatch, text: str, entry: int
 ) -> None:
     with pytest.raises(ConfigError, match=f"NUKKI_API_KEYS.*entry {entry} ") as refusal:
@@ -174,14 +174,14 @@ def test_a_bad_pair_is_named_by_its_place_alone(
         ("NUKKI_LOG_LEVEL", "LOUD"),
     ],
 )
-def test_a_bad_value_is_refused_by_its_name(
+def test_the_error_names_the_variable_with_a_bad_value(
     monkeypatch: pytest.MonkeyPatch, variable: str, text: str
 ) -> None:
     with pytest.raises(ConfigError, match=variable):
         load(monkeypatch, {variable: text})
 
 
-def test_every_bad_value_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_error_names_every_bad_value(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigError, match=r"NUKKI_LEASE.*NUKKI_MAX_BYTES"):
         load(monkeypatch, {"NUKKI_MAX_BYTES": "x", "NUKKI_LEASE": "y"})
 
@@ -213,7 +213,7 @@ def test_a_secret_is_not_shown_by_another_fields_error(field: str) -> None:
 
 
 @pytest.mark.parametrize("field", StackSettings.model_fields)
-def test_what_is_given_is_not_repeated_in_an_error(field: str) -> None:
+def test_errors_do_not_repeat_the_given_value(field: str) -> None:
     try:
         StackSettings.load(**{field: [{SECRET: SECRET}]})
     except ConfigError as refusal:
@@ -296,7 +296,7 @@ def test_the_stack_has_the_settings_of_every_process() -> None:
         ("localhost.example", True),
     ],
 )
-def test_other_machines_are_served_only_with_keys(host: str, needed: bool) -> None:
+def test_keys_are_required_unless_the_host_is_loopback(host: str, needed: bool) -> None:
     StackSettings.load(api_keys="shop:key").require_keys(host)
     if needed:
         with pytest.raises(ConfigError, match="NUKKI_API_KEYS"):
@@ -334,9 +334,7 @@ def test_the_last_table_says_which_processes_read_a_setting() -> None:
 
 
 @pytest.mark.parametrize("field", StackSettings.model_fields)
-def test_the_tables_variable_is_one_that_is_read(
-    monkeypatch: pytest.MonkeyPatch, field: str
-) -> None:
+def test_every_variable_changes_its_setting(monkeypatch: pytest.MonkeyPatch, field: str) -> None:
     name = variable(field, StackSettings.model_fields[field])
     special = {"api_keys": "t:s", "webhook_secrets": "t:s", "log_level": "ERROR"}
     special |= {"precision": "bf16", "device": "cuda", "tenant_share": "0.3"}
@@ -346,12 +344,12 @@ def test_the_tables_variable_is_one_that_is_read(
     assert getattr(loaded, field) != StackSettings.model_fields[field].default
 
 
-def test_one_threshold_of_the_review_leaves_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_setting_one_review_threshold_keeps_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     review = load(monkeypatch, {"NUKKI_REVIEW": '{"border": 0.4}'}).review
     assert review == ReviewLimits(border=0.4)
 
 
 @pytest.mark.parametrize("text", ['{"boarder": 0.4}', '{"iou": 2}', "0.5", "{"])
-def test_a_review_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+def test_an_invalid_review_setting_is_refused(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     with pytest.raises(ConfigError, match="NUKKI_REVIEW"):
         load(monkeypatch, {"NUKKI_REVIEW": text})
