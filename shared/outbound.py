@@ -109,7 +109,7 @@ class _Backend(httpcore.NetworkBackend):
 
 
 class Outbound:
-    """The only way out: every request to a caller's URL goes through here."""
+    """Sends every request to a caller's URL; nothing else does."""
 
     def __init__(self, guard: Guard) -> None:
         self.guard = guard

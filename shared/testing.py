@@ -1,4 +1,4 @@
-"""Doubles for the seams, and a real Redis for tests. Nothing in the product imports this."""
+"""Test doubles and a real Redis for tests. Nothing in the product imports this."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from shared.storage.protocol import Grant, SignedPut
 
 
 class RedisProcess:
-    """A real redis-server on a loopback port, its data in a folder of its own."""
+    """A real redis-server on a loopback port, with its data in its own folder."""
 
     def __init__(self, server: str, port: int, *options: str, password: str = "") -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="nukki-redis-")
@@ -29,7 +29,7 @@ class RedisProcess:
         self.url = f"redis://{login}127.0.0.1:{port}/0"
 
     def start(self) -> Self:
-        """Start it, on the data it left; returns when it answers."""
+        """Start it on its existing data; returns when it answers."""
         with (Path(self._folder.name) / "log").open("ab") as log:
             self._child = processes.spawn(self._argv, output=log)
         connection = Connection(self.url)
@@ -53,7 +53,7 @@ class RedisProcess:
             self._child = None
 
     def close(self) -> None:
-        """End it and forget its data."""
+        """Stop it and delete its data."""
         self.kill()
         self._folder.cleanup()
 
@@ -65,7 +65,7 @@ class RedisProcess:
 
 
 class SilentDoorbell:
-    """A doorbell that only remembers."""
+    """A doorbell that only records its calls."""
 
     def __init__(self) -> None:
         self.rung: list[tuple[str, Lane]] = []
@@ -76,7 +76,7 @@ class SilentDoorbell:
 
 
 class MemoryStorage:
-    """Objects in a dict; `down` makes every call fail as a dead storage does."""
+    """Objects in a dict; `down` makes every call fail as if the storage were down."""
 
     def __init__(self) -> None:
         self.objects: dict[str, bytes] = {}

@@ -18,11 +18,11 @@ from itsdangerous import BadSignature, URLSafeTimedSerializer
 from shared.errors import NotFound, StorageUnavailable
 from shared.storage.protocol import Grant, SignedPut
 
-#: Made with the folder. Where it is missing, the folder is not ours: a volume that is not mounted.
+#: Created with the folder. If it is missing, the folder is not ours: a volume is not mounted.
 _MARKER = ".upload-secret"
-#: Where files are written before they get their names, so that what is left is found at once.
+#: Where files are written before they are renamed, so that leftovers are easy to find.
 _PARTIAL = ".partial"
-#: Seconds after which nobody writes a file any more: its process was killed.
+#: Seconds after which a partial file is a leftover: its process was killed.
 _ABANDONED = 3600.0
 
 
@@ -144,13 +144,13 @@ class LocalStorage:
             raise FileNotFoundError
 
     def _partial(self) -> tuple[int, str]:
-        """A new file to write, beside those of all other `put`s under way."""
+        """Create a temporary file in the folder that all `put`s in progress share."""
         folder = self._root / _PARTIAL
         folder.mkdir(exist_ok=True)
         return tempfile.mkstemp(dir=folder)
 
     def _place(self, written: Path, path: Path) -> None:
-        """Give a file its name; a neighbour's `_prune` may remove the folder meanwhile."""
+        """Rename a file; another process's `_prune` may remove the folder meanwhile."""
         while True:
             try:
                 path.parent.mkdir(parents=True, exist_ok=True)
@@ -167,7 +167,7 @@ class LocalStorage:
         while folder != self._root:
             try:
                 folder.rmdir()
-            except OSError:  # not empty, or a neighbour removed it first
+            except OSError:  # not empty, or another process removed it first
                 return
             folder = folder.parent
 
@@ -178,7 +178,7 @@ class LocalStorage:
         with os.fdopen(handle, "w") as file:
             file.write(secrets.token_hex(32))
         try:
-            os.link(name, path)  # fails where another process was first, which is as good
+            os.link(name, path)  # fails if another process was first; its secret is used
         except FileExistsError:
             pass
         finally:

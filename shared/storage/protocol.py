@@ -25,7 +25,7 @@ class Storage(Protocol):
     """Where images live. Every method raises StorageUnavailable while the storage is down."""
 
     def put(self, key: str, data: bytes | BinaryIO, content_type: str) -> None:
-        """Store, whole or not at all; an existing object is replaced."""
+        """Store atomically; an existing object is replaced."""
 
     def get(self, key: str, *, limit: int | None = None) -> bytes:
         """The object's bytes, at most the first `limit` of them.
@@ -38,7 +38,7 @@ class Storage(Protocol):
         """The object's size in bytes, or None where there is none."""
 
     def delete(self, keys: Sequence[str]) -> None:
-        """Delete; what is not there is no error."""
+        """Delete; a missing object is not an error."""
 
     def presign_get(
         self, key: str, *, expires: float, content_type: str, filename: str
@@ -58,7 +58,7 @@ class Storage(Protocol):
         """
 
     def tidy(self) -> int:
-        """Remove what broken-off `put`s left long ago; how many files."""
+        """Remove old leftovers of interrupted `put`s; returns the number of files."""
 
     def ping(self) -> None:
         """Raise StorageUnavailable unless the storage answers."""

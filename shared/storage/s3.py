@@ -16,14 +16,14 @@ from shared.errors import ConfigError, NotFound, StorageUnavailable
 from shared.settings import StorageSettings
 from shared.storage.protocol import Grant, SignedPut
 
-#: Seconds of silence after which the storage counts as away. A large file's last byte may be
-#: followed by some while it is written to disks.
+#: Seconds of silence after which the storage counts as down. After a large file's last byte the
+#: server may be silent for some seconds while it writes to disk.
 PATIENCE = 10.0
 
 _CONFIG = Config(
     signature_version="s3v4",
     s3={"addressing_style": "path"},
-    # Callers retry, knowing what a delay costs them; two seconds are all a submit may take.
+    # Callers retry, because they know what a delay costs; a submit may take only two seconds.
     retries={"total_max_attempts": 1, "mode": "standard"},
     connect_timeout=1,
     read_timeout=PATIENCE,
@@ -66,15 +66,15 @@ class S3Storage:
         """Connect to nothing yet.
 
         Args:
-            bucket: where the objects are; the next five say how to reach it.
+            bucket: where the objects are; the next five arguments say how to reach it.
             endpoint: of a server that is not Amazon's.
             public_endpoint: the address that presigned URLs carry.
             region: the bucket's.
             access_key: unset: the AWS SDK's own chain.
             secret_key: the same.
-            answers_within: seconds of silence after which a call is given up, for callers whom
-                somebody waits for. A `put` asks for a sign of life first, and may then take its
-                time: a large file is not written at once.
+            answers_within: seconds of silence after which a call fails, for callers that must
+                answer soon. A `put` pings first and then has the full timeout, because a large
+                file takes a while to write.
         """
         self._bucket = bucket
         self._hasty = answers_within is not None
@@ -139,7 +139,7 @@ class S3Storage:
             with _translated(key):
                 head = self._client.head_object(Bucket=self._bucket, Key=key)
         except NotFound:
-            self.ping()  # a HEAD's 404 may as well mean that the bucket is missing
+            self.ping()  # a HEAD's 404 may also mean that the bucket is missing
             return None
         return int(head["ContentLength"])
 
@@ -194,7 +194,7 @@ class S3Storage:
         raise NotFound("uploads go to the object storage itself")
 
     def tidy(self) -> int:
-        return 0  # an object is there whole or not at all
+        return 0  # S3 never leaves a partial object
 
     def ping(self) -> None:
         try:

@@ -1,4 +1,4 @@
-"""A server, and a DNS that answers as it is told."""
+"""Fixtures: a scripted server and a scripted DNS."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture
 def dns(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """What each name resolves to: a list of addresses, or an iterator of such, one a lookup."""
+    """What each name resolves to: a list of addresses, or an iterator of lists, one per look-up."""
     book: dict[str, Any] = {"lookups": []}
     genuine = socket.getaddrinfo
 

@@ -82,13 +82,13 @@ def literal(address: str) -> str:
 
 
 @pytest.mark.parametrize("address", FORBIDDEN.values(), ids=FORBIDDEN.keys())
-def test_an_address_that_is_not_public_is_refused(address: str) -> None:
+def test_a_non_public_address_is_refused(address: str) -> None:
     with pytest.raises(UrlForbidden):
         Guard().check_url(literal(address))
 
 
 @pytest.mark.parametrize("address", PERMITTED.values(), ids=PERMITTED.keys())
-def test_an_address_that_is_public_is_permitted(address: str) -> None:
+def test_a_public_address_is_permitted(address: str) -> None:
     Guard().check_url(literal(address))
 
 
@@ -140,7 +140,7 @@ def test_an_address_in_disguise_is_refused(host: str, when: str) -> None:
         "http://[not-an-address]/",
     ],
 )
-def test_what_is_no_web_address_is_refused(url: str) -> None:
+def test_a_url_that_is_invalid_or_non_http_or_has_credentials_is_refused(url: str) -> None:
     with pytest.raises(UrlForbidden):
         Guard().check_url(url)
 
@@ -159,7 +159,7 @@ def test_what_is_no_web_address_is_refused(url: str) -> None:
         "http://xn--a.xn--b-/:{port}/",
     ],
 )
-def test_a_url_that_parsers_read_differently_connects_to_nothing(
+def test_a_url_that_parsers_read_differently_opens_no_connection(
     server: Server, url: str, dns: dict[str, Any]
 ) -> None:
     dns |= {"files.test": [], "localhost": ["127.0.0.1"], "127.0.0.1.": ["127.0.0.1"]}
@@ -169,7 +169,7 @@ def test_a_url_that_parsers_read_differently_connects_to_nothing(
     assert server.connections == 0
 
 
-def test_a_refusal_does_not_say_where_a_name_leads(dns: dict[str, Any]) -> None:
+def test_a_refusal_does_not_reveal_the_resolved_address(dns: dict[str, Any]) -> None:
     dns["inside.test"] = ["10.11.12.13"]
     with pytest.raises(UrlForbidden) as refusal:
         fetch("http://inside.test/")
@@ -177,7 +177,7 @@ def test_a_refusal_does_not_say_where_a_name_leads(dns: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("address", FORBIDDEN.values(), ids=FORBIDDEN.keys())
-def test_a_name_of_an_address_that_is_not_public_is_refused(
+def test_a_name_that_resolves_to_a_non_public_address_is_refused(
     monkeypatch: pytest.MonkeyPatch, address: str
 ) -> None:
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
@@ -196,7 +196,7 @@ def test_a_name_with_one_private_address_among_public_ones_is_refused(
     assert server.connections == 0
 
 
-def test_a_name_that_nobody_knows_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_name_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
     def unknown(*_: Any, **__: Any) -> None:
         raise socket.gaierror(-2, "Name or service not known")
 
@@ -205,12 +205,12 @@ def test_a_name_that_nobody_knows_is_unavailable(monkeypatch: pytest.MonkeyPatch
         fetch("http://nowhere.test/")
 
 
-def test_a_name_too_long_to_be_one_is_unavailable() -> None:
+def test_an_overlong_name_is_unavailable() -> None:
     with pytest.raises((UrlUnavailable, UrlForbidden)):
         fetch(f"http://{'a' * 70}.test/")
 
 
-def test_a_name_that_moves_to_loopback_is_looked_up_once_and_connected_to_where_it_was(
+def test_a_name_rebound_to_loopback_is_looked_up_once_and_its_first_address_used(
     server: Server, dns: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     connected: list[Any] = []
@@ -228,7 +228,7 @@ def test_a_name_that_moves_to_loopback_is_looked_up_once_and_connected_to_where_
     assert server.connections == 0
 
 
-def test_each_redirect_looks_its_name_up_anew(server: Server, dns: dict[str, Any]) -> None:
+def test_the_name_is_looked_up_again_for_each_redirect(server: Server, dns: dict[str, Any]) -> None:
     dns["moving.test"] = iter([["127.0.0.1"], ["127.0.0.2"]])
     server.scripts["/photo"] = answer(302, Location=server.url("/there", host="moving.test"))
     with pytest.raises(UrlForbidden):
@@ -236,7 +236,7 @@ def test_each_redirect_looks_its_name_up_anew(server: Server, dns: dict[str, Any
     assert server.connections == 1
 
 
-def test_the_second_address_is_tried_where_the_first_is_dead(
+def test_the_second_address_is_tried_when_the_first_fails(
     server: Server, dns: dict[str, Any]
 ) -> None:
     server.scripts["/photo"] = answer(200, b"the photo")
@@ -261,13 +261,13 @@ def test_the_second_address_is_tried_where_the_first_is_dead(
         ([], "10.1.2.3", False),
     ],
 )
-def test_the_allow_list_opens_what_it_names(
+def test_an_address_on_the_allow_list_is_permitted(
     networks: list[str], address: str, permitted: bool
 ) -> None:
     assert Guard(networks).permits(ipaddress.ip_address(address)) is permitted
 
 
 @pytest.mark.parametrize("network", ["10.0.0.1/8", "ten", "10.0.0.0/33", ""])
-def test_an_allow_list_that_makes_no_sense_is_a_config_error(network: str) -> None:
+def test_an_invalid_allow_list_is_a_config_error(network: str) -> None:
     with pytest.raises(ConfigError, match="allow_networks"):
         Guard([network])

@@ -1,4 +1,4 @@
-"""Fetching a photo: whole answers, sizes and deadlines."""
+"""Fetching a photo: complete answers, sizes and deadlines."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_a_photo_is_fetched(server: Server) -> None:
     assert fetch(server.url()) == b"the photo"
 
 
-def test_the_request_names_host_path_and_query_and_no_fragment(server: Server) -> None:
+def test_the_request_has_host_path_and_query_but_no_fragment(server: Server) -> None:
     server.scripts["/photo?size=1"] = answer(200, b"the photo")
     fetch(server.url("/photo?size=1#top"))
     [request] = server.asked
@@ -43,13 +43,13 @@ def test_a_body_without_a_length_is_read_to_its_end(server: Server) -> None:
     assert fetch(server.url()) == b"the photo"
 
 
-def test_a_chunked_body_is_put_together(server: Server) -> None:
+def test_a_chunked_body_is_reassembled(server: Server) -> None:
     chunks = b"4\r\nthe \r\n5\r\nphoto\r\n0\r\n\r\n"
     server.scripts["/photo"] = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks
     assert fetch(server.url()) == b"the photo"
 
 
-def test_a_path_in_other_letters_is_fetched(server: Server) -> None:
+def test_a_path_with_non_ascii_letters_is_fetched(server: Server) -> None:
     server.scripts["/%EB%88%84%EB%81%BC"] = answer(200, b"the photo")
     assert fetch(server.url("/누끼")) == b"the photo"
 
@@ -76,7 +76,7 @@ def test_a_path_in_other_letters_is_fetched(server: Server) -> None:
         (504, UrlUnavailable),
     ],
 )
-def test_the_status_says_whether_to_try_again(
+def test_the_status_decides_whether_to_retry(
     server: Server, status: int, error: type[ServiceError] | None
 ) -> None:
     server.scripts["/photo"] = answer(status)
@@ -99,20 +99,20 @@ def test_the_status_says_whether_to_try_again(
     ],
     ids=["short", "short chunk", "bad chunk", "half a header", "not HTTP", "nothing"],
 )
-def test_an_answer_that_is_not_whole_is_unavailable(server: Server, script: bytes) -> None:
+def test_an_incomplete_answer_is_unavailable(server: Server, script: bytes) -> None:
     server.scripts["/photo"] = script
     with pytest.raises(UrlUnavailable):
         fetch(server.url())
 
 
-def test_a_server_that_is_not_there_is_unavailable() -> None:
+def test_a_refused_connection_is_unavailable() -> None:
     with Server() as gone:
         pass
     with pytest.raises(UrlUnavailable):
         fetch(gone.url())
 
 
-def test_a_body_of_the_limit_is_taken(server: Server) -> None:
+def test_a_body_of_exactly_the_limit_is_accepted(server: Server) -> None:
     server.scripts["/photo"] = answer(200, bytes(1000))
     assert len(fetch(server.url(), max_bytes=1000)) == 1000
 
@@ -128,7 +128,7 @@ def test_a_body_declared_too_large_is_not_read(server: Server) -> None:
 @pytest.mark.parametrize(
     "head", [b"Connection: close", b"Transfer-Encoding: chunked"], ids=["unsaid", "chunked"]
 )
-def test_a_body_without_end_is_cut_off(server: Server, head: bytes) -> None:
+def test_an_endless_body_is_cut_off(server: Server, head: bytes) -> None:
     sent = [0]
 
     def endless() -> Iterator[bytes]:
@@ -155,7 +155,7 @@ def test_a_body_without_end_is_cut_off(server: Server, head: bytes) -> None:
     ],
     ids=["a header", "headers", "interim answers", "a body", "chunks", "silence"],
 )
-def test_a_drip_fed_answer_is_given_up_at_the_deadline(
+def test_a_slow_answer_is_abandoned_at_the_deadline(
     server: Server, script: Callable[[], Iterator[bytes]]
 ) -> None:
     server.scripts["/photo"] = script
@@ -165,7 +165,7 @@ def test_a_drip_fed_answer_is_given_up_at_the_deadline(
     assert 0.3 < time.monotonic() - began < 1.5
 
 
-def test_redirects_do_not_prolong_the_deadline(server: Server) -> None:
+def test_redirects_do_not_extend_the_deadline(server: Server) -> None:
     def slowly() -> Iterator[bytes]:
         time.sleep(0.25)
         yield answer(302, Location="/photo")
@@ -177,7 +177,7 @@ def test_redirects_do_not_prolong_the_deadline(server: Server) -> None:
     assert time.monotonic() - began < 1.2
 
 
-def test_a_receiver_that_does_not_read_is_given_up_at_the_deadline() -> None:
+def test_a_receiver_that_does_not_read_is_abandoned_at_the_deadline() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/hook"
         began = time.monotonic()

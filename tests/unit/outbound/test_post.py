@@ -52,27 +52,27 @@ def test_a_post_is_never_redirected(server: Server, status: int) -> None:
 
 
 @pytest.mark.parametrize("status", [200, 204, 400, 404, 410, 500, 503])
-def test_a_posts_status_is_told_and_not_judged(server: Server, status: int) -> None:
+def test_post_returns_any_status_without_raising(server: Server, status: int) -> None:
     server.scripts["/hook"] = answer(status)
     assert post(server.url("/hook")).status == status
 
 
-def test_of_a_long_answer_to_a_post_the_beginning_is_kept(server: Server) -> None:
+def test_only_the_beginning_of_a_long_answer_is_kept(server: Server) -> None:
     server.scripts["/hook"] = answer(500, b"x" * 100_000)
     assert post(server.url("/hook")).snippet == "x" * 200
 
 
-def test_of_an_answer_that_is_not_text_something_is_kept(server: Server) -> None:
+def test_a_snippet_of_a_binary_answer_is_kept(server: Server) -> None:
     server.scripts["/hook"] = answer(500, b"\xff\xfe oh")
     assert post(server.url("/hook")).snippet == "\ufffd\ufffd oh"
 
 
-def test_an_answer_to_a_post_that_breaks_off_still_counts(server: Server) -> None:
+def test_the_status_of_a_truncated_answer_counts(server: Server) -> None:
     server.scripts["/hook"] = answer(200, b"than", Content_Length="100")
     assert post(server.url("/hook")).status == 200
 
 
-def test_an_answer_to_a_post_that_drips_counts_by_its_status(server: Server) -> None:
+def test_the_status_of_a_slow_answer_counts(server: Server) -> None:
     server.scripts["/hook"] = drip(answer(200, Content_Length="100"), b"a")
     began = time.monotonic()
     assert post(server.url("/hook"), timeout=0.4).status == 200
@@ -92,14 +92,14 @@ def test_a_post_to_a_private_name_is_refused(server: Server, dns: dict[str, Any]
     assert server.connections == 0
 
 
-def test_a_post_that_gets_no_answer_is_unavailable(server: Server) -> None:
+def test_a_post_without_an_answer_is_unavailable(server: Server) -> None:
     server.scripts["/hook"] = b""
     with pytest.raises(UrlUnavailable):
         post(server.url("/hook"))
 
 
 @pytest.mark.parametrize("name", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
-def test_a_proxy_of_the_environment_is_not_used(
+def test_proxy_environment_variables_are_ignored(
     server: Server, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     with Server() as proxy:

@@ -1,4 +1,4 @@
-"""Redirects: followed a few times, each checked anew."""
+"""Redirects: a limited number is followed, and each is checked."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ def test_a_relative_redirect_is_followed(server: Server, location: str) -> None:
     assert fetch(server.url("/a/photo")) == b"the photo"
 
 
-def test_as_many_redirects_as_are_allowed_are_followed(server: Server) -> None:
+def test_the_maximum_number_of_redirects_is_followed(server: Server) -> None:
     for hop in range(MAX_REDIRECTS):
         server.scripts[f"/{hop}"] = answer(302, Location=f"/{hop + 1}")
     server.scripts[f"/{MAX_REDIRECTS}"] = answer(200, b"the photo")
     assert fetch(server.url("/0")) == b"the photo"
 
 
-def test_a_loop_of_redirects_is_left(server: Server) -> None:
+def test_a_redirect_loop_ends_in_an_error(server: Server) -> None:
     server.scripts["/photo"] = answer(302, Location="/photo")
     with pytest.raises(UrlFailed, match="redirects"):
         fetch(server.url())
@@ -75,7 +75,7 @@ def test_a_redirect_to_a_private_name_is_refused_and_not_connected_to(
         "http://\xe9\xff.\x80/",
     ],
 )
-def test_a_redirect_to_no_place_of_ours_is_refused(server: Server, location: str) -> None:
+def test_a_redirect_to_a_forbidden_url_is_refused(server: Server, location: str) -> None:
     server.scripts["/photo"] = answer(302, Location=location)
     with pytest.raises((UrlForbidden, UrlUnavailable)):
         fetch(server.url())

@@ -1,4 +1,4 @@
-"""Certificates are checked against the name, though an address is connected to."""
+"""Certificates are checked against the name, although the connection goes to an address."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def certified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str]
     return make
 
 
-def test_a_certificate_for_the_name_is_accepted_though_an_address_was_connected_to(
+def test_a_certificate_for_the_name_is_accepted_when_connecting_by_address(
     certified: Callable[[str], ssl.SSLContext], dns: dict[str, Any]
 ) -> None:
     dns["photos.test"] = ["127.0.0.1"]
@@ -70,7 +70,7 @@ def test_a_certificate_for_another_name_is_refused(
         assert server.asked == []
 
 
-def test_a_certificate_for_a_name_is_not_one_for_its_address(
+def test_a_certificate_for_a_name_does_not_cover_its_address(
     certified: Callable[[str], ssl.SSLContext],
 ) -> None:
     with (
