@@ -44,7 +44,7 @@ class Structure:
 
 
 def find(data: bytes, image_format: str) -> Structure:
-    """The structure of a file that is, or was, of this format; and of EXIF blocks in it."""
+    """The structure of a file that was once of this format, and of the EXIF blocks in it."""
     found = Structure()
     _WALKERS[image_format](data, found)
     if image_format != "tiff":

@@ -23,7 +23,7 @@ class Wrong(Exception):
 
 
 def probe_file(data: bytes) -> tuple[int, int]:
-    """Probe the file as a stream, and a part of it as the head of a longer file."""
+    """Probe the whole file as a stream, then a prefix of it as a partial file."""
     stream = io.BytesIO(data)
     stream.seek(len(data) // 2)
     info = failure = None
@@ -62,7 +62,7 @@ def decode_file(data: bytes) -> tuple[int, int]:
 
 
 def pillow_size(data: bytes) -> tuple[int, int]:
-    """The size by Pillow, as stored; the oracle of the other targets."""
+    """The size as stored, by Pillow; the expected result of the other targets."""
     from PIL import Image
 
     Image.MAX_IMAGE_PIXELS = None

@@ -1,4 +1,4 @@
-"""A folder with packages named like ours: none of them runs."""
+"""Packages in the current folder never run in place of Nukki's own."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PACKAGES = ("api", "worker", "shared", "nukki")
 
 @pytest.fixture
 def hostile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The current folder, where every package of ours leaves a mark when it is imported."""
+    """A current folder with packages named like Nukki's; importing one writes to `mark`."""
     folder = tmp_path / "hostile"
     mark = folder / "mark"
     for name in PACKAGES:
@@ -28,7 +28,7 @@ def hostile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def test_the_folder_hijacks_a_process_that_is_started_without_care(hostile: Path) -> None:
+def test_without_safe_path_the_folder_hijacks_a_process(hostile: Path) -> None:
     argv = [part for part in processes.python("api", "--help") if part != "-P"]
     env = {name: value for name, value in os.environ.items() if name != "PYTHONSAFEPATH"}
     subprocess.run(argv, check=False, env=env, capture_output=True)
@@ -36,7 +36,7 @@ def test_the_folder_hijacks_a_process_that_is_started_without_care(hostile: Path
 
 
 @pytest.mark.parametrize("module", ["api", "worker", "worker.launcher"])
-def test_a_child_runs_ours(hostile: Path, module: str) -> None:
+def test_a_child_process_runs_the_installed_package(hostile: Path, module: str) -> None:
     shown = subprocess.run(
         processes.python(module, "--help"), check=True, capture_output=True, text=True
     )
@@ -44,7 +44,9 @@ def test_a_child_runs_ours(hostile: Path, module: str) -> None:
     assert not (hostile / "mark").exists()
 
 
-def test_the_whole_stack_runs_ours(hostile: Path, tmp_path: Path, sample: bytes) -> None:
+def test_the_whole_stack_runs_the_installed_packages(
+    hostile: Path, tmp_path: Path, sample: bytes
+) -> None:
     with running(tmp_path / "data") as stack, Client(stack.url) as client:
         assert client.wait(client.submit(sample), timeout=60).status == "succeeded"
     assert not (hostile / "mark").exists()

@@ -84,7 +84,7 @@ def grid(columns: int, rows: int, size: tuple[int, int], *, wide: bool = False) 
 
 
 def avif(*items: Item, more: bytes = b"") -> bytes:
-    """An AVIF of these items; they are numbered from 1, and the first is the main one."""
+    """An AVIF of these items, numbered from 1; the first is the primary item."""
     properties: list[bytes] = []
     associations, infos, references = [], [], []
     for number, item in enumerate(items, 1):

@@ -234,7 +234,7 @@ def test_a_bilevel_image_is_black_and_white() -> None:
 
 
 def palette_image() -> tuple[Image.Image, Array]:
-    """A picture of palette indices, and its colours."""
+    """A palette image, and its colours as (H, W, 3)."""
     image = Image.fromarray(ramp() // 64, "P")
     colours = np.array([[10, 20, 30], [200, 0, 0], [0, 200, 0], [0, 0, 200]], np.uint8)
     image.putpalette(colours.tobytes())

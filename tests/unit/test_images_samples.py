@@ -41,7 +41,7 @@ def scene(width: int = WIDTH, height: int = HEIGHT) -> Array:
 
 
 def ramp(width: int = WIDTH, height: int = HEIGHT) -> Array:
-    """(H, W) uint8 that rises to the right and downwards, and reaches 0 and 255."""
+    """(H, W) uint8 gradient, rising to the right and downwards from 0 to 255."""
     x, y = np.meshgrid(np.arange(width), np.arange(height))
     return (255 * (x + y) / (width + height - 2)).round().astype(np.uint8)
 

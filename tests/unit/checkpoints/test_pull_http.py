@@ -120,7 +120,9 @@ class TestHttp:
         assert len(server.asked) == 2
         assert folder.weights(model).read_bytes() == BODY
 
-    @pytest.mark.parametrize("if_range", [True, False], ids=["knows If-Range", "ignores If-Range"])
+    @pytest.mark.parametrize(
+        "if_range", [True, False], ids=["supports If-Range", "ignores If-Range"]
+    )
     def test_a_file_changed_on_the_server_restarts_the_download(
         self,
         model: Model,
