@@ -1,4 +1,4 @@
-"""A job that kills its worker: what Redis makes of each death, and who is held to blame."""
+"""Jobs that kill their worker: quarantine, attempts, and failure as poisoned."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import BinaryIO
 
 import pytest
 
-from shared.job import Lane, Status
+from shared.job import Failure, Lane, Status
 from shared.queue import keys as redis_keys
 from shared.queue.connection import Connection
 from shared.queue.leases import Load
@@ -18,7 +18,8 @@ from tests.unit.test_metrics import working
 from tests.unit.test_queue import FAILED, RETENTION_MS, House
 from worker.engine import InFlightLimit
 from worker.job import pipeline
-from worker.job.retry import Fail, Quarantine, Retry, after_crash
+
+POISONED = Failure(code="poisoned", message="The job's worker died on every attempt.")
 
 
 @pytest.fixture
@@ -35,26 +36,35 @@ def die(house: House, *job_ids: str, alone: bool = False) -> None:
     house.upkeep.overdue()
 
 
-@pytest.mark.parametrize("max_attempts", [1, 2, 3, 4, 5])
-def test_redis_decides_as_the_pure_function_does(house: House, max_attempts: int) -> None:
+@pytest.mark.parametrize(
+    ("max_attempts", "deaths"),
+    [
+        # Two deaths may be a neighbour's fault; the later ones are the job's own.
+        (3, ["retried", "quarantined", "failed"]),
+        (4, ["retried", "quarantined", "quarantined", "failed"]),
+        (5, ["retried", "quarantined", "quarantined", "quarantined", "failed"]),
+        # However few attempts there are, a job fails only after a death that it met alone.
+        (2, ["quarantined", "failed"]),
+        (1, ["quarantined", "failed"]),
+    ],
+)
+def test_what_follows_each_death_of_the_worker(
+    house: House, max_attempts: int, deaths: list[str]
+) -> None:
     house.upkeep = Upkeep(house.connection, max_attempts=max_attempts, retention_ms=RETENTION_MS)
     job_id = house.accept()
-    crashes = 0
-    while house.status(job_id) is Status.QUEUED:
+    for follows in deaths:
         die(house, job_id, alone=True)
-        crashes += 1
-        quarantined = bool(house.redis.hexists(redis_keys.JOB.key(job_id), "quarantined"))
-        match after_crash(crashes, max_attempts):
-            case Fail(failure):
-                outcome = house.jobs.get(job_id).outcome
-                assert outcome is not None
-                assert outcome.error == failure
-            case Quarantine():
-                assert (house.status(job_id), quarantined) == (Status.QUEUED, True)
-            case Retry():
-                assert (house.status(job_id), quarantined) == (Status.QUEUED, False)
-    assert crashes == max(2, max_attempts)
-    assert house.jobs.get(job_id).attempts == crashes  # all of them were its own
+        failed = house.status(job_id) is Status.FAILED
+        assert failed or house.status(job_id) is Status.QUEUED
+        assert failed == (follows == "failed")
+        if not failed:
+            quarantined = bool(house.redis.hexists(redis_keys.JOB.key(job_id), "quarantined"))
+            assert quarantined == (follows == "quarantined")
+    job = house.jobs.get(job_id)
+    assert job.outcome is not None
+    assert job.outcome.error == POISONED
+    assert job.attempts == len(deaths)  # all of them were its own
 
 
 def test_a_death_that_may_be_a_neighbours_costs_no_attempt(house: House) -> None:

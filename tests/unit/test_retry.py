@@ -22,16 +22,7 @@ from shared.errors import (
     UrlUnavailable,
 )
 from shared.job import Failure
-from worker.job.retry import (
-    Decision,
-    Fail,
-    Quarantine,
-    Retry,
-    WaitOut,
-    after_crash,
-    decide,
-    failure_of,
-)
+from worker.job.retry import Decision, Fail, Retry, WaitOut, decide, failure_of
 
 INSIDE = Failure(code="internal", message="the job failed inside the service; see its log")
 AWAY = Failure(code="storage_unavailable", message="away")
@@ -97,26 +88,6 @@ def test_a_jittered_wait_is_at_least_half_and_never_longer(attempt: int, jitter:
 
 def test_the_wait_for_a_storage_is_jittered_too() -> None:
     assert decide(StorageUnavailable("away"), 1, 3, jitter=0.5) == WaitOut(1_500, AWAY)
-
-
-POISONED = Fail(Failure(code="poisoned", message="The job's worker died on every attempt."))
-
-
-@pytest.mark.parametrize(
-    ("max_attempts", "decisions"),
-    [
-        # Two deaths may be a neighbour's doing; the ones after are the job's own.
-        (3, [Retry(0), Quarantine(), POISONED]),
-        (4, [Retry(0), Quarantine(), Quarantine(), POISONED]),
-        (5, [Retry(0), Quarantine(), Quarantine(), Quarantine(), POISONED]),
-        # Nobody is found guilty of a death that it shared, however few attempts there are.
-        (2, [Quarantine(), POISONED]),
-        (1, [Quarantine(), POISONED]),
-    ],
-)
-def test_what_follows_a_death_of_the_worker(max_attempts: int, decisions: list[object]) -> None:
-    met = [after_crash(crashes + 1, max_attempts) for crashes in range(len(decisions))]
-    assert met == decisions
 
 
 def test_with_one_attempt_there_is_no_second() -> None:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from shared.errors import Poisoned, ServiceError, StorageUnavailable
+from shared.errors import ServiceError, StorageUnavailable
 from shared.job import Failure
-from shared.queue.upkeep import quarantine_at
 
 _FIRST_DELAY_MS = 1_000
 _LONGEST_DELAY_MS = 30_000
@@ -36,11 +35,6 @@ class WaitOut:
     failure: Failure
 
 
-@dataclass(frozen=True, slots=True)
-class Quarantine:
-    """Try again at once, in a process that has nothing else in hand."""
-
-
 Decision = Fail | Retry | WaitOut
 
 
@@ -59,19 +53,6 @@ def decide(
         return Fail(failure_of(error))
     delay_ms = min(_FIRST_DELAY_MS * 2 ** min(attempt - 1, 10), _LONGEST_DELAY_MS)
     return Retry(_jittered(delay_ms, jitter))
-
-
-def after_crash(crashes: int, max_attempts: int) -> Fail | Quarantine | Retry:
-    """Decide what follows a job's `crashes`-th worker death.
-
-    The product decides by the same rule in `overdue.lua`, where no two janitors decide at once.
-    """
-    alone_from = quarantine_at(max_attempts)
-    if crashes < alone_from:
-        return Retry(0)
-    if crashes > alone_from and crashes >= max_attempts:
-        return Fail(failure_of(Poisoned()))
-    return Quarantine()
 
 
 def _jittered(delay_ms: int, jitter: float) -> int:
