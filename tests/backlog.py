@@ -7,8 +7,9 @@ from shared.queue import keys as redis_keys
 from shared.queue.connection import Connection
 from shared.queue.doorbell import QUEUES
 from shared.queue.family import PREFIX
-from shared.queue.jobs import RING_MS, JobQueue
+from shared.queue.jobs import JobQueue
 from shared.queue.leases import LeaseTable
+from shared.queue.times import RING_MS
 from shared.queue.upkeep import Upkeep
 from tests.unit.test_queue import DONE
 from worker.courier.janitor import Janitor

@@ -8,11 +8,9 @@ from typing import Self
 
 from shared.errors import NotFound
 from shared.queue import keys as redis_keys
+from shared.queue import listing
 from shared.queue.connection import Connection, translated
 from shared.queue.deliveries import DeliveryState, deliveries_of, job_of
-
-#: How many records a filtered listing looks at before it hands the caller a cursor.
-SCAN_LIMIT = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,25 +96,15 @@ class DeliveryLog:
         Raises:
             NotFound: the cursor's delivery is gone.
         """
-        index = redis_keys.DELIVERIES.key(tenant)
-        with translated():
-            start = 0
-            if cursor is not None:
-                rank = self._connection.redis.zrevrank(index, cursor)
-                if rank is None:
-                    raise NotFound("the cursor's delivery is gone; begin again without one")
-                start = int(rank) + 1
-            scanned: list[str] = self._connection.redis.zrevrange(index, start, start + SCAN_LIMIT)
-        found: list[DeliveryRecord] = []
-        for offset in range(0, len(scanned), 100):
-            for record in self._read(scanned[offset : offset + 100], tenant):
-                if state is not None and record.state is not state:
-                    continue
-                if len(found) == limit:
-                    return DeliveryPage(tuple(found), found[-1].id)
-                found.append(record)
-        more = len(scanned) > SCAN_LIMIT
-        return DeliveryPage(tuple(found), scanned[-1] if more else None)
+
+        def read(ids: Sequence[str]) -> list[DeliveryRecord]:
+            found = self._read(ids, tenant)
+            return [record for record in found if state is None or record.state is state]
+
+        redis, index = self._connection.redis, redis_keys.DELIVERIES.key(tenant)
+        return DeliveryPage(
+            *listing.page(redis, index, read, limit=limit, cursor=cursor, what="delivery")
+        )
 
     def of_job(self, job_id: str, tenant: str) -> list[DeliveryRecord]:
         """The deliveries that tell of this job, newest first."""

@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
-from shared.errors import IdempotencyMismatch, NotFound, QueueFull, TooManyJobs
+from shared.errors import IdempotencyMismatch, NotFound, QueueFull
 from shared.job import Input, Job, Lane, Status
 from shared.queue import keys as redis_keys
+from shared.queue import listing
 from shared.queue.connection import Connection, translated
-from shared.queue.verdicts import Accepted, CancelVerdict, Erased, Idempotency, Page, Remains, Room
+from shared.queue.times import LINGER_MS, RING_MS
+from shared.queue.verdicts import (
+    Accepted,
+    CancelVerdict,
+    Erased,
+    Idempotency,
+    Page,
+    Remains,
+    Room,
+    refuse_full,
+)
 
-#: An accepted job whose doorbell was lost is looked at again after this long.
-RING_MS = 2_000
-#: And one that was taken back from a worker after this long.
-RECLAIMED_RING_MS = 1_000
 #: Above this share of maxmemory nothing is accepted, so that running jobs can still finish.
 MEMORY_SHARE = 0.85
 _NO_MEMORY = "the queue's memory is nearly full; try again later"
 IDEMPOTENCY_MS = 24 * 3600 * 1000
-#: How long a worker that lost its lease might still be storing. Longer than a stage may take.
-LINGER_MS = 10 * 60 * 1000
-#: How many records a filtered listing looks at before it hands the caller a cursor.
-SCAN_LIMIT = 1_000
 
 
 class JobQueue:
@@ -35,13 +39,13 @@ class JobQueue:
         record_ms: int | None = None,
         room: Room | None = None,
     ) -> None:
-        """How jobs are kept.
+        """Keep jobs in the Redis of `connection`.
 
         Args:
-            connection: the Redis that holds them.
+            connection: see above.
             retention_ms: how long a finished job and its files are kept.
-            record_ms: how long of that its record is in Redis; unset: all of it.
-            room: above this nothing is accepted; unset: there is no end.
+            record_ms: how much of that time its record stays in Redis; default: all of it.
+            room: how many jobs may be queued; default: no limit.
         """
         self._connection = connection
         self._retention_ms = retention_ms
@@ -117,25 +121,15 @@ class JobQueue:
             "admit",
             tenant=tenant,
             memory_share=MEMORY_SHARE,
-            limits=self._limits(),
+            limits=self._room.limits() if self._room else None,
             input=photo.id if photo else None,
             expiry_ms=expiry_ms,
         )
         if verdict == "memory":
             raise QueueFull(_NO_MEMORY)
-        _refuse(verdict)
+        refuse_full(verdict)
 
-    def _limits(self) -> dict[str, object] | None:
-        if self._room is None:
-            return None
-        return {"lanes": list(Lane), "queue": self._room.queue, "tenant": self._room.tenant}
-
-    def accept(
-        self,
-        job: Job,
-        photo: Input,
-        idempotency: Idempotency | None = None,
-    ) -> Accepted:
+    def accept(self, job: Job, photo: Input, idempotency: Idempotency | None = None) -> Accepted:
         """Create the job, at most once per idempotency key.
 
         Raises:
@@ -160,9 +154,9 @@ class JobQueue:
             fingerprint=idempotency.fingerprint if idempotency else None,
             idempotency_ms=IDEMPOTENCY_MS,
             ring_ms=RING_MS,
-            limits=self._limits(),
+            limits=self._room.limits() if self._room else None,
         )
-        _refuse(verdict)
+        refuse_full(verdict)
         if verdict == "mismatch":
             raise IdempotencyMismatch
         if verdict == "input_gone":
@@ -188,49 +182,24 @@ class JobQueue:
 
     def positions(self, jobs: Sequence[Job]) -> list[int | None]:
         """Queue positions from 1 within each job's lane; None for a job that is not queued."""
-        queued = [job for job in jobs if job.status is Status.QUEUED]
-        if not queued:
-            return [None] * len(jobs)
-        with translated():
-            pipeline = self._connection.redis.pipeline(transaction=False)
-            for job in queued:
-                pipeline.zrank(redis_keys.LANE.key(job.lane.value), job.id)
-            ranks = {job.id: rank for job, rank in zip(queued, pipeline.execute(), strict=True)}
-        found = [ranks.get(job.id) for job in jobs]
-        return [None if rank is None else int(rank) + 1 for rank in found]
+        return listing.positions(self._connection.redis, jobs)
 
     def position(self, job: Job) -> int | None:
-        """As `positions`, of one job."""
+        """As `positions`, for one job."""
         return self.positions([job])[0]
 
     def page(
         self, tenant: str, *, limit: int, cursor: str | None = None, status: Status | None = None
     ) -> Page:
-        """A tenant's jobs, newest first. `cursor` is the id of the last job of the page before."""
-        index = redis_keys.JOBS.key(tenant)
+        """A tenant's jobs, newest first; `cursor` is the id of the last job of the page before.
+
+        Raises:
+            NotFound: the cursor's job is gone.
+        """
         redis = self._connection.redis
-        with translated():
-            start = 0
-            if cursor is not None:
-                rank = redis.zrevrank(index, cursor)
-                if rank is None:
-                    raise NotFound("the cursor's job is gone; begin again without one")
-                start = int(rank) + 1
-            found: list[Job] = []
-            scanned: list[str] = redis.zrevrange(index, start, start + SCAN_LIMIT)
-            for offset in range(0, len(scanned), 100):
-                chunk = scanned[offset : offset + 100]
-                pipeline = redis.pipeline(transaction=False)
-                for job_id in chunk:
-                    pipeline.hgetall(redis_keys.JOB.key(job_id))
-                for job_id, fields in zip(chunk, pipeline.execute(), strict=True):
-                    if not fields or (status is not None and fields["status"] != status):
-                        continue
-                    if len(found) == limit:
-                        return Page(tuple(found), found[-1].id)
-                    found.append(Job.from_fields(job_id, fields))
-        more = len(scanned) > SCAN_LIMIT
-        return Page(tuple(found), scanned[-1] if more else None)
+        index = redis_keys.JOBS.key(tenant)
+        read = partial(listing.read_jobs, redis, status=status)
+        return Page(*listing.page(redis, index, read, limit=limit, cursor=cursor, what="job"))
 
     def cancel(self, job_id: str, tenant: str) -> CancelVerdict:
         """Stop a job wherever it is."""
@@ -247,7 +216,7 @@ class JobQueue:
 
     def erase(self, job_id: str, tenant: str | None = None) -> Erased | None:
         """Forget a job; what it leaves in storage is noted for sweeping. None: there is none."""
-        return self._erased(
+        return Erased.parse(
             self._connection.run("erase", id=job_id, tenant=tenant, linger_ms=LINGER_MS)
         )
 
@@ -264,7 +233,7 @@ class JobQueue:
 
     def erase_remains(self, job_id: str, remains: Remains) -> Erased | None:
         """As `erase`, of a job whose record Redis has let go."""
-        return self._erased(
+        return Erased.parse(
             self._connection.run(
                 "erase",
                 id=job_id,
@@ -274,22 +243,8 @@ class JobQueue:
             )
         )
 
-    @staticmethod
-    def _erased(answer: tuple[list[str], int] | None) -> Erased | None:
-        if answer is None:
-            return None
-        files, settled = answer
-        return Erased(tuple(files), bool(settled))
-
     def swept(self, *names: str) -> None:
         """These are gone from storage: nothing to sweep."""
         if names:
             with translated():
                 self._connection.redis.zrem(redis_keys.SWEEP.key(), *names)
-
-
-def _refuse(verdict: str | None) -> None:
-    if verdict == "queue":
-        raise TooManyJobs("the queue is full; try again later")
-    if verdict == "tenant":
-        raise TooManyJobs("this API key's share of the queue is full; try again later")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from shared.job import Input, Job, Lane, Outcome, Status
 from shared.queue.connection import Connection, pairs
-from shared.queue.jobs import LINGER_MS, RECLAIMED_RING_MS
+from shared.queue.times import LINGER_MS, RECLAIMED_RING_MS
 
 
 @dataclass(frozen=True, slots=True)

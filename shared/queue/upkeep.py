@@ -8,7 +8,7 @@ from shared.errors import Poisoned
 from shared.job import Failure, Lane, Outcome
 from shared.queue.connection import Connection
 from shared.queue.doorbell import QUEUES
-from shared.queue.jobs import LINGER_MS, RECLAIMED_RING_MS, RING_MS
+from shared.queue.times import LINGER_MS, RECLAIMED_RING_MS, RING_MS
 from shared.queue.verdicts import Remains
 
 #: A lane with fewer messages than this, or fewer than two per job, gets another doorbell for an

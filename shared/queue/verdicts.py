@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Self
 
-from shared.job import Job
+from shared.errors import TooManyJobs
+from shared.job import Job, Lane
 from shared.storage import keys
 
 
@@ -41,6 +42,11 @@ class Erased:
 
     files: tuple[str, ...]
     settled: bool
+
+    @classmethod
+    def parse(cls, answer: tuple[list[str], int] | None) -> Self | None:
+        """From what `erase.lua` returns."""
+        return None if answer is None else cls(tuple(answer[0]), bool(answer[1]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +93,10 @@ class Room:
     queue: int
     tenant: int
 
+    def limits(self) -> dict[str, object]:
+        """As the scripts take it."""
+        return {"lanes": list(Lane), "queue": self.queue, "tenant": self.tenant}
+
 
 class CancelVerdict(StrEnum):
     """What became of a cancel."""
@@ -94,3 +104,11 @@ class CancelVerdict(StrEnum):
     CANCELED = "canceled"
     TERMINAL = "terminal"
     MISSING = "missing"
+
+
+def refuse_full(answer: str | None) -> None:
+    """Raise TooManyJobs if a script answered that there is no room."""
+    if answer == "queue":
+        raise TooManyJobs("the queue is full; try again later")
+    if answer == "tenant":
+        raise TooManyJobs("this API key's share of the queue is full; try again later")

@@ -10,8 +10,8 @@ import pytest
 from shared.job import Input, Job, Status, new_id
 from shared.queue import keys as redis_keys
 from shared.queue.connection import Connection
-from shared.queue.jobs import LINGER_MS
 from shared.queue.leases import Claim
+from shared.queue.times import LINGER_MS
 from shared.queue.verdicts import Erased
 from shared.schema import JobRequest
 from shared.storage import keys

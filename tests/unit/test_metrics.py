@@ -23,9 +23,10 @@ from shared.queue import keys as redis_keys
 from shared.queue.connection import Connection
 from shared.queue.deliveries import DeliveryState
 from shared.queue.doorbell import make_celery
-from shared.queue.jobs import RING_MS, JobQueue
+from shared.queue.jobs import JobQueue
 from shared.queue.lanes import BacklogReader, LaneBacklog
 from shared.queue.leases import LeaseTable
+from shared.queue.times import RING_MS
 from shared.queue.upkeep import Upkeep
 from shared.queue.workers import WorkerInfo
 from shared.schema import JobRequest
