@@ -18,7 +18,7 @@ from api.submission import submit
 from shared.errors import NoResult, NotFinished, NotFound, StorageUnavailable
 from shared.job import Job, Status
 from shared.metrics.jobs import count_end
-from shared.queue.verdicts import CancelVerdict
+from shared.queue.answers import CancelAnswer
 from shared.schema import JobId
 from shared.storage import keys
 from shared.view import JobView
@@ -156,9 +156,9 @@ def mask(path: JobPath) -> Response:
 )
 def cancel(path: JobPath) -> Response:
     parts = services()
-    verdict = parts.jobs.cancel(path.job_id, tenant())
+    answer = parts.jobs.cancel(path.job_id, tenant())
     job = parts.records.get(path.job_id, tenant())
-    if verdict is CancelVerdict.CANCELED:
+    if answer is CancelAnswer.CANCELED:
         count_end(job, job.status)
     return _answer(parts, job, 200)
 

@@ -11,7 +11,7 @@ from prometheus_client.exposition import choose_encoder
 
 from api.services import services
 from shared.metrics.queue import QueueCollector
-from shared.queue.lanes import BacklogReader
+from shared.queue.lanes import DepthReader
 
 HTTP_REQUESTS = Counter(
     "nukki_http_requests_total", "Requests answered", ["method", "route", "status"]
@@ -56,6 +56,6 @@ def install(app: Flask) -> None:
 def metrics() -> Response:
     registry = CollectorRegistry()
     registry.register(REGISTRY)
-    registry.register(QueueCollector(BacklogReader(services().connection)))
+    registry.register(QueueCollector(DepthReader(services().connection)))
     encode, content_type = choose_encoder(request.headers.get("Accept", ""))
     return Response(encode(registry), content_type=content_type)

@@ -11,12 +11,12 @@ from api.keyring import Keyring
 from api.pulse import Pulse
 from api.waiting import WaitingRoom
 from shared.guard import Guard
+from shared.queue.answers import Room
 from shared.queue.connection import Connection
 from shared.queue.delivery_log import DeliveryLog
 from shared.queue.doorbell import Bell, Doorbell, make_celery
 from shared.queue.jobs import JobQueue
 from shared.queue.notifier import Notifier
-from shared.queue.verdicts import Room
 from shared.queue.workers import WorkerRoll
 from shared.records import Records
 from shared.settings import ApiSettings

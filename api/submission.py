@@ -23,7 +23,7 @@ from shared.errors import (
     UrlForbidden,
 )
 from shared.job import Input, Job, Lane, new_id
-from shared.queue.verdicts import Accepted, Idempotency
+from shared.queue.answers import Accepted, Idempotency
 from shared.schema import JobRequest
 from shared.storage import keys
 

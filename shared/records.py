@@ -9,8 +9,8 @@ from pydantic import ValidationError
 
 from shared.errors import IdempotencyMismatch, NotFound
 from shared.job import Job, Lane, Outcome, Status
+from shared.queue.answers import Erased, Idempotency, Remains
 from shared.queue.jobs import JobQueue
-from shared.queue.verdicts import Erased, Idempotency, Remains
 from shared.schema import JobRequest, Model
 from shared.storage import Storage, keys
 

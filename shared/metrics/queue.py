@@ -8,13 +8,13 @@ from prometheus_client import Metric
 from prometheus_client.core import GaugeMetricFamily
 
 from shared.errors import QueueUnavailable
-from shared.queue.lanes import Backlog, BacklogReader
+from shared.queue.lanes import DepthReader, QueueDepth
 
 
 class QueueCollector:
     """Reads the queue at each scrape; exports only `nukki_up` 0 if Redis is down."""
 
-    def __init__(self, reader: BacklogReader) -> None:
+    def __init__(self, reader: DepthReader) -> None:
         self._reader = reader
 
     def collect(self) -> Iterable[Metric]:
@@ -32,7 +32,7 @@ class QueueCollector:
             yield from _families(backlog)
 
 
-def _families(backlog: Backlog) -> Iterable[Metric]:
+def _families(backlog: QueueDepth) -> Iterable[Metric]:
     depth = GaugeMetricFamily("nukki_queue_depth", "Jobs queued in a lane", labels=["lane"])
     oldest = GaugeMetricFamily(
         "nukki_queue_oldest_seconds",

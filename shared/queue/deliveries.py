@@ -43,7 +43,7 @@ class Delivery:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class NextStep:
     """What a try leads to; one that is `pending` is made again after `delay_ms`.
 
     `spends` is False where the receiver could not be asked for reasons of our own: that was no try.
@@ -103,11 +103,11 @@ class DeliveryQueue:
         return [self._delivery(found, share, pairs(flat)) for found, share, flat in taken]
 
     def settle(
-        self, delivery: Delivery, verdict: Verdict, *, took_ms: int, status: int, error: str = ""
+        self, delivery: Delivery, step: NextStep, *, took_ms: int, status: int, error: str = ""
     ) -> bool:
         """Record a try of `took_ms` and what comes of it; False: it was taken again meanwhile.
 
-        `status` is 0 where there was no answer, and `error` says why. A verdict that spends nothing
+        `status` is 0 where there was no answer, and `error` says why. A step that spends nothing
         is not logged, and leaves open whether the receiver answers.
         """
         return bool(
@@ -115,9 +115,9 @@ class DeliveryQueue:
                 "settle_delivery",
                 id=delivery.id,
                 token=delivery.token,
-                state=verdict.state,
-                delay_ms=verdict.delay_ms,
-                spends=verdict.spends,
+                state=step.state,
+                delay_ms=step.delay_ms,
+                spends=step.spends,
                 took_ms=took_ms,
                 status=status,
                 error=error,

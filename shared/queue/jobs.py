@@ -9,11 +9,9 @@ from shared.errors import IdempotencyMismatch, NotFound, QueueFull
 from shared.job import Input, Job, Lane, Status
 from shared.queue import keys as redis_keys
 from shared.queue import listing
-from shared.queue.connection import Connection, translated
-from shared.queue.times import LINGER_MS, RING_MS
-from shared.queue.verdicts import (
+from shared.queue.answers import (
     Accepted,
-    CancelVerdict,
+    CancelAnswer,
     Erased,
     Idempotency,
     Page,
@@ -21,6 +19,8 @@ from shared.queue.verdicts import (
     Room,
     refuse_full,
 )
+from shared.queue.connection import Connection, translated
+from shared.queue.times import LINGER_MS, RING_MS
 
 #: Above this share of maxmemory nothing is accepted, so that running jobs can still finish.
 MEMORY_SHARE = 0.85
@@ -117,7 +117,7 @@ class JobQueue:
             QueueFull: Redis's memory is nearly used up.
             TooManyJobs: the queue is full, or the tenant's share of it.
         """
-        verdict = self._connection.run(
+        answer = self._connection.run(
             "admit",
             tenant=tenant,
             memory_share=MEMORY_SHARE,
@@ -125,9 +125,9 @@ class JobQueue:
             input=photo.id if photo else None,
             expiry_ms=expiry_ms,
         )
-        if verdict == "memory":
+        if answer == "memory":
             raise QueueFull(_NO_MEMORY)
-        refuse_full(verdict)
+        refuse_full(answer)
 
     def accept(self, job: Job, photo: Input, idempotency: Idempotency | None = None) -> Accepted:
         """Create the job, at most once per idempotency key.
@@ -138,7 +138,7 @@ class JobQueue:
             TooManyJobs: the queue is full, or the tenant's share of it.
         """
         lane = Lane.of(job.request)
-        verdict, job_id, *fresh = self._connection.run(
+        answer, job_id, *fresh = self._connection.run(
             "accept",
             id=job.id,
             tenant=job.tenant,
@@ -156,14 +156,14 @@ class JobQueue:
             ring_ms=RING_MS,
             limits=self._room.limits() if self._room else None,
         )
-        refuse_full(verdict)
-        if verdict == "mismatch":
+        refuse_full(answer)
+        if answer == "mismatch":
             raise IdempotencyMismatch
-        if verdict == "input_gone":
+        if answer == "input_gone":
             raise NotFound("the photo has been deleted")
-        if verdict == "backdrop_gone":
+        if answer == "backdrop_gone":
             raise NotFound("the background has been deleted")
-        if verdict == "repeated":
+        if answer == "repeated":
             return Accepted(job_id, repeated=True)
         created_ms, rank = fresh
         return Accepted(job_id, job=job.evolve(created_ms=created_ms, lane=lane), position=rank + 1)
@@ -201,9 +201,9 @@ class JobQueue:
         read = partial(listing.read_jobs, redis, status=status)
         return Page(*listing.page(redis, index, read, limit=limit, cursor=cursor, what="job"))
 
-    def cancel(self, job_id: str, tenant: str) -> CancelVerdict:
+    def cancel(self, job_id: str, tenant: str) -> CancelAnswer:
         """Stop a job wherever it is."""
-        return CancelVerdict(
+        return CancelAnswer(
             self._connection.run(
                 "cancel",
                 id=job_id,

@@ -10,7 +10,7 @@ from shared.queue.connection import Connection
 
 
 @dataclass(frozen=True, slots=True)
-class LaneBacklog:
+class LaneDepth:
     """Jobs queued in a lane, and seconds since the first of them entered it (0 where empty)."""
 
     depth: int
@@ -18,7 +18,7 @@ class LaneBacklog:
 
 
 @dataclass(frozen=True, slots=True)
-class Backlog:
+class QueueDepth:
     """All that waits.
 
     Attributes:
@@ -28,28 +28,28 @@ class Backlog:
         webhooks: neither delivered, dead nor suspended.
     """
 
-    lanes: Mapping[Lane, LaneBacklog]
+    lanes: Mapping[Lane, LaneDepth]
     unfinished: int
     overdue: int
     webhooks: int
 
 
-class BacklogReader:
+class DepthReader:
     """Looks at the queue without touching it."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def read(self) -> Backlog:
+    def read(self) -> QueueDepth:
         """The backlog at one moment, its ages by Redis's clock.
 
         Raises:
             QueueUnavailable: Redis is not answering.
         """
         lanes, unfinished, overdue, webhooks = self._connection.run("backlog", lanes=list(Lane))
-        return Backlog(
+        return QueueDepth(
             lanes={
-                lane: LaneBacklog(int(depth), int(age) / 1e6)
+                lane: LaneDepth(int(depth), int(age) / 1e6)
                 for lane, (depth, age) in zip(Lane, lanes, strict=True)
             },
             unfinished=int(unfinished),

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from shared.errors import Poisoned
 from shared.job import Failure, Lane, Outcome
+from shared.queue.answers import Remains
 from shared.queue.connection import Connection
 from shared.queue.doorbell import QUEUES
 from shared.queue.times import LINGER_MS, RECLAIMED_RING_MS, RING_MS
-from shared.queue.verdicts import Remains
 
 #: A lane with fewer messages than this, or fewer than two per job, gets another doorbell for an
 #: unclaimed job. In a deeper lane the job's message is still there, unless later jobs were served.

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from shared.queue.connection import Connection
-from shared.queue.deliveries import Delivery, DeliveryQueue, DeliveryState, Verdict
+from shared.queue.deliveries import Delivery, DeliveryQueue, DeliveryState, NextStep
 from tests.api.conftest import OTHER, SHOP, Client, Finish, accepted, assert_problem, submit
 
 LOG = "/v1/webhooks/deliveries"
@@ -27,8 +27,8 @@ class Courier:
     def end(self, state: str, *, status: int = 500, error: str = "", delay_ms: int = 0) -> Delivery:
         """Let the one delivery that is due come to this."""
         (delivery,) = self.take()
-        verdict = Verdict(DeliveryState(state), delay_ms)
-        assert self._queue.settle(delivery, verdict, took_ms=12, status=status, error=error)
+        step = NextStep(DeliveryState(state), delay_ms)
+        assert self._queue.settle(delivery, step, took_ms=12, status=status, error=error)
         return delivery
 
 

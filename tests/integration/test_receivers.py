@@ -17,7 +17,7 @@ import pytest
 from shared import webhooks
 from shared.queue import keys as redis_keys
 from shared.queue.connection import Connection
-from shared.queue.deliveries import DeliveryState, Verdict
+from shared.queue.deliveries import DeliveryState, NextStep
 from shared.settings import CourierSettings
 from shared.testing import RedisProcess
 from tests.integration.conftest import until
@@ -210,7 +210,7 @@ def test_a_tenants_own_receivers_that_hang_do_not_delay_its_others(post: Post, r
         left = set(dead)
         while left:
             for delivery in post.take(per_receiver=1):
-                post.settle(delivery, Verdict(DeliveryState.PENDING, 0), 0)
+                post.settle(delivery, NextStep(DeliveryState.PENDING, 0), 0)
                 left.discard(delivery.url)
         run()
         until(lambda: carried(post, "shop") == SENDER_THREADS // 2)

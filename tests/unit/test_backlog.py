@@ -11,7 +11,7 @@ from shared.job import Lane, Status
 from shared.queue import keys as redis_keys
 from shared.queue.connection import Connection
 from shared.queue.doorbell import QUEUES
-from shared.queue.lanes import BacklogReader
+from shared.queue.lanes import DepthReader
 from shared.queue.upkeep import SHALLOW
 from shared.settings import CourierSettings
 from shared.testing import RedisProcess
@@ -69,7 +69,7 @@ class TestDeaths:
     ) -> None:
         ids = backlog.fill(3)
         assert backlog.leases.claim(ids[0])
-        reader = BacklogReader(each_connection)
+        reader = DepthReader(each_connection)
         assert (reader.read().unfinished, reader.read().overdue) == (3, 0)
         backlog.redis.zadd(redis_keys.LEASED.key(), {ids[0]: 0})
         assert (reader.read().unfinished, reader.read().overdue) == (3, 1)

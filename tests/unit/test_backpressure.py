@@ -12,9 +12,9 @@ import pytest
 from shared.errors import IdempotencyMismatch, NotFound, QueueFull, TooManyJobs
 from shared.job import Input, Lane, Status, new_id
 from shared.queue import keys as redis_keys
+from shared.queue.answers import Idempotency, Room
 from shared.queue.connection import Connection
 from shared.queue.jobs import JobQueue
-from shared.queue.verdicts import Idempotency, Room
 from shared.settings import ApiSettings
 from tests.unit.test_queue import DONE, FAILED, RETENTION_MS, House
 

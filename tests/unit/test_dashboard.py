@@ -17,7 +17,7 @@ import shared.metrics.jobs
 import shared.metrics.worker
 from shared.job import Lane
 from shared.metrics.queue import QueueCollector
-from shared.queue.lanes import Backlog, LaneBacklog
+from shared.queue.lanes import LaneDepth, QueueDepth
 
 COMPOSE = Path(__file__).parent.parent.parent / "compose"
 GRAFANA = COMPOSE / "grafana"
@@ -33,8 +33,8 @@ _SHOWN = re.compile(r"\{\{(\w+)\}\}")
 
 
 class _Reader:
-    def read(self) -> Backlog:
-        return Backlog({lane: LaneBacklog(0, 0.0) for lane in Lane}, 0, 0, 0)
+    def read(self) -> QueueDepth:
+        return QueueDepth({lane: LaneDepth(0, 0.0) for lane in Lane}, 0, 0, 0)
 
 
 def _known() -> dict[str, set[str]]:

@@ -11,9 +11,9 @@ import pytest
 from shared.job import Job, Outcome, Status, Subject
 from shared.queue import keys as redis_keys
 from shared.queue.connection import Connection
-from shared.queue.deliveries import Delivery, DeliveryState, Verdict
+from shared.queue.deliveries import Delivery, DeliveryState, NextStep
 from shared.queue.delivery_log import DeliveryLog, DeliveryRecord
-from shared.queue.lanes import BacklogReader
+from shared.queue.lanes import DepthReader
 from shared.queue.leases import Claim
 from shared.schema import Webhook
 from tests.unit.test_queue import DONE, FAILED, House
@@ -28,9 +28,9 @@ DOUBTFUL = DONE.model_copy(
 )
 #: Where deliveries and their receivers stand with a date.
 DATED = (redis_keys.RECEIVERS, redis_keys.WAITING, redis_keys.CARRIED)
-DELIVERED = Verdict(DeliveryState.DELIVERED)
-SUSPENDED = Verdict(DeliveryState.SUSPENDED)
-DEAD = Verdict(DeliveryState.DEAD)
+DELIVERED = NextStep(DeliveryState.DELIVERED)
+SUSPENDED = NextStep(DeliveryState.SUSPENDED)
+DEAD = NextStep(DeliveryState.DEAD)
 #: What Redis holds of deliveries that wait or are on their way, and of nothing else.
 QUEUED = (redis_keys.SHARES.glob, *(family.glob for family in DATED))
 
@@ -69,8 +69,8 @@ class Post(House):
             limit=limit, per_receiver=per_receiver, lease_ms=lease_ms, in_flight=in_flight
         )
 
-    def settle(self, delivery: Delivery, verdict: Verdict, status: int = 200) -> bool:
-        return self.deliveries.settle(delivery, verdict, took_ms=7, status=status)
+    def settle(self, delivery: Delivery, step: NextStep, status: int = 200) -> bool:
+        return self.deliveries.settle(delivery, step, took_ms=7, status=status)
 
     def lose(self, delivery: Delivery) -> None:
         """Let its courier have died, and its lease be over."""
@@ -81,7 +81,7 @@ class Post(House):
         return self.log.get(delivery.id, delivery.tenant)
 
     def pending(self) -> int:
-        return BacklogReader(self.connection).read().webhooks
+        return DepthReader(self.connection).read().webhooks
 
     def pass_time(self, seconds: float) -> None:
         """Let so much time have passed for all deliveries that wait or are on their way."""
@@ -203,7 +203,7 @@ class TestLease:
     def test_a_retry_waits_its_time(self, post: Post) -> None:
         post.queue()
         (delivery,) = post.take()
-        post.settle(delivery, Verdict(DeliveryState.PENDING, 60), 500)
+        post.settle(delivery, NextStep(DeliveryState.PENDING, 60), 500)
         assert post.take() == []
         due = post.record(delivery).due_ms
         assert due is not None
@@ -229,7 +229,7 @@ class TestReceivers:
         for _ in range(3):
             post.queue()
         first, _ = post.take(per_receiver=2)
-        post.settle(first, Verdict(DeliveryState.PENDING, 60_000), 500)
+        post.settle(first, NextStep(DeliveryState.PENDING, 60_000), 500)
         (third,) = post.take(per_receiver=2)
         assert third.id != first.id
 
@@ -277,15 +277,15 @@ class TestReceivers:
         assert [delivery.job_id for delivery in post.take()] == [kept.id]
 
 
-@pytest.mark.parametrize("verdict", [DELIVERED, DEAD, SUSPENDED])
-def test_what_is_pending_is_counted(post: Post, verdict: Verdict) -> None:
+@pytest.mark.parametrize("step", [DELIVERED, DEAD, SUSPENDED])
+def test_what_is_pending_is_counted(post: Post, step: NextStep) -> None:
     for _ in range(2):
         post.queue()
     assert post.pending() == 2
     first, second = post.take()
     assert post.pending() == 2
-    post.settle(first, Verdict(DeliveryState.PENDING, 60_000), 500)
-    post.settle(second, verdict, 500)
+    post.settle(first, NextStep(DeliveryState.PENDING, 60_000), 500)
+    post.settle(second, step, 500)
     assert post.pending() == 1
     for _ in range(2):
         post.log.replay(second.id, "shop")

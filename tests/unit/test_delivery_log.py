@@ -7,7 +7,7 @@ import pytest
 from shared.errors import NotFound
 from shared.queue import keys as redis_keys
 from shared.queue.connection import Connection
-from shared.queue.deliveries import DeliveryState, Verdict
+from shared.queue.deliveries import DeliveryState, NextStep
 from shared.queue.delivery_log import Try
 from tests.unit.test_deliveries import DEAD, DELIVERED, DOUBTFUL, QUEUED, SUSPENDED, URL, Post
 
@@ -81,16 +81,16 @@ class TestSuspension:
 
 
 class TestReplay:
-    @pytest.mark.parametrize("verdict", [DELIVERED, DEAD, SUSPENDED])
+    @pytest.mark.parametrize("step", [DELIVERED, DEAD, SUSPENDED])
     def test_what_is_settled_is_sent_again_by_the_whole_schedule(
-        self, post: Post, verdict: Verdict
+        self, post: Post, step: NextStep
     ) -> None:
         post.queue()
         (first,) = post.take()
-        post.settle(first, Verdict(DeliveryState.PENDING, 0), 500)
+        post.settle(first, NextStep(DeliveryState.PENDING, 0), 500)
         (second,) = post.take()
         assert second.attempt == 2
-        post.settle(second, verdict, 500)
+        post.settle(second, step, 500)
         post.log.replay(first.id, "shop")
         (replayed,) = post.take()
         assert (replayed.id, replayed.attempt, replayed.token) == (first.id, 1, 3)
@@ -98,7 +98,7 @@ class TestReplay:
     def test_one_that_waits_is_sent_at_once(self, post: Post) -> None:
         post.queue()
         (first,) = post.take()
-        post.settle(first, Verdict(DeliveryState.PENDING, 60_000), 500)
+        post.settle(first, NextStep(DeliveryState.PENDING, 60_000), 500)
         post.log.replay(first.id, "shop")
         assert [delivery.attempt for delivery in post.take()] == [1]
 
@@ -119,16 +119,16 @@ class TestReplay:
         assert len(post.take()) == 1
         assert post.take() == []
 
-    @pytest.mark.parametrize("verdict", [DEAD, SUSPENDED])
-    def test_another_tenants_is_not_there(self, post: Post, verdict: Verdict) -> None:
+    @pytest.mark.parametrize("step", [DEAD, SUSPENDED])
+    def test_another_tenants_is_not_there(self, post: Post, step: NextStep) -> None:
         post.queue()
         (first,) = post.take()
-        post.settle(first, verdict, 500)
+        post.settle(first, step, 500)
         for ask in (post.log.replay, post.log.get):
             with pytest.raises(NotFound):
                 ask(first.id, "other")
         assert post.take() == []
-        assert post.record(first).state is verdict.state
+        assert post.record(first).state is step.state
 
 
 class TestLog:
@@ -136,7 +136,7 @@ class TestLog:
         post.queue()
         (first,) = post.take()
         post.deliveries.settle(
-            first, Verdict(DeliveryState.PENDING, 0), took_ms=250, status=0, error="no answer: x y"
+            first, NextStep(DeliveryState.PENDING, 0), took_ms=250, status=0, error="no answer: x y"
         )
         post.settle(post.take()[0], DELIVERED, 204)
         record = post.record(first)
@@ -150,7 +150,7 @@ class TestLog:
         post.queue()
         for status in range(500, 525):
             (delivery,) = post.take()
-            post.settle(delivery, Verdict(DeliveryState.PENDING, 0), status)
+            post.settle(delivery, NextStep(DeliveryState.PENDING, 0), status)
         record = post.record(delivery)
         assert [item.status for item in record.tries] == list(range(505, 525))
         assert record.attempts == 25
@@ -167,9 +167,9 @@ class TestLog:
         assert post.log.page("other", limit=2).deliveries == ()
 
     def test_a_state_is_filtered_by(self, post: Post) -> None:
-        for verdict in (DELIVERED, DEAD, DELIVERED):
+        for step in (DELIVERED, DEAD, DELIVERED):
             post.queue()
-            post.settle(post.take()[0], verdict)
+            post.settle(post.take()[0], step)
         found = post.log.page("shop", limit=10, state=DeliveryState.DELIVERED).deliveries
         assert len(found) == 2
         assert {record.state for record in found} == {DeliveryState.DELIVERED}
@@ -188,7 +188,7 @@ class TestErasing:
             if when == "settled":
                 post.settle(delivery, DELIVERED)
             elif when == "to be tried again":
-                post.settle(delivery, Verdict(DeliveryState.PENDING, 60_000), 500)
+                post.settle(delivery, NextStep(DeliveryState.PENDING, 60_000), 500)
         erased = post.jobs.erase(job.id, "shop")
         assert erased is not None
         post.jobs.swept(*erased.files)

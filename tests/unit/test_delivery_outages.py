@@ -11,7 +11,7 @@ from shared.errors import QueueUnavailable
 from shared.outbound import Answer
 from shared.queue import keys as redis_keys
 from shared.queue.connection import Connection
-from shared.queue.deliveries import LONGEST_WAIT_MS, MOST_LOST, Delivery, DeliveryState, Verdict
+from shared.queue.deliveries import LONGEST_WAIT_MS, MOST_LOST, Delivery, DeliveryState, NextStep
 from shared.queue.delivery_log import DeliveryRecord
 from shared.records import Records
 from shared.testing import MemoryStorage
@@ -22,8 +22,8 @@ from worker.courier.redelivery import OUTAGE_DELAY, decide
 from worker.courier.webhook_sender import WebhookSender
 
 SCHEDULE = (0, 5, 300, 1800)
-AGAIN = Verdict(DeliveryState.PENDING, 0)
-PUT_OFF = Verdict(DeliveryState.PENDING, 0, spends=False)
+AGAIN = NextStep(DeliveryState.PENDING, 0)
+PUT_OFF = NextStep(DeliveryState.PENDING, 0, spends=False)
 
 
 @pytest.fixture
@@ -173,15 +173,15 @@ class TestLoss:
         assert each_post.names(*QUEUED) == []
         assert not each_post.settle(delivery, DELIVERED)
 
-    @pytest.mark.parametrize(("verdict", "kept"), [(AGAIN, 11), (PUT_OFF, 1)])
+    @pytest.mark.parametrize(("step", "kept"), [(AGAIN, 11), (PUT_OFF, 1)])
     def test_a_try_that_was_made_begins_the_count_anew(
-        self, post: Post, verdict: Verdict, kept: int
+        self, post: Post, step: NextStep, kept: int
     ) -> None:
         post.queue()
         (delivery,) = post.take()
         for _ in range(MOST_LOST - 2):
             delivery = lost(post, delivery)
-        post.settle(delivery, verdict, 500)
+        post.settle(delivery, step, 500)
         (delivery,) = post.take()
         for _ in range(kept):
             delivery = lost(post, delivery)

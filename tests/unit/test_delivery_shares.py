@@ -7,11 +7,11 @@ from collections import Counter
 import pytest
 
 from shared.queue.connection import Connection
-from shared.queue.deliveries import Delivery, DeliveryState, Verdict
+from shared.queue.deliveries import Delivery, DeliveryState, NextStep
 from tests.unit.test_deliveries import DEAD, DELIVERED, QUEUED, URL, Post
 
-AGAIN = Verdict(DeliveryState.PENDING, 0)
-PUT_OFF = Verdict(DeliveryState.PENDING, 0, spends=False)
+AGAIN = NextStep(DeliveryState.PENDING, 0)
+PUT_OFF = NextStep(DeliveryState.PENDING, 0, spends=False)
 CARRIERS = 64
 
 
@@ -149,11 +149,11 @@ class TestSilence:
         post.settle(second, DELIVERED)
         assert of_shares(post.take(per_receiver=2)) == {"shop": 1}
 
-    @pytest.mark.parametrize("verdict", [DELIVERED, DEAD])
-    def test_nothing_of_it_is_left_when_all_is_settled(self, post: Post, verdict: Verdict) -> None:
+    @pytest.mark.parametrize("step", [DELIVERED, DEAD])
+    def test_nothing_of_it_is_left_when_all_is_settled(self, post: Post, step: NextStep) -> None:
         silence(post, ports(3))
         for delivery in post.take():
-            post.settle(delivery, verdict, 200 if verdict is DELIVERED else 0)
+            post.settle(delivery, step, 200 if step is DELIVERED else 0)
         assert post.names(*QUEUED) == []
 
     def test_an_erased_job_leaves_nothing_of_it(self, post: Post) -> None:

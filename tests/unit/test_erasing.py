@@ -9,10 +9,10 @@ import pytest
 
 from shared.job import Input, Job, Status, new_id
 from shared.queue import keys as redis_keys
+from shared.queue.answers import Erased
 from shared.queue.connection import Connection
 from shared.queue.leases import Claim
 from shared.queue.times import LINGER_MS
-from shared.queue.verdicts import Erased
 from shared.schema import JobRequest
 from shared.storage import keys
 from tests.unit.test_queue import DONE, FAILED

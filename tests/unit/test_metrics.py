@@ -24,7 +24,7 @@ from shared.queue.connection import Connection
 from shared.queue.deliveries import DeliveryState
 from shared.queue.doorbell import make_celery
 from shared.queue.jobs import JobQueue
-from shared.queue.lanes import BacklogReader, LaneBacklog
+from shared.queue.lanes import DepthReader, LaneDepth
 from shared.queue.leases import LeaseTable
 from shared.queue.times import RING_MS
 from shared.queue.upkeep import Upkeep
@@ -214,7 +214,7 @@ def test_the_backlog_is_reported_by_lane(each_connection: Connection) -> None:
     accepted = [accept(each_connection, **kind) for kind in kinds]
     worker = LeaseTable(each_connection, worker="one", lease_ms=30_000, retention_ms=60_000)
     assert worker.claim(accepted[3])
-    backlog = BacklogReader(each_connection).read()
+    backlog = DepthReader(each_connection).read()
     depths = {lane.value: found.depth for lane, found in backlog.lanes.items()}
     assert depths == {"reclaimed": 0, "interactive": 2, "bulk": 1, "render": 0}
     assert backlog.unfinished == 4
@@ -232,18 +232,18 @@ def test_the_age_of_the_oldest_job_uses_the_clock_of_redis(
     redis.zadd(redis_keys.LANE.key("bulk"), entries)
     redis.zadd(redis_keys.LANE.key("render"), {"from a clock set back": now + 60_000_000})
     monkeypatch.setattr(time, "time", lambda: 0.0)
-    lanes = BacklogReader(each_connection).read().lanes
+    lanes = DepthReader(each_connection).read().lanes
     assert lanes[Lane.BULK].depth == 2
     assert lanes[Lane.BULK].oldest_seconds == pytest.approx(90, abs=2)
     assert lanes[Lane.RENDER].oldest_seconds == 0
-    assert lanes[Lane.INTERACTIVE] == LaneBacklog(0, 0.0)
+    assert lanes[Lane.INTERACTIVE] == LaneDepth(0, 0.0)
 
 
 def test_a_job_the_janitor_missed_is_overdue(connection: Connection) -> None:
     first, second = accept(connection), accept(connection)
     due = connection.redis.zscore(redis_keys.DUE.key(), first)
     connection.redis.zadd(redis_keys.DUE.key(), {first: due - 10 * RING_MS})
-    backlog = BacklogReader(connection).read()
+    backlog = DepthReader(connection).read()
     assert (backlog.unfinished, backlog.overdue) == (2, 1)
     assert second
 
@@ -280,7 +280,7 @@ def test_with_redis_down_only_the_up_gauge_is_exported(own_redis: RedisProcess) 
 
 def collected(connection: Connection) -> Scrape:
     registry = CollectorRegistry()
-    registry.register(QueueCollector(BacklogReader(connection)))
+    registry.register(QueueCollector(DepthReader(connection)))
     return Scrape(generate_latest(registry).decode())
 
 

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from api.problems import invalid
 from shared.job import Job
 from shared.presets import presets
-from shared.queue.verdicts import Remains
+from shared.queue.answers import Remains
 from shared.schema import JobRequest, Output
 
 UPLOAD = {"upload": "inp_" + "0" * 24}

@@ -10,12 +10,12 @@ import pytest
 from shared.errors import IdempotencyMismatch, NotFound
 from shared.job import TRANSITIONS, Failure, Input, Job, Lane, Outcome, Result, Status, new_id
 from shared.queue import keys as redis_keys
+from shared.queue.answers import CancelAnswer, Idempotency
 from shared.queue.connection import Connection
 from shared.queue.deliveries import DeliveryQueue
 from shared.queue.jobs import JobQueue
 from shared.queue.leases import Claim, LeaseTable
 from shared.queue.upkeep import Past, Upkeep
-from shared.queue.verdicts import CancelVerdict, Idempotency
 from shared.schema import JobRequest, Priority, Webhook
 
 RETENTION_MS = 60_000
@@ -374,7 +374,7 @@ class TestJanitor:
 class TestCancelAndErase:
     def test_a_queued_job_is_canceled(self, house: House) -> None:
         job_id = house.accept()
-        assert house.jobs.cancel(job_id, "shop") is CancelVerdict.CANCELED
+        assert house.jobs.cancel(job_id, "shop") is CancelAnswer.CANCELED
         assert house.status(job_id) is Status.CANCELED
         assert house.leases.claim(job_id) is None
 
@@ -386,7 +386,7 @@ class TestCancelAndErase:
 
     def test_another_tenants_job_is_not_there(self, house: House) -> None:
         job_id = house.accept()
-        assert house.jobs.cancel(job_id, "other") is CancelVerdict.MISSING
+        assert house.jobs.cancel(job_id, "other") is CancelAnswer.MISSING
         assert house.jobs.erase(job_id, "other") is None
         assert house.status(job_id) is Status.QUEUED
 

@@ -13,8 +13,8 @@ from pydantic import ValidationError
 from shared.errors import IdempotencyMismatch, NotFound, StorageUnavailable
 from shared.job import Job, Outcome, Status, new_id
 from shared.queue import keys as redis_keys
+from shared.queue.answers import Idempotency
 from shared.queue.connection import Connection
-from shared.queue.verdicts import Idempotency
 from shared.records import ArchivedJob, Records
 from shared.schema import JobRequest, Webhook
 from shared.settings import ApiSettings

@@ -17,23 +17,23 @@ from shared.errors import (
     UrlUnavailable,
 )
 from shared.outbound import Answer
-from shared.queue.deliveries import DeliveryState, Verdict
+from shared.queue.deliveries import DeliveryState, NextStep
 from shared.settings import CourierSettings
 from shared.view import moment
 from worker.courier.redelivery import JITTER, LONGEST_RETRY_AFTER, decide, retry_after
 
 SCHEDULE = (0, 5, 300)
 NOW = 1_700_000_000.0
-DELIVERED = Verdict(DeliveryState.DELIVERED)
-SUSPENDED = Verdict(DeliveryState.SUSPENDED)
-DEAD = Verdict(DeliveryState.DEAD)
+DELIVERED = NextStep(DeliveryState.DELIVERED)
+SUSPENDED = NextStep(DeliveryState.SUSPENDED)
+DEAD = NextStep(DeliveryState.DEAD)
 
 
-def again(seconds: float) -> Verdict:
-    return Verdict(DeliveryState.PENDING, round(seconds * 1000))
+def again(seconds: float) -> NextStep:
+    return NextStep(DeliveryState.PENDING, round(seconds * 1000))
 
 
-def later(seconds: float) -> Verdict:
+def later(seconds: float) -> NextStep:
     return replace(again(seconds), spends=False)
 
 
@@ -42,7 +42,7 @@ def date(seconds: float) -> str:
 
 
 @pytest.mark.parametrize(
-    ("answer", "attempt", "verdict"),
+    ("answer", "attempt", "step"),
     [
         (Answer(200), 1, DELIVERED),
         (Answer(204), 1, DELIVERED),
@@ -98,8 +98,8 @@ def date(seconds: float) -> str:
         (Answer(410, retry_after="60"), 1, SUSPENDED),
     ],
 )
-def test_what_a_try_leads_to(answer: Answer | ServiceError, attempt: int, verdict: Verdict) -> None:
-    assert decide(answer, attempt, SCHEDULE, now=NOW) == verdict
+def test_what_a_try_leads_to(answer: Answer | ServiceError, attempt: int, step: NextStep) -> None:
+    assert decide(answer, attempt, SCHEDULE, now=NOW) == step
 
 
 @pytest.mark.parametrize(
@@ -111,8 +111,8 @@ def test_the_jitter_is_a_tenth_of_the_wait_either_way(chance: float, seconds: fl
 
 
 def test_jitter_does_not_come_before_a_retry_after() -> None:
-    verdict = decide(Answer(503, retry_after="300"), 2, SCHEDULE, chance=0.0)
-    assert verdict == again(300)
+    step = decide(Answer(503, retry_after="300"), 2, SCHEDULE, chance=0.0)
+    assert step == again(300)
 
 
 def test_jitter_does_not_come_before_the_end_of_no_wait() -> None:

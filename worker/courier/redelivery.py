@@ -13,7 +13,7 @@ from shared.errors import (
     UrlForbidden,
 )
 from shared.outbound import Answer
-from shared.queue.deliveries import DeliveryState, Verdict
+from shared.queue.deliveries import DeliveryState, NextStep
 
 #: Jitter as a share of the delay, so that tries that failed together do not return together.
 JITTER = 0.1
@@ -31,7 +31,7 @@ def decide(
     *,
     chance: float = 0.5,
     now: float = 0.0,
-) -> Verdict:
+) -> NextStep:
     """Decide what follows the `attempt`-th try (from 1) of a delivery, given its `answer`.
 
     An outage of our own queue or storage is no try: the delivery is taken up again after
@@ -47,20 +47,20 @@ def decide(
     """
     if isinstance(answer, Answer):
         if 200 <= answer.status < 300:
-            return Verdict(DeliveryState.DELIVERED)
+            return NextStep(DeliveryState.DELIVERED)
         if answer.status == 410:
-            return Verdict(DeliveryState.SUSPENDED)
+            return NextStep(DeliveryState.SUSPENDED)
     elif isinstance(answer, UrlForbidden | NotFound):
-        return Verdict(DeliveryState.DEAD)
+        return NextStep(DeliveryState.DEAD)
     jitter = 1 + JITTER * (2 * chance - 1)
     if isinstance(answer, QueueUnavailable | StorageUnavailable):
-        return Verdict(DeliveryState.PENDING, round(OUTAGE_DELAY * jitter * 1000), spends=False)
+        return NextStep(DeliveryState.PENDING, round(OUTAGE_DELAY * jitter * 1000), spends=False)
     if attempt >= len(schedule):
-        return Verdict(DeliveryState.DEAD)
+        return NextStep(DeliveryState.DEAD)
     delay = schedule[attempt] * jitter
     if isinstance(answer, Answer) and answer.status in _PUTS_OFF:
         delay = max(delay, min(retry_after(answer.retry_after, now), LONGEST_RETRY_AFTER))
-    return Verdict(DeliveryState.PENDING, round(delay * 1000))
+    return NextStep(DeliveryState.PENDING, round(delay * 1000))
 
 
 def retry_after(value: str, now: float) -> float:

@@ -57,15 +57,15 @@ class WebhookSender:
         answer = self._try(delivery)
         took_ms = round((time.monotonic() - began) * 1000)
         chance = random.random()  # noqa: S311  # spreads tries; no secret
-        verdict = decide(answer, delivery.attempt, self._schedule, chance=chance, now=time.time())
+        step = decide(answer, delivery.attempt, self._schedule, chance=chance, now=time.time())
         status = answer.status if isinstance(answer, Answer) else 0
         error = answer.message if isinstance(answer, ServiceError) else ""
-        if verdict.spends:
-            count_attempt(verdict.state)
-        self._deliveries.settle(delivery, verdict, took_ms=took_ms, status=status, error=error)
+        if step.spends:
+            count_attempt(step.state)
+        self._deliveries.settle(delivery, step, took_ms=took_ms, status=status, error=error)
         log.info(
-            "%s on try %d in %d ms: %s" if verdict.spends else "%s before try %d, %d ms: %s",
-            verdict.state.value,
+            "%s on try %d in %d ms: %s" if step.spends else "%s before try %d, %d ms: %s",
+            step.state.value,
             delivery.attempt,
             took_ms,
             error or f"{status} {getattr(answer, 'snippet', '')!a}",

@@ -98,7 +98,7 @@ class Room:
         return {"lanes": list(Lane), "queue": self.queue, "tenant": self.tenant}
 
 
-class CancelVerdict(StrEnum):
+class CancelAnswer(StrEnum):
     """What became of a cancel."""
 
     CANCELED = "canceled"
