@@ -65,13 +65,11 @@ def test_a_tampered_body_is_refused(body: bytes) -> None:
         Webhook(NEW).verify(body, signed(NEW))
 
 
-@pytest.mark.parametrize(
-    ("header", "value"),
-    [("webhook-id", "msg_2"), ("webhook-timestamp", str(int(time.time()) - 1))],
-)
-def test_a_tampered_header_is_refused(header: str, value: str) -> None:
+@pytest.mark.parametrize("header", ["webhook-id", "webhook-timestamp"])
+def test_a_tampered_header_is_refused(header: str) -> None:
+    others = {"webhook-id": "msg_2", "webhook-timestamp": str(int(time.time()) - 1)}
     with pytest.raises(WebhookVerificationError):
-        Webhook(NEW).verify(b'{"a":1}', signed(NEW) | {header: value})
+        Webhook(NEW).verify(b'{"a":1}', signed(NEW) | {header: others[header]})
 
 
 def test_an_old_message_is_refused_as_a_replay() -> None:
