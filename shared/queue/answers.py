@@ -1,4 +1,4 @@
-"""What the queue of jobs is told, and what it answers."""
+"""Arguments and answers of the job queue."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from shared.storage import keys
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """What accept decided: `repeated` where an earlier request made the job.
+    """Result of accept; `repeated` if an earlier request created the job.
 
     Attributes:
         job_id: of the job that there is now.
         repeated: see above.
-        job: as it was accepted; None of a repeated one, which may have gone on since.
+        job: as it was accepted; None if repeated, since its state may have changed.
         position: its place in its lane, from 1.
     """
 
@@ -38,7 +38,7 @@ class Idempotency:
 
 @dataclass(frozen=True, slots=True)
 class Erased:
-    """Storage keys that an erased job leaves; `settled` where no worker can still add to them."""
+    """Storage keys that an erased job leaves; `settled` if no worker can still add to them."""
 
     files: tuple[str, ...]
     settled: bool
@@ -51,7 +51,7 @@ class Erased:
 
 @dataclass(frozen=True, slots=True)
 class Remains:
-    """What erasing a job needs, kept when its record is gone."""
+    """What erasing a job needs, kept after its record is gone."""
 
     tenant: str
     input_id: str
@@ -99,7 +99,7 @@ class Room:
 
 
 class CancelAnswer(StrEnum):
-    """What became of a cancel."""
+    """Result of a cancel."""
 
     CANCELED = "canceled"
     TERMINAL = "terminal"

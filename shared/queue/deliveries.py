@@ -1,4 +1,4 @@
-"""The webhooks waiting to be sent, each under one id that never changes."""
+"""The queue of webhooks to send, each under one id that never changes."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from enum import StrEnum
 
 from shared.queue.connection import Connection, pairs
 
-#: Leases that a delivery may lose in a row before it is dead. The first costs it the lease's time;
-#: before each one after it waits, a lease's time first and then twice as long each time, up to
-#: `LONGEST_WAIT_MS`: four hours in all of couriers that die with this one in hand.
+#: Leases that a delivery may lose in a row before it is dead. The first loss costs one lease's
+#: time. Before each later try the delivery waits: one lease's time, then twice as long each time,
+#: up to `LONGEST_WAIT_MS`. That is four hours of couriers that die while sending this delivery.
 MOST_LOST = 12
 LONGEST_WAIT_MS = 3600 * 1000
 
@@ -28,8 +28,9 @@ class DeliveryState(StrEnum):
 class Delivery:
     """One webhook to send.
 
-    `attempt` is which try of the schedule this is, from 1 and anew after a replay: only those count
-    that were made and settled. `token` settles it; `share` is the one it takes a carrier of.
+    `attempt` is the number of this try in the schedule, from 1, and from 1 again after a replay; it
+    counts only tries that were made and settled. `token` is needed to settle the delivery. `share`
+    is the share of the sender threads that it uses.
     """
 
     id: str
@@ -44,9 +45,10 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class NextStep:
-    """What a try leads to; one that is `pending` is made again after `delay_ms`.
+    """What follows a try; a `pending` delivery is tried again after `delay_ms`.
 
-    `spends` is False where the receiver could not be asked for reasons of our own: that was no try.
+    `spends` is False if the receiver was not called for a reason on our side; the try then does not
+    count.
     """
 
     state: DeliveryState
@@ -55,7 +57,7 @@ class NextStep:
 
 
 class DeliveryQueue:
-    """Webhooks that are due."""
+    """Leases due webhooks and settles them."""
 
     def __init__(self, connection: Connection, *, retention_ms: int) -> None:
         self._connection = connection
@@ -69,26 +71,27 @@ class DeliveryQueue:
         lease_ms: int,
         in_flight: Mapping[str, int] | None = None,
     ) -> list[Delivery]:
-        """Lease up to `limit` deliveries, one for each carrier that is free.
+        """Lease up to `limit` deliveries, one for each free sender thread.
 
-        One that is not settled in time is lost with its courier: it is taken again, having spent no
-        try of its schedule, until it was lost `MOST_LOST` times in a row.
+        A delivery that is not settled in time counts as lost with its courier. It is taken again,
+        without spending a try of its schedule, until it was lost `MOST_LOST` times in a row.
 
-        A tenant's receivers (host and port) take turns, and each has at most `per_receiver` in
-        flight over all couriers; what was leased by a courier that died counts until its lease
-        ends. Each tenant has two shares of the carriers: one for its receivers that left their last
-        try unanswered, one for the others. Shares take turns too, and none is given a carrier
-        unless more are free than it has already (a dynamic threshold: Choudhury and Hahne, IEEE/ACM
-        Transactions on Networking 6(2), 1998, with alpha 1). So one share alone has half of the
-        carriers at most, `n` of them leave one part in `n + 1` to the next, and no number of hosts
-        that hang holds them all. A share that has half as many as are free gives what it still
-        gets to receivers that have none, so that some that hang do not hold all of it either.
+        A tenant's receivers (host and port) take turns, and each has at most `per_receiver`
+        deliveries in flight over all couriers; a lease held by a dead courier counts until it ends.
+        Each tenant has two shares of the sender threads: one for receivers that left their last try
+        unanswered, one for the others. Shares take turns too, and a share gets a thread only while
+        more threads are free than it already holds (a dynamic threshold: Choudhury and Hahne,
+        IEEE/ACM Transactions on Networking 6(2), 1998, with alpha 1). So one share alone holds at
+        most half of the threads, `n` shares leave one part in `n + 1` to the next, and hanging
+        hosts can never hold all threads. A share that holds half as many threads as are free gives
+        further ones only to receivers that have none, so that a few hanging receivers do not use up
+        their share.
 
         Args:
-            limit: the carriers that are free.
-            per_receiver: the most in flight to one receiver.
+            limit: free sender threads.
+            per_receiver: most deliveries in flight to one receiver.
             lease_ms: how long a try may take before it counts as lost.
-            in_flight: how many carriers of this courier each share has.
+            in_flight: sender threads of this courier in use, by share.
         """
         taken = self._connection.run(
             "take_deliveries",
@@ -105,10 +108,10 @@ class DeliveryQueue:
     def settle(
         self, delivery: Delivery, step: NextStep, *, took_ms: int, status: int, error: str = ""
     ) -> bool:
-        """Record a try of `took_ms` and what comes of it; False: it was taken again meanwhile.
+        """Record a try of `took_ms` and what follows; False: it was taken again meanwhile.
 
-        `status` is 0 where there was no answer, and `error` says why. A step that spends nothing
-        is not logged, and leaves open whether the receiver answers.
+        `status` is 0 if there was no answer; `error` then says why. A step that spends no try is
+        not logged and does not change whether the receiver counts as unanswering.
         """
         return bool(
             self._connection.run(
@@ -140,11 +143,11 @@ class DeliveryQueue:
 
 
 def job_of(delivery_id: str) -> str:
-    """The job that a delivery tells of."""
+    """The id of the job that a delivery reports."""
     return "job_" + delivery_id.split("_")[1]
 
 
 def deliveries_of(job_id: str) -> tuple[str, ...]:
-    """The ids of every delivery that a job may have, the newest first."""
+    """The ids of all deliveries that a job may have, newest first."""
     end = "msg_" + job_id.removeprefix("job_")
     return f"{end}_review", end

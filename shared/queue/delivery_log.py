@@ -1,4 +1,4 @@
-"""The webhooks as their tenant sees them: what was sent, what was answered, send it again."""
+"""The log of webhooks that a tenant sees: deliveries, their tries, and replays."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from shared.queue.deliveries import DeliveryState, deliveries_of, job_of
 
 @dataclass(frozen=True, slots=True)
 class Try:
-    """One try. `status` is what was answered; where nothing was, `error` says why."""
+    """One try. `status` is the answer's; without an answer, `error` says why."""
 
     began_ms: int
     took_ms: int
@@ -38,8 +38,8 @@ class DeliveryRecord:
     event: str
     state: DeliveryState
     created_ms: int
-    due_ms: int | None  #: None while it is on its way, and once it is settled
-    attempts: int  #: how often it was taken, whatever came of that
+    due_ms: int | None  #: None while a try is running and after the last one
+    attempts: int  #: times it was taken, whatever the result
     tries: tuple[Try, ...]
 
     @classmethod
@@ -67,7 +67,7 @@ class DeliveryPage:
 
 
 class DeliveryLog:
-    """Each tenant's deliveries, kept as long as the jobs that they tell of."""
+    """Each tenant's deliveries, kept as long as the jobs that they report."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -107,13 +107,13 @@ class DeliveryLog:
         )
 
     def of_job(self, job_id: str, tenant: str) -> list[DeliveryRecord]:
-        """The deliveries that tell of this job, newest first."""
+        """The deliveries that report this job, newest first."""
         return self._read(deliveries_of(job_id), tenant)
 
     def replay(self, delivery_id: str, tenant: str) -> DeliveryRecord:
-        """Send it again under its id, whatever came of it, and its URL's later ones too.
+        """Send it again under its id, whatever its state, and resume its URL's later deliveries.
 
-        One that is on its way is left to arrive; asking twice sends once.
+        A delivery that is being sent is left alone; asking twice sends once.
 
         Raises:
             NotFound: there is none, or it is another tenant's.

@@ -1,6 +1,6 @@
 """Celery as the doorbell: a message says only that a job may be ready to claim.
 
-Losing one costs two seconds (the janitor rings again), doubling one costs a claim that finds
+A lost message costs two seconds (the janitor rings again), a duplicate costs a claim that finds
 nothing. The settings are those measured in the project's notes on Celery over Redis.
 """
 
@@ -48,9 +48,9 @@ class LaneCycle(round_robin_cycle):  # type: ignore[misc]
 
 
 def make_celery(settings: RedisSettings, cycle: Callable[[], LaneCycle] = LaneCycle) -> Celery:
-    """The Celery app, configured alike for those who ring and those who answer.
+    """The Celery app, configured alike for senders and workers.
 
-    `cycle` makes what chooses the queue to take from next.
+    `cycle` makes the object that chooses which queue to take from next.
     """
     address = SentinelAddress.parse(settings.redis_url)
     app = Celery("nukki", broker=broker_url(settings.redis_url), set_as_current=False)
@@ -95,7 +95,7 @@ def make_celery(settings: RedisSettings, cycle: Callable[[], LaneCycle] = LaneCy
 
 
 class Bell(Protocol):
-    """What those who ring need of a doorbell."""
+    """The part of a doorbell that senders use."""
 
     def ring(self, job_id: str, lane: Lane) -> bool:
         """Tell the workers of `lane`; False if the broker is down."""

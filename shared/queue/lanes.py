@@ -1,4 +1,4 @@
-"""The queue as an operator looks at it: how much waits in each lane, and since when."""
+"""The depth of the queue for operators: what waits in each lane, and since when."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class LaneDepth:
 
 @dataclass(frozen=True, slots=True)
 class QueueDepth:
-    """All that waits.
+    """Everything that waits.
 
     Attributes:
         lanes: every lane, empty ones too.
@@ -35,13 +35,13 @@ class QueueDepth:
 
 
 class DepthReader:
-    """Looks at the queue without touching it."""
+    """Reads the depth of the queue without changing it."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
     def read(self) -> QueueDepth:
-        """The backlog at one moment, its ages by Redis's clock.
+        """The depth at one moment, its ages by Redis's clock.
 
         Raises:
             QueueUnavailable: Redis is not answering.

@@ -22,12 +22,12 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """A job that is there to be claimed.
+    """What a job that can be claimed will need.
 
     Attributes:
         lane: where it waits.
-        pixels: its photo's size, where that is known.
-        alone: it is in quarantine: only for a worker that has nothing else in hand.
+        pixels: of its photo; None if not known.
+        alone: it is in quarantine and runs only in a worker that has no other job.
         extra_pixels: of its canvas and backdrop.
     """
 
@@ -72,9 +72,9 @@ class LeaseTable:
         return Load(Lane(lane), int(pixels) or None, bool(int(alone)), int(extra))
 
     def claim(self, job_id: str, *, alone: bool = False) -> Claim | None:
-        """Take the job, or None: a doubled doorbell, a canceled job, one not due yet.
+        """Claim the job; None after a duplicate message, or if it is canceled or not due yet.
 
-        One in quarantine is given only to a worker that says it has nothing else in hand: `alone`.
+        A job in quarantine is given only to a worker that has no other job: `alone`.
         """
         token = secrets.token_hex(8)
         answer = self._connection.run(
@@ -106,7 +106,7 @@ class LeaseTable:
         return frozenset(self._connection.run("renew", leases=leases, lease_ms=lease_ms))
 
     def record_input(self, claim: Claim, *, digest: str, size: int, pixels: int) -> bool:
-        """Remember that the photo is stored, its digest and its size; False: it was erased."""
+        """Record that the photo is stored, its digest and size; False: it was erased."""
         return bool(
             self._connection.run(
                 "record_input", id=claim.photo.id, digest=digest, bytes=size, pixels=pixels
@@ -114,7 +114,7 @@ class LeaseTable:
         )
 
     def finish(self, claim: Claim, status: Status, outcome: Outcome) -> bool:
-        """Make the job terminal; False: too late, the lease was lost."""
+        """End the job; False if the lease was lost before."""
         return bool(
             self._connection.run(
                 "finish",
@@ -137,15 +137,15 @@ class LeaseTable:
         patience_ms: int | None = None,
         impatient: Outcome | None = None,
     ) -> Released:
-        """Hand the job back.
+        """Return the job to its queue.
 
         Args:
-            claim: what is handed back.
-            delay_ms: not to be claimed again before this long.
+            claim: the job's claim.
+            delay_ms: time before the job can be claimed again.
             spend: whether the attempt counts.
-            patience_ms: how long one outage may last for the job, from its first release with
-                patience; after that it fails with the outcome `impatient`. An outage is over when
-                any job has succeeded since.
+            patience_ms: storage timeout: how long one outage may last for the job, from its first
+                release with a timeout; after that it fails with the outcome `impatient`. An outage
+                is over once any job has succeeded.
             impatient: see `patience_ms`.
         """
         verdict, lane = self._connection.run(

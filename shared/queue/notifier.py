@@ -1,4 +1,4 @@
-"""Rings from a thread of its own, so that no caller waits for the broker."""
+"""Rings the doorbell in a background thread, so that callers never wait for the broker."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from shared.queue.doorbell import Bell
 
 log = logging.getLogger("nukki.doorbell")
 
-#: Rings waiting; those beyond are dropped, and the janitor rings for them.
+#: Most rings that wait; further ones are dropped, and the janitor rings for them.
 _WAITING = 10_000
 
 
 class Notifier:
-    """Runs to the doorbell in order. A ring is best effort, and is lost with its process."""
+    """Rings the doorbell in order, best effort: waiting rings are lost with the process."""
 
     def __init__(self, bell: Bell) -> None:
         self._bell = bell
@@ -25,7 +25,7 @@ class Notifier:
         self._thread.start()
 
     def ring(self, job_id: str, lane: Lane) -> bool:
-        """Have it rung; False where too many wait already. Never blocks."""
+        """Queue a ring; False if too many are waiting. Never blocks."""
         try:
             self._errands.put_nowait((job_id, lane))
         except queue.Full:
@@ -33,7 +33,7 @@ class Notifier:
         return True
 
     def close(self, patience: float = 2.0) -> None:
-        """Ring what is waiting, for as long as patience lasts."""
+        """Send the waiting rings, for at most `patience` seconds."""
         try:
             self._errands.put(None, timeout=patience)
         except queue.Full:

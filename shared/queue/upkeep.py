@@ -14,7 +14,7 @@ from shared.queue.times import LINGER_MS, RECLAIMED_RING_MS, RING_MS
 #: A lane with fewer messages than this, or fewer than two per job, gets another doorbell for an
 #: unclaimed job. In a deeper lane the job's message is still there, unless later jobs were served.
 SHALLOW = 64
-#: The most a doorbell is spaced out in a shallow lane, and the least in a deep one.
+#: Longest time between two rings for a job in a shallow lane, and shortest in a deep one.
 SPACING_MS = 30_000
 #: In a deep lane a job is checked again after this long per job before it, up to the longest: about
 #: when its turn comes, and with a million jobs queued at most a thousand per second.

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from shared.queue import keys as redis_keys
 from shared.queue.connection import Connection, translated
 
-#: A worker that has not been heard of for this long is not counted.
+#: A worker that has sent no heartbeat for this long is not counted.
 ALIVE_MS = 15_000
 
 
@@ -29,7 +29,7 @@ class WorkerRoll:
         self._redis = connection.redis
 
     def sign_in(self, worker: WorkerInfo) -> None:
-        """Be counted for the next `ALIVE_MS`."""
+        """Count the worker as ready for the next `ALIVE_MS`."""
         with translated():
             pipeline = self._redis.pipeline()
             pipeline.sadd(redis_keys.WORKERS.key(), worker.name)
@@ -39,7 +39,7 @@ class WorkerRoll:
             pipeline.execute()
 
     def sign_out(self, name: str) -> None:
-        """No longer be counted."""
+        """Stop counting the worker."""
         with translated():
             pipeline = self._redis.pipeline()
             pipeline.srem(redis_keys.WORKERS.key(), name)
