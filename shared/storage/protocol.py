@@ -1,3 +1,5 @@
+"""The interface of every storage, and the signed uploads it hands out."""
+
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
@@ -43,12 +45,12 @@ class Storage(Protocol):
     def presign_get(
         self, key: str, *, expires: float, content_type: str, filename: str
     ) -> str | None:
-        """A URL that gives the object for `expires` seconds; None: serve the bytes yourself."""
+        """A URL to download the object for `expires` seconds; None: serve the bytes yourself."""
 
     def presign_put(
         self, key: str, *, expires: float, size: int, content_type: str, base_url: str
     ) -> SignedPut:
-        """A URL that takes `size` bytes for `expires` seconds; `base_url` is the API's own."""
+        """A URL to upload `size` bytes for `expires` seconds; `base_url` is the API's own."""
 
     def redeem(self, token: str) -> Grant:
         """What a token in one of our own `presign_put` URLs allows.

@@ -18,7 +18,7 @@ from shared.storage.protocol import Grant, SignedPut
 
 #: Seconds of silence after which the storage counts as down. After a large file's last byte the
 #: server may be silent for some seconds while it writes to disk.
-PATIENCE = 10.0
+STORAGE_TIMEOUT = 10.0
 
 _CONFIG = Config(
     signature_version="s3v4",
@@ -26,7 +26,7 @@ _CONFIG = Config(
     # Callers retry, because they know what a delay costs; a submit may take only two seconds.
     retries={"total_max_attempts": 1, "mode": "standard"},
     connect_timeout=1,
-    read_timeout=PATIENCE,
+    read_timeout=STORAGE_TIMEOUT,
     max_pool_connections=64,
     tcp_keepalive=True,
     # Not every S3-compatible server knows the SDK's newer trailing checksums.
@@ -78,7 +78,7 @@ class S3Storage:
         """
         self._bucket = bucket
         self._hasty = answers_within is not None
-        quick = _CONFIG.merge(Config(read_timeout=answers_within or PATIENCE))
+        quick = _CONFIG.merge(Config(read_timeout=answers_within or STORAGE_TIMEOUT))
 
         def client(address: str | None, config: Config = quick) -> Any:
             return boto3.session.Session().client(

@@ -1,4 +1,4 @@
-"""`python -m tests.chaos`: the long run, and its tally."""
+"""`python -m tests.chaos`: run the stack under faults and print the results."""
 
 from __future__ import annotations
 
@@ -17,15 +17,19 @@ from tests.chaos.run import run
 
 
 def main() -> int:
-    """Run, print, and answer 1 where a promise was not kept."""
+    """Run and print the results; return 1 if any check failed."""
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
-    parser.add_argument("--minutes", type=float, default=20.0, help="0: each kind once")
-    parser.add_argument("--jobs", type=int, default=10_000, help="how many, at least")
-    parser.add_argument("--stop", type=float, default=30.0, help="seconds of the long outages")
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--only", help="the kinds whose names have this in them")
+    parser.add_argument(
+        "--minutes", type=float, default=20.0, help="minutes of faults; 0: each kind once"
+    )
+    parser.add_argument("--jobs", type=int, default=10_000, help="least number of jobs accepted")
+    parser.add_argument(
+        "--stop", type=float, default=30.0, help="seconds that each long outage lasts"
+    )
+    parser.add_argument("--seed", type=int, default=1, help="seed of every random choice")
+    parser.add_argument("--only", help="only kinds of fault whose name contains this")
     parser.add_argument("--logs", type=Path, help="an empty folder for the services' logs")
-    parser.add_argument("--json", type=Path, help="where to write the tally")
+    parser.add_argument("--json", type=Path, help="file for the results as JSON")
     options = parser.parse_args()
     logging.getLogger("httpx").setLevel(logging.WARNING)
     plan = Plan(options.seed, options.jobs, options.minutes or None, options.stop)
@@ -39,9 +43,9 @@ def main() -> int:
     missed = tally.missed(
         jobs=options.jobs, faults=round(5 * minutes), kinds=12, claims=round(2 * minutes)
     )
-    print("\n".join(["NOT KEPT:", *missed]) if missed else "every promise was kept")
+    print("\n".join(["FAILED:", *missed]) if missed else "every check passed")
     if missed:
-        print(f"the services' logs and the files that differ are in {folder}")
+        print(f"the services' logs and differing results are in {folder}")
     elif not options.logs:
         shutil.rmtree(folder)
     return bool(missed)

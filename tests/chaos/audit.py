@@ -1,4 +1,4 @@
-"""The last look: what is left in the storage and in Redis."""
+"""The final audit: what is left in storage and in Redis after the run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.chaos.ledger import Entry, Ledger
 from tests.chaos.services import BUCKET, Services
 
 _TENANT = "default"
-#: What may stay: these run out by themselves, or are Celery's own and of fixed number.
+#: Keys that may remain: they expire by themselves, or are Celery's own and fixed in number.
 _MAY_STAY = (
     redis_keys.IDEMPOTENCY,
     redis_keys.WORKERS,
@@ -23,12 +23,12 @@ _MAY_STAY = (
     redis_keys.BINDINGS,
     redis_keys.PERMANENT_BINDINGS,
 )
-#: Seconds for the janitor to sweep, a hundred names in five seconds.
+#: Seconds allowed for sweeping, at a hundred names per five seconds.
 _SWEEPING = 180.0
 
 
 class Audit:
-    """After the last job has ended, with the stack still up."""
+    """Audit storage and Redis after the last job has ended, with the stack still up."""
 
     def __init__(self, services: Services, redis: Any, ledger: Ledger, checker: Checker) -> None:
         self._redis = redis
@@ -37,7 +37,7 @@ class Audit:
         self._storage = services.storage_client()
 
     async def run(self) -> None:
-        """Note every orphan and every key left behind as wrong."""
+        """Record every orphan and every key left behind as wrong."""
         await self._check_jobs()
         kept = [entry for entry in self._ledger.entries if entry.job_id and not entry.erased]
         await self._check_kept(kept)
@@ -45,7 +45,7 @@ class Audit:
             self._ledger.wrong(OUTSIDE, stray)
         for entry in kept:
             await self._checker.erase(entry)
-        await self._let_time_pass()
+        await self._sweep_all()
         for name in sorted(await asyncio.to_thread(self._objects)):
             self._ledger.wrong("orphan in storage", name)
         for key in sorted(await self._redis.keys("*")):
@@ -53,7 +53,7 @@ class Audit:
                 self._ledger.wrong("key left behind", key)
 
     async def _check_jobs(self) -> None:
-        """Each submit made one job, and its webhooks had one id and told of one end."""
+        """Check that each submit made one job, whose webhooks have one id and one outcome."""
         known = set(self._ledger.by_id)
         for job_id in await self._redis.zrange(redis_keys.JOBS.key(_TENANT), 0, -1):
             if job_id not in known:
@@ -68,7 +68,7 @@ class Audit:
                 self._ledger.wrong("two jobs for one key", f"{entry.key}: {sorted(named)}")
 
     async def _check_kept(self, kept: list[Entry]) -> None:
-        """Every object is a kept job's, or noted for sweeping; and every kept job has its files."""
+        """Check that kept jobs have their files, and that every other object awaits sweeping."""
         noted = set(await self._redis.zrange(redis_keys.SWEEP.key(), 0, -1))
         theirs: set[str] = set()
         unfetched: set[str] = set()
@@ -82,7 +82,7 @@ class Audit:
                 continue
             photo = keys.input_key(_TENANT, record["input"])
             theirs.add(photo)
-            if entry.by_url and record["status"] == "canceled":  # before its photo came, perhaps
+            if entry.by_url and record["status"] == "canceled":  # maybe unfetched
                 unfetched.add(photo)
             if record["status"] == "succeeded":
                 theirs |= {
@@ -96,8 +96,8 @@ class Audit:
             if name not in noted and name.rpartition("/")[0] + "/" not in noted:
                 self._ledger.wrong("orphan in storage", f"{name}, noted nowhere")
 
-    async def _let_time_pass(self) -> None:
-        """Bring forward what is to be swept minutes after nobody can store any more."""
+    async def _sweep_all(self) -> None:
+        """Make everything that waits to be swept due now, and wait until it is swept."""
         sweep = redis_keys.SWEEP.key()
         deadline = asyncio.get_running_loop().time() + _SWEEPING
         names = await self._redis.zrange(sweep, 0, -1)
@@ -110,7 +110,7 @@ class Audit:
             await asyncio.sleep(0.5)
 
     def _archived(self, job_id: str) -> dict[str, Any]:
-        """The record of a job that Redis has let go; empty where there is none."""
+        """The record of a job archived out of Redis; empty if there is none."""
         key = keys.archive_key(_TENANT, job_id)
         try:
             answer = self._storage.get_object(Bucket=BUCKET, Key=key)

@@ -1,4 +1,4 @@
-"""Looks at every job's end: once when it is told of it, and again before the job is erased."""
+"""Checks every job's outcome: once after its webhook, and again before the job is erased."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from redis.exceptions import RedisError
 from shared.queue import keys as redis_keys
 from tests.chaos.ledger import Entry, Fate, Ledger
 
-#: Seconds between the two looks: time enough for a late finisher to do harm.
+#: Seconds between the two checks: long enough for a late second finish to do harm.
 _SETTLE = 12.0
-#: One job in so many is kept for the audit of the storage.
+#: One job in this many is kept for the storage audit.
 _KEPT = 25
 _FIELDS = ("status", "finished", "ended_by", "claims", "worker")
 
 
 class Checker:
-    """Verifies and erases, until canceled."""
+    """Verifies and erases jobs until canceled."""
 
     def __init__(
         self,
@@ -34,7 +34,15 @@ class Checker:
         expected: Mapping[str, bytes],
         evidence: Path,
     ) -> None:
-        """`expected`: each photo's result without any fault; `evidence`: where others are kept."""
+        """Start with nothing verified.
+
+        Args:
+            ledger: the jobs.
+            http: a client of the API.
+            redis: a client of Redis, not through the proxy.
+            expected: the fault-free result of each photo, by name.
+            evidence: a folder for results that differ.
+        """
         self._ledger = ledger
         self._http = http
         self._redis = redis
@@ -43,7 +51,7 @@ class Checker:
         self.verified = 0
 
     async def run(self) -> None:
-        """Verify jobs as their webhooks come."""
+        """Verify jobs as their webhooks arrive."""
         async with asyncio.TaskGroup() as group:
             for _ in range(8):
                 group.create_task(self._verify_on())
@@ -59,10 +67,10 @@ class Checker:
                     await asyncio.sleep(0.5)
 
     async def verify(self, entry: Entry) -> None:
-        """The first look: the job's end, its record, its bytes.
+        """Check a job for the first time: its outcome, its record, its bytes.
 
         Raises:
-            httpx.HTTPError, RedisError: not answered; try again.
+            httpx.HTTPError, RedisError: no answer; try again.
         """
         answer = await self._http.get(f"/v1/jobs/{entry.job_id}", timeout=10)
         if answer.status_code == 404:
@@ -95,7 +103,7 @@ class Checker:
             f"/v1/jobs/{entry.job_id}/result", follow_redirects=True, timeout=10
         )
         if result.status_code == 404:
-            self._wrong(entry, "corrupt", "its result is not in the storage")
+            self._wrong(entry, "corrupt", "its result is not in storage")
             return
         result.raise_for_status()
         if result.content != expected:
@@ -103,7 +111,7 @@ class Checker:
             await self._keep(entry, result.content, expected)
 
     async def _keep(self, entry: Entry, result: bytes, expected: bytes) -> None:
-        """Lay by what the job gave, what it was to give, and who made it."""
+        """Save the job's result, the expected result, and its record."""
         self._evidence.mkdir(exist_ok=True)
         name = str(entry.job_id)
         (self._evidence / f"{name}-result.png").write_bytes(result)
@@ -116,7 +124,7 @@ class Checker:
         return tuple(value or "" for value in found)
 
     async def _erase_on(self) -> None:
-        """Erase what has been settled for a while, so that erasing is under fire as well."""
+        """Erase jobs verified a while ago, so that faults hit erasing as well."""
         while True:
             horizon = time.monotonic() - _SETTLE
             ready = [
@@ -130,7 +138,7 @@ class Checker:
             await asyncio.sleep(0.5)
 
     async def emptied(self) -> None:
-        """Return when all is erased but what is kept."""
+        """Return when every verified job is erased, except those kept for the audit."""
         while any(
             not entry.erased and not entry.kept
             for entry in self._ledger.entries
@@ -139,14 +147,14 @@ class Checker:
             await asyncio.sleep(0.2)
 
     async def erase(self, entry: Entry) -> None:
-        """The second look, then the job's end; tried until it is answered."""
+        """Check a job for the second time, then erase it; retries until it succeeds."""
         while not entry.erased:
             try:
                 if not entry.erasing and entry.seen is not None:
                     await self._look_again(entry)
                     entry.erasing = True
                 answer = await self._http.delete(f"/v1/jobs/{entry.job_id}", timeout=10)
-                # A 404: an answer got lost, and the call was made again.
+                # A 404: the answer to an earlier try was lost.
                 entry.erased = answer.status_code in {204, 404}
             except (httpx.HTTPError, RedisError, OSError):
                 pass
@@ -159,7 +167,7 @@ class Checker:
         view, seen = _view_of(answer.json()), await self._record(entry)
         if view != entry.view:
             self._wrong(entry, "finished twice", f"{entry.view}, then {view}")
-        if any(seen) and seen != entry.seen:  # nothing: Redis has let it go, it is archived
+        if any(seen) and seen != entry.seen:  # empty: it was archived out of Redis
             self._wrong(entry, "finished twice", f"{entry.seen}, then {seen}")
         if self._ledger.announced[entry.job_id or ""] > 1:
             self._wrong(entry, "finished twice", "its end was announced more than once")
@@ -173,9 +181,9 @@ def _view_of(job: Mapping[str, Any]) -> tuple[str, str]:
 
 
 async def listen(ledger: Ledger, redis: Any) -> None:
-    """Count the announcements of each job's end, through Redis's deaths; until canceled.
+    """Count the messages that announce each job's outcome until canceled; survives Redis restarts.
 
-    One that comes while Redis is away is missed; none is counted twice.
+    Messages sent while Redis is down are missed; none is counted twice.
     """
     while True:
         try:

@@ -1,4 +1,4 @@
-"""What a fault may reach."""
+"""What a fault can act on, and the base class of faults."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from tests.chaos.plan import Plan
 from tests.chaos.receivers import Receiver
 from tests.chaos.services import Services, name_of
 
-#: A worker that claimed a job so lately is at work.
+#: A worker that claimed a job within this time counts as busy.
 _RECENT_MS = 2_500
-#: Seconds to wait for two of them.
-_PATIENCE = 30.0
+#: Seconds to wait for two busy workers.
+_WORKERS_TIMEOUT = 30.0
 
 
 @dataclass(frozen=True)
 class Ground:
-    """The running stack, those who use it, and the one source of chance."""
+    """The running stack, its clients, and the shared random generator."""
 
     plan: Plan
     rng: random.Random
@@ -40,11 +40,12 @@ class Ground:
     notes: list[str] = field(default_factory=list)
 
     async def warm_workers(self) -> list[psutil.Process]:
-        """The workers at work, once there are two: the jobs of one that dies have somewhere to go.
+        """The busy workers, once there are two, so that another can take over a killed one's jobs.
 
-        What an earlier fault has stopped must not be laid at this one's door.
+        Waiting keeps the effects of an earlier fault out of this one's measurements. After
+        `_WORKERS_TIMEOUT` it returns all workers.
         """
-        deadline = time.monotonic() + _PATIENCE
+        deadline = time.monotonic() + _WORKERS_TIMEOUT
         while time.monotonic() < deadline:
             found = {name_of(worker): worker for worker in self.services.workers()}
             since = await self.measures.now() - _RECENT_MS
@@ -55,17 +56,17 @@ class Ground:
         return self.services.workers()
 
     async def a_worker(self) -> psutil.Process:
-        """One of them."""
+        """A random worker from `warm_workers`."""
         return self.rng.choice(await self.warm_workers())
 
 
 class Fault(ABC):
-    """A kind of fault.
+    """One kind of fault.
 
     Attributes:
-        kind: its name in the tally.
-        aside: whether it takes so long that others go on beside it.
-        rare: whether it stops so much that only every second round has it.
+        kind: its name in the results.
+        aside: whether it takes so long that it runs in the background.
+        rare: whether it disrupts so much that only every second round has it.
     """
 
     kind: ClassVar[str]
@@ -74,4 +75,4 @@ class Fault(ABC):
 
     @abstractmethod
     async def inject(self, ground: Ground) -> bool:
-        """Let it happen, and be over; False where there was no occasion."""
+        """Inject the fault and end it; False if there was no opportunity."""

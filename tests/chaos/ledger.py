@@ -1,4 +1,4 @@
-"""What the harness knows of each job: what it asked, what it was told, what it saw."""
+"""What the harness knows of each job: what it submitted, was told and observed."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from enum import Flag, auto
 
 from tests.chaos.photos import Photo
 
-#: Seconds for which a job that has been verified still tells who worked on it.
+#: Seconds after verification during which a job still shows which worker is busy.
 _LATELY = 5.0
 
 
 class Fate(Flag):
-    """What its submitter does to a job, at any moment after it was accepted."""
+    """What the submitter does to a job at a random moment after it is accepted."""
 
     KEPT = 0
     CANCELED = auto()
@@ -24,7 +24,7 @@ class Fate(Flag):
 
 @dataclass(slots=True)
 class Entry:
-    """A job as its submitter has it."""
+    """One job as its submitter sees it."""
 
     number: int
     photo: Photo
@@ -35,23 +35,23 @@ class Entry:
     job_id: str | None = None  # from a 202 or 200
     accepted: float = 0.0
     messages: list[tuple[str, str]] = field(default_factory=list)  # webhook id, type
-    named: set[str] = field(default_factory=set)  # ids of jobs that webhooks told of
-    seen: tuple[str, ...] | None = None  # how the record ended, when it was looked at first
-    view: tuple[str, str] | None = None  # the same as the API tells it: status, end
-    verified: float | None = None  # when its bytes were
-    kept: bool = False  # to the end, for the audit of the storage
+    named: set[str] = field(default_factory=set)  # job ids named in webhooks
+    seen: tuple[str, ...] | None = None  # fields of the record at the first check
+    view: tuple[str, str] | None = None  # the API's status and `finished_at` then
+    verified: float | None = None  # when it was verified
+    kept: bool = False  # until the storage audit
     erasing: bool = False
     erased: bool = False
 
     @property
     def is_deleted(self) -> bool:
-        """Whether its submitter deletes it: then nothing is promised but that nothing stays."""
+        """Whether its submitter deletes it: then the only promise is that nothing remains."""
         return Fate.DELETED in self.fate
 
 
 @dataclass
 class Ledger:
-    """All entries, and what went wrong."""
+    """All jobs, and what went wrong."""
 
     entries: list[Entry] = field(default_factory=list)
     by_id: dict[str, Entry] = field(default_factory=dict)
@@ -63,14 +63,14 @@ class Ledger:
     def open(
         self, photo: Photo, seed: int, fate: Fate = Fate.KEPT, *, by_url: bool = False
     ) -> Entry:
-        """A new job, not yet submitted."""
+        """Add a job that is not yet submitted."""
         number = len(self.entries)
         entry = Entry(number, photo, f"chaos-{seed}-{number}", fate, by_url)
         self.entries.append(entry)
         return entry
 
     def accept(self, entry: Entry, job_id: str) -> None:
-        """Note what a submit was answered; another id for the same key is wrong."""
+        """Record the answer to a submit; a second id for the same key is wrong."""
         if entry.job_id is not None and entry.job_id != job_id:
             self.wrong("two jobs for one key", f"{entry.key}: {entry.job_id}, {job_id}")
         entry.job_id, entry.accepted = job_id, time.monotonic()
@@ -79,7 +79,7 @@ class Ledger:
             self.to_verify.put_nowait(entry)
 
     def tell(self, number: int, job_id: str, webhook_id: str, event: str) -> None:
-        """Note a webhook."""
+        """Record a webhook."""
         if not 0 <= number < len(self.entries):
             self.wrong("webhook of an unknown job", job_id)
             return
@@ -91,7 +91,7 @@ class Ledger:
             self.to_verify.put_nowait(entry)
 
     def wrong(self, kind: str, what: str) -> None:
-        """Note what must not be."""
+        """Record something that must not happen."""
         print(f"WRONG {kind}: {what}", flush=True)
         self.wrongs.setdefault(kind, []).append(what)
 
@@ -101,16 +101,16 @@ class Ledger:
 
     @property
     def told(self) -> int:
-        """Webhooks that came."""
+        """Number of webhooks received."""
         return sum(len(entry.messages) for entry in self.entries)
 
     @property
     def outstanding(self) -> int:
-        """Jobs not yet verified; those that are to fail take long, and hold up nobody."""
+        """Number of jobs not yet verified, without those meant to fail, which take long."""
         return sum(entry.verified is None for entry in self.entries if entry.photo.fails is None)
 
     def lively(self) -> list[str]:
-        """The ids of jobs that may be at work, or were some seconds ago: whoever works has some."""
+        """Ids of jobs that may be running or ran seconds ago; every busy worker has one of them."""
         since = time.monotonic() - _LATELY
         return [
             entry.job_id
@@ -119,5 +119,5 @@ class Ledger:
         ]
 
     def pending(self) -> list[Entry]:
-        """Entries whose end has not been verified."""
+        """Jobs whose outcome has not been verified."""
         return [entry for entry in self.entries if entry.verified is None]

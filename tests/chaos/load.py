@@ -1,4 +1,4 @@
-"""Those who submit: each repeats, under one idempotency key, until the job is taken."""
+"""Submits jobs, repeating each under its idempotency key until it is accepted."""
 
 from __future__ import annotations
 
@@ -15,17 +15,18 @@ from tests.chaos.ledger import Entry, Fate, Ledger
 from tests.chaos.photos import Photo, PhotoServer
 from tests.chaos.plan import Plan
 
-_PATIENCE = 10.0
-#: Posts under way at once. Hundreds that time out together leave httpx's pool without a connection.
+#: Seconds to wait for an answer.
+_TIMEOUT = 10.0
+#: Concurrent submits. Hundreds that time out together would exhaust httpx's connection pool.
 _CALLERS = 32
-#: The share of photos given by URL, and of those the share whose submitter thinks better of it.
+#: The share of photos given by URL, and the share of jobs canceled or deleted by the submitter.
 _BY_URL, _CHANGED = 0.15, 0.15
-#: Seconds after the accept in which that happens: the photo is waiting, fetched, cut or stored.
+#: Most seconds from accept to that change: the photo is then queued, fetched, cut out or stored.
 _CHANGED_WITHIN = 1.0
 
 
 class Load:
-    """Submits photos at a steady rate, until canceled."""
+    """Submits photos at a steady rate until `stopped`."""
 
     def __init__(
         self,
@@ -49,7 +50,7 @@ class Load:
         self.stopped = False
 
     async def run(self) -> None:
-        """Submit until `stopped`, then see those under way to their end."""
+        """Submit until `stopped`, then wait for the submits under way."""
         loop = asyncio.get_running_loop()
         due = loop.time()
         while not self.stopped:
@@ -69,31 +70,31 @@ class Load:
         return self._rng.choice([Fate.CANCELED, Fate.DELETED, Fate.CANCELED | Fate.DELETED])
 
     def post(self, photo: Photo, fate: Fate = Fate.KEPT, *, by_url: bool = False) -> Entry:
-        """Begin to submit one photo; its entry."""
+        """Start submitting one photo; returns its ledger entry."""
         entry = self._ledger.open(photo, self._plan.seed, fate, by_url=by_url)
-        task = asyncio.create_task(self._see_through(entry))
+        task = asyncio.create_task(self._run_job(entry))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
         return entry
 
-    async def _see_through(self, entry: Entry) -> None:
+    async def _run_job(self, entry: Entry) -> None:
         await self.submit(entry)
         if entry.job_id is None or entry.fate is Fate.KEPT:
             return
         await asyncio.sleep(_CHANGED_WITHIN * self._rng.random())
         path = f"/v1/jobs/{entry.job_id}"
         if Fate.CANCELED in entry.fate:
-            await self._insist("POST", f"{path}/cancel", {200, 202})
+            await self._repeat("POST", f"{path}/cancel", {200, 202})
         if Fate.DELETED in entry.fate:
-            # A 404: an answer got lost, and the call was made again.
-            await self._insist("DELETE", path, {204, 404})
+            # A 404: the answer to an earlier try was lost.
+            await self._repeat("DELETE", path, {204, 404})
             entry.erased, entry.verified = True, time.monotonic()
 
-    async def _insist(self, method: str, path: str, good: set[int]) -> None:
-        """Call until it is answered as it should be."""
+    async def _repeat(self, method: str, path: str, good: set[int]) -> None:
+        """Repeat a request until its status is in `good`; any unexpected status is wrong."""
         while True:
             try:
-                answer = await self._http.request(method, path, timeout=_PATIENCE)
+                answer = await self._http.request(method, path, timeout=_TIMEOUT)
             except httpx.HTTPError:
                 pass
             else:
@@ -105,7 +106,7 @@ class Load:
             await asyncio.sleep(0.5)
 
     async def submit(self, entry: Entry) -> None:
-        """Post a job until it is taken, always with the same key and the same body."""
+        """Submit a job until it is accepted, always with the same key and the same body."""
         webhook = {
             "url": self._hooks[entry.number % len(self._hooks)],
             "events": ["job.succeeded", "job.failed", "job.canceled"],
@@ -129,7 +130,7 @@ class Load:
                     answer = await self._http.post(
                         "/v1/jobs",
                         headers={"Idempotency-Key": entry.key},
-                        timeout=_PATIENCE,
+                        timeout=_TIMEOUT,
                         **body,
                     )
             except httpx.HTTPError as error:

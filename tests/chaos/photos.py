@@ -1,4 +1,4 @@
-"""The photos that are sent, and where those that are given by URL are."""
+"""The photos that are submitted, and the server for photos given by URL."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from PIL import Image
 
 from tests.chaos.plan import DEADLY, HANGING
 
-#: Seconds that a photo takes to be fetched, at most: time enough to be deleted meanwhile.
+#: Most seconds to serve a photo: long enough for its job to be deleted meanwhile.
 _SLOWEST = 0.8
 
 
 @dataclass(frozen=True, slots=True)
 class Photo:
-    """A small photo; `fails` is the code that its job is to end with, where it cannot succeed."""
+    """A small photo; `fails` is the expected error code if its job cannot succeed."""
 
     name: str
     data: bytes
@@ -26,7 +26,7 @@ class Photo:
 
 
 def draw(name: str, width: int, height: int, rng: random.Random, fails: str | None = None) -> Photo:
-    """A photo of coarse noise, so that each differs in every file made of it."""
+    """A JPEG of coarse noise, `width` × `height` pixels; each photo gives different results."""
     noise = np.random.default_rng(rng.getrandbits(32)).integers(0, 256, (8, 8, 3), np.uint8)
     data = io.BytesIO()
     Image.fromarray(noise).resize((width, height), Image.Resampling.BILINEAR).save(data, "JPEG")
@@ -34,22 +34,22 @@ def draw(name: str, width: int, height: int, rng: random.Random, fails: str | No
 
 
 def good(rng: random.Random, count: int = 8) -> list[Photo]:
-    """Photos that succeed."""
+    """`count` photos whose jobs succeed."""
     return [draw(f"photo {n}", 64 + 8 * n, 48 + 8 * n, rng) for n in range(count)]
 
 
 def deadly(rng: random.Random) -> Photo:
-    """A photo that kills the process each time."""
+    """A photo that always kills the worker process."""
     return draw("deadly", DEADLY, 40, rng, "poisoned")
 
 
 def hanging(rng: random.Random) -> Photo:
-    """A photo that the device never comes back from."""
+    """A photo that always hangs the device."""
     return draw("hanging", HANGING, 40, rng, "poisoned")
 
 
 class PhotoServer:
-    """Serves photos on loopback, some of them slowly."""
+    """Serves photos on loopback, each after a random delay."""
 
     def __init__(self, photos: list[Photo], rng: random.Random) -> None:
         self._photos = {photo.name.replace(" ", "-"): photo.data for photo in photos}
@@ -66,7 +66,11 @@ class PhotoServer:
             self._server.close()
 
     def url_of(self, photo: Photo) -> str:
-        """Where that photo is."""
+        """The URL of a photo.
+
+        Raises:
+            RuntimeError: the server is not started.
+        """
         if self._server is None:
             raise RuntimeError("not started")
         port = self._server.sockets[0].getsockname()[1]

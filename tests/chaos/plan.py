@@ -1,4 +1,4 @@
-"""What a run does, and the settings that make its faults quick to be felt."""
+"""The parameters of a run, and settings under which faults take effect quickly."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ from dataclasses import dataclass
 
 from tests.simulated import simulated
 
-#: Widths that tell the simulated segmenter to kill its process, or to hang.
+#: Image widths at which the simulated segmenter kills its process, or hangs.
 DEADLY, HANGING = 333, 334
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One run.
+    """The parameters of one run.
 
     Attributes:
         seed: of every random choice.
-        jobs: how many are to be accepted, at least.
+        jobs: least number of jobs accepted.
         minutes: how long faults are injected; None: each kind once.
-        stop: seconds for which Redis and the storage are stopped.
+        stop: seconds for which Redis or storage is stopped.
         gap: seconds between two faults.
-        attempts: how often a job is tried; more than by default, since here somebody kills a
-            worker every few seconds.
-        outstanding: jobs submitted and not yet verified, above which nobody submits.
+        attempts: attempts per job; more than the default, because workers are killed every few
+            seconds.
+        outstanding: limit of jobs submitted and not yet verified; submitting pauses at it.
     """
 
     seed: int = 1
@@ -35,18 +35,18 @@ class Plan:
 
     @property
     def rate(self) -> float:
-        """Jobs submitted a second; more than the average, since outages take their part.
+        """Jobs submitted per second; above the average needed, because outages cost time.
 
-        Not more than two cores can do: then what is measured is how long the queue is.
+        No more than two cores can process, or the run would measure only the queue's length.
         """
         return 20.0 if self.minutes is None else 1.6 * self.jobs / (self.minutes * 60)
 
 
-#: Seconds without a heartbeat after which a job moves on.
+#: Seconds without a heartbeat after which a job is returned to its lane.
 LEASE = 4.0
-#: Seconds in which another worker is to have a killed one's job.
+#: Most seconds until another worker must have claimed a killed worker's job.
 CLAIMED_WITHIN = LEASE + 2
-#: Beyond the storage client's own 10 s of patience, so that a dead storage is no hung stage.
+#: Seconds; above the storage client's own 10 s timeout, so that an outage is not a hung stage.
 STAGE_DEADLINE = 12.0
 WEBHOOK_TIMEOUT = 2.0
 
@@ -55,7 +55,7 @@ SETTINGS = {
     "NUKKI_LEASE": f"{LEASE:g}",
     "NUKKI_STAGE_DEADLINE": f"{STAGE_DEADLINE:g}",
     "NUKKI_SHUTDOWN_GRACE": "1",
-    "NUKKI_RECORD_RETENTION": "20",  # so that records are archived, and erased from there
+    "NUKKI_RECORD_RETENTION": "20",  # so that records are archived and erased from the archive
     "NUKKI_WORKER_THREADS": "6",
     "NUKKI_API_THREADS": "16",
     "NUKKI_WEBHOOK_TIMEOUT": f"{WEBHOOK_TIMEOUT:g}",

@@ -1,4 +1,4 @@
-"""Webhook receivers on loopback, which behave or do not."""
+"""Webhook receivers on loopback that answer well or badly."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class Manner(StrEnum):
     HANGING = "hanging"  # never
     LATE = "late"  # after the sender's timeout
     TWICE = "twice"  # two answers to one request
-    BREAKING = "breaking"  # takes the message, then breaks the connection off
+    BREAKING = "breaking"  # reads the message, then drops the connection
 
 
 class Receiver:
-    """One receiver; every message that it reads is noted, whatever it answers."""
+    """One receiver; it records every message it reads, whatever it answers."""
 
     def __init__(self, ledger: Ledger) -> None:
         self.manner = Manner.WELL
@@ -80,7 +80,7 @@ class Receiver:
         self._ledger.tell(data["metadata"]["n"], data["id"], headers["webhook-id"], message["type"])
 
     async def _answer(self, writer: asyncio.StreamWriter) -> bool:
-        """Answer in this receiver's manner; whether the connection lives on."""
+        """Answer in this receiver's manner; returns whether the connection stays open."""
         manner = self.manner
         if manner is not Manner.WELL:
             self.misanswered += 1

@@ -1,4 +1,4 @@
-"""One run: the stack up, jobs flowing, faults one after the other, then the reckoning."""
+"""One run: start the stack, submit jobs, inject faults, then audit and total the results."""
 
 from __future__ import annotations
 
@@ -33,27 +33,27 @@ from tests.chaos.receivers import Receiver
 from tests.chaos.services import Services
 from tests.chaos.tally import Tally
 
-#: Seconds after the last fault in which every job must end.
+#: Seconds after the last fault within which every job must end.
 _SETTLING = 150.0
 
 
 async def run(
     plan: Plan, folder: Path, redis_server: str, kinds: Sequence[type[Fault]] = KINDS
 ) -> Tally:
-    """Run it; the tally says what was wrong."""
+    """Run `plan` on a new stack in `folder`; the tally lists what went wrong."""
     began = time.monotonic()
     services = Services(folder, redis_server, plan.attempts)
     redis = aioredis.Redis.from_url(
         services.redis_url,
         decode_responses=True,
         socket_timeout=3,
-        retry=Retry(ConstantBackoff(0.1), 5),  # its own connections are cut as well
+        retry=Retry(ConstantBackoff(0.1), 5),  # faults cut this connection too
         retry_on_error=[RedisLost, RedisSilent],
     )
     try:
         await services.start()
         async with httpx.AsyncClient(base_url=services.api, trust_env=False) as http:
-            tally = await _among(plan, services, redis, http, kinds)
+            tally = await _run_on(plan, services, redis, http, kinds)
     finally:
         await services.stop()
         await redis.aclose()
@@ -61,14 +61,14 @@ async def run(
     return tally
 
 
-async def _among(
+async def _run_on(
     plan: Plan,
     services: Services,
     redis: Any,
     http: httpx.AsyncClient,
     kinds: Sequence[type[Fault]],
 ) -> Tally:
-    """The run on a stack that is up."""
+    """Run on a stack that is up."""
     rng = random.Random(plan.seed)
     pictures = photos.good(rng)
     expected = await _fault_free(http, pictures)
@@ -83,7 +83,7 @@ async def _among(
     checker = Checker(ledger, http, redis, expected, services.folder / "differing")
     ground = Ground(plan, rng, services, redis, ledger, load, Measures(redis), receivers)
     director = Director(ground, kinds)
-    async with asyncio.TaskGroup() as group:  # where one of them breaks, the run does
+    async with asyncio.TaskGroup() as group:  # if one task fails, the run fails
         works = [services.supervise(), listen(ledger, redis), checker.run(), watch(ledger, redis)]
         background = [group.create_task(work) for work in works]
         loading = group.create_task(load.run())
@@ -98,20 +98,24 @@ async def _among(
     for receiver in receivers:
         receiver.stop()
     server.stop()
-    return _reckoned(ground, director)
+    return _results(ground, director)
 
 
 async def _fault_free(
     http: httpx.AsyncClient, pictures: Sequence[photos.Photo]
 ) -> dict[str, bytes]:
-    """What each photo gives while nothing is wrong."""
+    """The result of each photo without faults, by the photo's name.
+
+    Raises:
+        RuntimeError: a job did not succeed.
+    """
     expected = {}
     for photo in pictures:
         files = {"image": ("photo.jpg", photo.data, "image/jpeg")}
         wait = {"Prefer": "wait=20"}
         job = (await http.post("/v1/jobs", files=files, headers=wait, timeout=30)).json()
         if job["status"] != "succeeded":
-            raise RuntimeError(f"without any fault, {photo.name} ended {job}")
+            raise RuntimeError(f"without faults, {photo.name} did not succeed: {job}")
         path = f"/v1/jobs/{job['id']}"
         result = await http.get(f"{path}/result", follow_redirects=True)
         expected[photo.name] = result.raise_for_status().content
@@ -120,7 +124,7 @@ async def _fault_free(
 
 
 async def _among_faults(director: Director, plan: Plan, ledger: Ledger) -> None:
-    """All the faults; on a machine too slow for the jobs in that time, the rest without any."""
+    """Inject all faults; a slow machine then gets time without faults to reach `plan.jobs`."""
     await asyncio.sleep(2)
     if plan.minutes is None:
         await director.once()
@@ -132,7 +136,7 @@ async def _among_faults(director: Director, plan: Plan, ledger: Ledger) -> None:
 
 
 async def _settle(ledger: Ledger) -> None:
-    """Wait until every job has ended and been verified; who has not by then is lost."""
+    """Wait until every job has ended and been verified; any left after `_SETTLING` is wrong."""
     deadline = time.monotonic() + _SETTLING
     with contextlib.suppress(TimeoutError):
         while ledger.pending():
@@ -144,7 +148,7 @@ async def _settle(ledger: Ledger) -> None:
         ledger.wrong(kind, f"{entry.job_id} ({entry.photo.name})")
 
 
-def _reckoned(ground: Ground, director: Director) -> Tally:
+def _results(ground: Ground, director: Director) -> Tally:
     ledger, measures = ground.ledger, ground.measures
     tally = Tally(ground.plan.seed, faults=dict(director.done), no_occasion=dict(director.missed))
     tally.submitted = len(ledger.entries)

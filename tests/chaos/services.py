@@ -1,4 +1,4 @@
-"""The stack as processes, as two hosts would run it; what dies is started again."""
+"""The stack as processes, as two hosts would run it; processes that die are restarted."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ from tests.chaos.wire import Link, Wire
 
 BUCKET = "chaos"
 SECRET = "whsec_Y2hhb3MtY2hhb3MtY2hhb3MtY2hhb3MtY2hhb3M="
-#: Where a launcher dies, all its workers leave: the jobs have another host to go to. Each has two
-#: workers, so that no host is left without while a device hangs.
+#: Devices per launcher. When a launcher dies, all its workers exit, and the other host takes the
+#: jobs. Each launcher has two workers, so that a hung device never leaves a host without one.
 LAUNCHERS = {"launcher-a": "0,1", "launcher-b": "2,3"}
 COURIERS = ("courier-a", "courier-b")
-#: What the deployment restarts; Redis is restarted by the fault that kills it.
+#: Services that are restarted when they exit; the fault that kills Redis restarts it.
 RESTARTED = (*LAUNCHERS, *COURIERS, "api")
 
 
 @dataclass
 class Services:
-    """The processes and the proxies between them."""
+    """The processes, and the proxies before Redis and storage."""
 
     folder: Path
     redis_server: str
@@ -57,11 +57,15 @@ class Services:
 
     @property
     def redis_url(self) -> str:
-        """Redis itself, past the proxy."""
+        """The URL of Redis itself, not of the proxy."""
         return f"redis://127.0.0.1:{self.redis_port}/0"
 
     async def start(self) -> None:
-        """Start all; returns when the API says it is ready."""
+        """Start everything; returns when the API is ready.
+
+        Raises:
+            TimeoutError: it was not ready in time.
+        """
         await self.redis_wire.start()
         await self.storage_wire.start()
         (self.folder / "redis").mkdir()
@@ -81,7 +85,7 @@ class Services:
         raise TimeoutError("the stack did not come up")
 
     def spawn(self, name: str) -> None:
-        """Start one service, its output in a log of its own."""
+        """Start one service, with its output in its own log file."""
         with (self.folder / f"{name}.log").open("ab") as log:
             argv = self._argv(name)
             self.children[name] = processes.spawn(argv, env=self._env(), output=log)
@@ -120,7 +124,7 @@ class Services:
         }
 
     def storage_client(self) -> Any:
-        """A client of the storage itself, past the proxy."""
+        """A client of the storage itself, not of the proxy."""
         return boto3.client(
             "s3",
             endpoint_url=f"http://127.0.0.1:{self.storage_port}",
@@ -140,7 +144,7 @@ class Services:
                 return
 
     async def supervise(self) -> None:
-        """Start again what has ended, as a deployment does, until canceled."""
+        """Restart services that have exited, as a deployment does, until canceled."""
         while True:
             for name in RESTARTED:
                 if name not in self.down and self.children[name].poll() is not None:
@@ -157,7 +161,7 @@ class Services:
         return [child for child in found if _is_named(child)]
 
     def owner(self, link: Link) -> psutil.Process | None:
-        """The process at the service's end of a connection."""
+        """The process at the service's end of a connection; None if not found."""
         pids = [self.children[name].pid for name in RESTARTED]
         candidates = [psutil.Process(pid) for pid in pids if psutil.pid_exists(pid)]
         for process in candidates + self.workers():
@@ -174,7 +178,7 @@ class Services:
         os.kill(self.children[name].pid, number)
 
     async def stop(self) -> None:
-        """Stop everything, Redis and storage last."""
+        """Stop everything, storage and Redis last."""
         for name in (*reversed(RESTARTED), "storage", "redis"):
             child = self.children.get(name)
             if child is not None:
@@ -185,18 +189,18 @@ class Services:
 
 
 def _is_named(child: psutil.Process) -> bool:
-    """Whether it is a worker, and no corpse; one just forked is still the launcher's likeness."""
+    """Whether it is a live worker: not a zombie, not a fork that has not yet exec'd."""
     try:
-        return "--name" in child.cmdline()  # empty of a zombie
+        return "--name" in child.cmdline()  # empty for a zombie
     except psutil.Error:
         return False
 
 
 def name_of(worker: psutil.Process) -> str:
-    """The name that a worker signs its claims with.
+    """The name under which a worker claims jobs.
 
     Raises:
-        psutil.NoSuchProcess: it has ended.
+        psutil.NoSuchProcess: it has exited.
     """
     line = worker.cmdline()
     if "--name" not in line:

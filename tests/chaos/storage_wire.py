@@ -1,4 +1,4 @@
-"""The proxy before the storage: HTTP faults."""
+"""A proxy before the storage that injects HTTP faults."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _METHODS = (b"PUT ", b"GET ", b"HEAD ", b"DELETE ", b"POST ")
 
 
 class StorageWire(Wire):
-    """Answers in the storage's place while a fault says so."""
+    """Answers in place of the storage while a fault is active."""
 
     def __init__(self, target: int) -> None:
         super().__init__(target)
@@ -35,10 +35,17 @@ class StorageWire(Wire):
         return False
 
     async def drip(self, sight: Sight, seconds: float, within: float) -> float:
-        """Answer the next request that `sight` knows a byte at a time, for so long; then reset it.
+        """Answer the next request that `sight` matches one byte at a time, then reset it.
 
-        No silence is long enough for the SDK's own timeout: only the stage's deadline ends this.
-        Returns the seconds after which the sender was gone; 0 where none came `within` its time.
+        No gap is long enough to trigger the SDK's timeout: only the stage deadline ends this.
+
+        Args:
+            sight: which request.
+            seconds: how long to answer.
+            within: seconds to wait for a request.
+
+        Returns:
+            Seconds until the sender closed the connection; 0 if no request came in time.
         """
         found = await self.catch(sight, within)
         if found is None:

@@ -1,4 +1,4 @@
-"""The run in figures, for people and as JSON."""
+"""The results of a run, as a table and as JSON."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.chaos.plan import CLAIMED_WITHIN, LEASE
 
 @dataclass
 class Tally:
-    """What a run came to. Times in seconds."""
+    """The results of a run. Times are in seconds."""
 
     seed: int
     seconds: float = 0.0
@@ -45,11 +45,18 @@ class Tally:
         return sum(self.faults.values())
 
     def wrong(self, kind: str) -> int:
-        """How often it happened."""
+        """How often this kind of error happened."""
         return len(self.wrongs.get(kind, ()))
 
     def missed(self, *, jobs: int, faults: int, kinds: int, claims: int) -> list[str]:
-        """The promises that were not kept."""
+        """The checks that failed.
+
+        Args:
+            jobs: least number of jobs accepted.
+            faults: least number of faults injected.
+            kinds: least number of kinds of fault.
+            claims: least number of claims measured after kills.
+        """
         checks = {f"{name}: {len(what)}": not what for name, what in self.wrongs.items()} | {
             f"{self.accepted} jobs of {jobs}": self.accepted >= jobs,
             f"{self.fault_count} faults of {faults}": self.fault_count >= faults,
@@ -64,11 +71,11 @@ class Tally:
         return [name for name, kept in checks.items() if not kept]
 
     def as_json(self) -> dict[str, object]:
-        """All of it."""
+        """All results, by field name."""
         return asdict(self)
 
     def table(self) -> str:
-        """All of it, a line each."""
+        """All results as text, one per line."""
         claimed = f"p50 {self.claim_p50:.1f} s, p95 {self.claim_p95:.1f} s"
         claimed += f", max {self.claim_max:.1f} s; the lease is {LEASE:g} s"
         rows: list[tuple[str, object]] = [
@@ -78,21 +85,24 @@ class Tally:
             ("submits repeated", self.repeated),
             ("photos by URL", self.by_url),
             ("succeeded", self.succeeded),
-            ("canceled, or deleted, while running", f"{self.canceled}, {self.deleted}"),
+            ("canceled, deleted while running", f"{self.canceled}, {self.deleted}"),
             ("poisoned as expected", self.poisoned),
             ("lost", self.wrong("lost")),
             ("finished twice", self.wrong("finished twice")),
             ("corrupt", self.wrong("corrupt")),
             ("orphans in storage", self.wrong("orphan in storage")),
             ("keys left behind", self.wrong("key left behind")),
-            ("webhooks", f"{self.webhooks}, {self.webhooks_repeated} of them again"),
+            ("webhooks", f"{self.webhooks}, {self.webhooks_repeated} of them repeated"),
             ("services restarted", self.restarts),
             (f"claimed after a kill ({self.claims_after_kill})", claimed),
             (
-                f"the same in an outage ({self.claims_in_outage})",
-                f"max {self.claim_max_in_outage:.1f} s, of Redis or the storage",
+                f"claimed in an outage ({self.claims_in_outage})",
+                f"max {self.claim_max_in_outage:.1f} s; Redis or storage was down",
             ),
-            (f"gap after Redis restarts ({self.redis_restarts})", f"max {self.redis_gap_max:.1f}"),
+            (
+                f"gap after Redis restarts ({self.redis_restarts})",
+                f"max {self.redis_gap_max:.1f} s",
+            ),
             ("faults", f"{self.fault_count} of {len(self.faults)} kinds"),
         ]
         rows += [(f"  {kind}", count) for kind, count in sorted(self.faults.items())]

@@ -1,4 +1,4 @@
-"""That the audit sees what must not be left, and nothing else."""
+"""The audit reports what must not be left behind, and nothing else."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ FILES = [keys.attempt_key("default", JOB, 1, name) for name in (keys.RESULT, key
 
 @dataclass
 class Stack:
-    """One kept job, as Redis and the storage have it; erasing leaves nothing but `remains`."""
+    """One kept job in Redis and storage; erasing it leaves only `remains`."""
 
     connection: Connection
     redis_url: str
@@ -56,7 +56,7 @@ class Stack:
         return httpx.Response(204)
 
     def audited(self) -> set[str]:
-        """What is found wrong."""
+        """The kinds of error the audit finds."""
         fields = {"status": self.status, "input": "inp_1", "claims": "1"}
         self.connection.redis.hset(redis_keys.JOB.key(JOB), mapping=fields)
         self.connection.redis.zadd(redis_keys.JOBS.key("default"), dict.fromkeys(self.jobs, 1))
@@ -82,42 +82,42 @@ def stack(connection: Connection, shared_redis: RedisProcess) -> Stack:
 
 
 @pytest.mark.parametrize("by_url", [True, False])
-def test_a_job_with_its_files_is_nothing_wrong(stack: Stack, by_url: bool) -> None:
+def test_a_job_with_all_its_files_passes(stack: Stack, by_url: bool) -> None:
     stack.by_url = by_url
     assert stack.audited() == set()
 
 
 @pytest.mark.parametrize("missing", [PHOTO, *FILES])
 @pytest.mark.parametrize("by_url", [True, False])
-def test_a_file_that_is_missing_is_seen(stack: Stack, missing: str, by_url: bool) -> None:
+def test_a_missing_file_is_reported(stack: Stack, missing: str, by_url: bool) -> None:
     stack.by_url = by_url
     stack.objects.remove(missing)
     assert stack.audited() == {"file missing"}
 
 
 @pytest.mark.parametrize("fetched", [True, False])
-def test_a_canceled_jobs_photo_may_never_have_been_fetched(stack: Stack, fetched: bool) -> None:
+def test_a_canceled_job_may_lack_a_photo_given_by_url(stack: Stack, fetched: bool) -> None:
     stack.status, stack.by_url = "canceled", True
     stack.objects = [PHOTO] if fetched else []
     assert stack.audited() == set()
 
 
-def test_one_that_was_sent_along_was_there(stack: Stack) -> None:
+def test_a_canceled_job_may_not_lack_an_uploaded_photo(stack: Stack) -> None:
     stack.status, stack.objects = "canceled", []
     assert stack.audited() == {"file missing"}
 
 
-def test_what_is_nobodys_and_stays_is_seen(stack: Stack) -> None:
+def test_an_orphaned_object_is_reported(stack: Stack) -> None:
     stack.objects.append(keys.attempt_key("default", "job_2", 1, keys.RESULT))
     assert stack.audited() == {"orphan in storage"}
 
 
-def test_a_job_that_nobody_was_told_of_is_seen(stack: Stack) -> None:
+def test_a_job_no_submitter_knows_is_reported(stack: Stack) -> None:
     stack.jobs.append("job_2")
     assert stack.audited() == {"job nobody was told of"}
 
 
-def test_a_key_that_is_left_is_seen(stack: Stack) -> None:
+def test_a_key_left_behind_is_reported(stack: Stack) -> None:
     stack.remains = {
         redis_keys.INPUT.key("inp_1"): "",
         redis_keys.IDEMPOTENCY.key("default", "key"): "",
@@ -125,17 +125,17 @@ def test_a_key_that_is_left_is_seen(stack: Stack) -> None:
     assert stack.audited() == {"key left behind"}
 
 
-def test_a_key_outside_the_map_is_seen(stack: Stack) -> None:
+def test_a_key_outside_the_map_is_reported(stack: Stack) -> None:
     stack.connection.redis.set(f"{PREFIX}new", "")
     assert stack.audited() == {"key outside the map"}
 
 
-def test_a_key_of_another_type_than_its_family_is_seen(stack: Stack) -> None:
+def test_a_key_of_the_wrong_type_is_reported(stack: Stack) -> None:
     stack.connection.redis.set(redis_keys.DUE.key(), "")
     assert stack.audited() == {"key outside the map"}
 
 
-def test_a_sample_of_the_traffic_notes_each_stray_once(
+def test_watching_reports_each_unknown_key_once(
     connection: Connection, shared_redis: RedisProcess
 ) -> None:
     stray = f"{PREFIX}new"

@@ -1,4 +1,4 @@
-"""The short chaos run: each kind of fault once, and nothing lost."""
+"""Short chaos run: each kind of fault once, with no job lost."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ SHORT = Plan(seed=7, jobs=300, minutes=None, stop=5.0, gap=0.5, attempts=4, outs
 
 
 @pytest.mark.serial
-@pytest.mark.timeout(300)  # three minutes, most of them waits
-def test_nothing_is_lost_whatever_dies(tmp_path: Path) -> None:
+@pytest.mark.timeout(300)  # takes three minutes, mostly waiting
+def test_no_job_is_lost_under_any_fault(tmp_path: Path) -> None:
     try:
         server = find_server()
     except ConfigError:
@@ -28,7 +28,7 @@ def test_nothing_is_lost_whatever_dies(tmp_path: Path) -> None:
     print(tally.table())
     assert not tally.wrongs
     assert set(tally.faults) == {kind.kind for kind in KINDS}
-    assert tally.accepted >= SHORT.jobs  # `make chaos` measures how soon, on an idle machine
+    assert tally.accepted >= SHORT.jobs  # `make chaos` measures speed, on an idle machine
     assert not tally.unclaimed
     assert tally.poisoned == 2  # the deadly photo and the hanging one
     assert tally.succeeded + tally.canceled + tally.deleted == tally.accepted - 2

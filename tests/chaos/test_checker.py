@@ -1,4 +1,4 @@
-"""That the checker sees what must not be: a check that finds nothing wrong must be able to."""
+"""The checker reports each error it looks for, and nothing else."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Answer = Callable[[httpx.Request], httpx.Response]
 
 
 class Record:
-    """Stands in for Redis: the fields of every job's record."""
+    """Stand-in for Redis: every job's record has these fields."""
 
     def __init__(self, fields: tuple[str, ...]) -> None:
         self.fields = fields
@@ -44,7 +44,7 @@ def service(
     content: bytes | None = EXPECTED,
     known: bool = True,
 ) -> Answer:
-    """An API that has this to say of every job."""
+    """An API that gives these answers for every job."""
     view = {
         "status": status,
         "finished_at": "then",
@@ -71,7 +71,7 @@ def looked_at(
     evidence: Path | None = None,
     fate: Fate = Fate.KEPT,
 ) -> set[str]:
-    """What is found wrong with one job, looked at once and again after `then`."""
+    """The kinds of error found in one job, checked once and again after `then`."""
     ledger, record = Ledger(), Record(ENDED)
     entry = ledger.open(photo, 1, fate)
     ledger.accept(entry, "job_1")
@@ -94,7 +94,7 @@ def looked_at(
     return set(ledger.wrongs)
 
 
-def test_a_job_that_ended_well_is_nothing_wrong() -> None:
+def test_a_job_with_the_expected_outcome_passes() -> None:
     assert looked_at(service()) == set()
     assert looked_at(service("failed", code="poisoned"), DEADLY) == set()
 
@@ -113,44 +113,44 @@ def test_a_job_that_ended_well_is_nothing_wrong() -> None:
         (service("failed", code="segmenter_failed"), DEADLY, "not poisoned"),
     ],
 )
-def test_what_must_not_be_is_seen(answer: Answer, photo: Photo, wrong: str) -> None:
+def test_each_kind_of_error_is_reported(answer: Answer, photo: Photo, wrong: str) -> None:
     assert looked_at(answer, photo) == {wrong}
 
 
-def test_only_who_cancels_may_find_a_job_canceled() -> None:
+def test_only_a_job_its_submitter_canceled_may_be_canceled() -> None:
     assert looked_at(service("canceled"), fate=Fate.CANCELED) == set()
-    assert looked_at(service(), fate=Fate.CANCELED) == set()  # it came too late
+    assert looked_at(service(), fate=Fate.CANCELED) == set()  # the cancel came too late
     assert looked_at(service(content=None), fate=Fate.CANCELED) == {"corrupt"}
 
 
-def test_other_bytes_are_kept_to_be_looked_at(tmp_path: Path) -> None:
+def test_a_differing_result_is_saved_as_evidence(tmp_path: Path) -> None:
     looked_at(service(content=b"other bytes"), evidence=tmp_path / "differing")
     assert (tmp_path / "differing" / "job_1-result.png").read_bytes() == b"other bytes"
     assert (tmp_path / "differing" / "job_1-expected.png").read_bytes() == EXPECTED
 
 
-def test_an_end_that_changes_is_a_second_end() -> None:
+def test_a_changed_outcome_is_reported_as_finished_twice() -> None:
     def finished_again(_: Ledger, record: Record) -> None:
         record.fields = ("succeeded", "1900", "another token", "2", "worker")
 
     assert looked_at(service(), then=finished_again) == {"finished twice"}
 
 
-def test_a_record_that_was_archived_is_no_second_end() -> None:
+def test_an_archived_record_is_not_reported() -> None:
     def archived(_: Ledger, record: Record) -> None:
         record.fields = ("", "", "", "", "")
 
     assert looked_at(service(), then=archived) == set()
 
 
-def test_an_end_announced_twice_is_a_second_end() -> None:
+def test_an_outcome_announced_twice_is_reported() -> None:
     def announced_again(ledger: Ledger, _: Record) -> None:
         ledger.announced["job_1"] += 2
 
     assert looked_at(service(), then=announced_again) == {"finished twice"}
 
 
-def test_one_key_that_made_two_jobs_is_seen() -> None:
+def test_two_jobs_for_one_idempotency_key_are_reported() -> None:
     ledger = Ledger()
     entry: Entry = ledger.open(PHOTO, 1)
     ledger.accept(entry, "job_1")

@@ -1,4 +1,4 @@
-"""A TCP proxy that misbehaves as networks do, between a service and Redis or the storage."""
+"""A TCP proxy before Redis or the storage that injects network faults."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ from shared.queue import scripts
 
 _CHUNK = 1 << 18
 
-#: Whether a chunk from the service is what somebody waits for.
+#: Whether a chunk from the service matches.
 Sight = Callable[[bytes], bool]
 
 
 @dataclass(eq=False)
 class Link:
-    """One connection through the proxy. `port` is the service's own end of it."""
+    """One connection through the proxy; `port` is the service's port."""
 
     port: int
     service: asyncio.StreamWriter
     server: asyncio.StreamWriter
-    severed: bool = False  # the server's end is closed, and the service is not told
-    spared: bool = False  # a fault of its own is at work on it
+    severed: bool = False  # the server's end is closed, the service's is still open
+    spared: bool = False  # another fault is using it
 
     def reset(self) -> None:
-        """Close both ends at once, what is on its way lost."""
+        """Abort both ends at once; data in transit is lost."""
         for writer in (self.service, self.server):
             writer.transport.abort()
 
 
 @dataclass(eq=False)
 class Trap:
-    """Waits for a chunk that `sight` knows; holds it, and its connection, until `let_go`."""
+    """Holds the first chunk that `sight` matches, and its connection, until `let_go`."""
 
     sight: Sight
     caught: asyncio.Future[Link] = field(
@@ -45,19 +45,19 @@ class Trap:
     _passes: bool = False
 
     def let_go(self, *, passes: bool) -> None:
-        """Send on what is held, or drop it with its connection."""
+        """Forward the held chunk, or drop it with its connection."""
         self._passes = passes
         self._opened.set()
 
     async def hold(self, link: Link) -> bool:
-        """Called by the proxy with the chunk in hand; whether to send it on."""
+        """Hold the chunk for the proxy; returns whether to forward it."""
         self.caught.set_result(link)
         await self._opened.wait()
         return self._passes
 
 
 class Wire:
-    """The proxy, on a loopback port of its own; everything passes until a fault says otherwise."""
+    """The proxy, on its own loopback port; forwards everything until a fault is injected."""
 
     def __init__(self, target: int) -> None:
         self.target = target
@@ -81,29 +81,29 @@ class Wire:
             link.reset()
 
     def black_hole(self) -> None:
-        """Swallow what comes, from either side, on old and new connections; nobody is told."""
+        """Silently drop data in both directions, on old and new connections."""
         self._flows.clear()
 
     def surface(self) -> None:
-        """Let all pass again; connections that were in the black hole are reset."""
+        """Forward again; connections that lost data are reset."""
         self.reset_all()
         self._flows.set()
 
     def halve(self) -> int:
-        """Half-open every connection: the server's end is gone, and the service's stays silent."""
+        """Half-open every connection: close the server's end only; returns how many."""
         for link in self.links:
             link.severed = True
             link.server.transport.abort()
         return len(self.links)
 
     def reset_all(self) -> None:
-        """Reset every connection."""
+        """Reset every connection that is not `spared`."""
         for link in list(self.links):
             if not link.spared:
                 link.reset()
 
     async def catch(self, sight: Sight, seconds: float) -> tuple[Trap, Link] | None:
-        """Hold the next chunk that `sight` knows; None where none comes in time."""
+        """Hold the next chunk that `sight` matches; None if none comes within `seconds`."""
         trap = self.trap = Trap(sight)
         try:
             return trap, await asyncio.wait_for(asyncio.shield(trap.caught), seconds)
@@ -161,22 +161,22 @@ class Wire:
             link.service.close()
 
     async def passes(self, link: Link, chunk: bytes) -> bool:  # noqa: ARG002
-        """Whether a chunk from the service goes on to the server."""
+        """Whether to forward a chunk from the service to the server."""
         return True
 
 
 def runs(script: str) -> Sight:
-    """Sees a service run one of the queue's Lua scripts."""
+    """Match a call of one of the queue's Lua scripts."""
     digest = hashlib.sha1(scripts.source(script).encode()).hexdigest().encode()  # as EVALSHA
     return lambda chunk: digest in chunk
 
 
 def rings(chunk: bytes) -> bool:
-    """Sees a doorbell being rung on a lane of new jobs."""
+    """Match a doorbell message to a lane."""
     return b"LPUSH" in chunk and b"nukki." in chunk
 
 
 def puts(name: str) -> Sight:
-    """Sees a file of that name being stored."""
+    """Match a PUT of a file with this name."""
     ending = f"/{name} HTTP/1.1".encode()
     return lambda chunk: chunk.startswith(b"PUT ") and ending in chunk[:400]

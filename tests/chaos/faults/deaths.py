@@ -1,4 +1,4 @@
-"""Processes that are killed, stopped or told to leave."""
+"""Faults that kill, suspend or terminate processes."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from tests.chaos.plan import LEASE
 from tests.chaos.services import COURIERS, LAUNCHERS, RESTARTED, name_of
 from tests.chaos.wire import Sight, Trap, rings, runs
 
-#: Seconds to wait for the moment that a fault needs.
+#: Seconds to wait for the right moment to inject a fault.
 OCCASION = 8.0
 
 
 async def kill(ground: Ground, worker: psutil.Process) -> None:
-    """SIGKILL a worker, and follow the jobs that it had in hand."""
+    """SIGKILL a worker and measure when its jobs are claimed again."""
     name = name_of(worker)
-    worker.suspend()  # what it has in hand stays so while we look
+    worker.suspend()  # so that its jobs do not change while we list them
     try:
         jobs = await ground.measures.in_hand(name)
         at = await ground.measures.now()
@@ -45,7 +45,7 @@ class WorkerKilled(Fault):
 async def caught(
     ground: Ground, sight: Sight, among: list[psutil.Process]
 ) -> tuple[Trap, psutil.Process] | None:
-    """The moment that `sight` sees, held, in one of these processes."""
+    """Hold the next chunk that `sight` matches from one of these processes; None if none comes."""
     deadline = time.monotonic() + OCCASION
     while time.monotonic() < deadline:
         found = await ground.services.redis_wire.catch(sight, deadline - time.monotonic())
@@ -60,12 +60,12 @@ async def caught(
 
 
 class _KilledAt(Fault):
-    """SIGKILL of a worker at the moment when it sends one script.
+    """SIGKILL of a worker at the moment it calls one Lua script.
 
     Attributes:
-        script: which one.
-        passes: whether it still reaches Redis.
-        within: seconds of which a random part goes by before the end.
+        script: the script's name.
+        passes: whether the call still reaches Redis.
+        within: most seconds from the call to the kill; the delay is random.
     """
 
     script: ClassVar[str]
@@ -96,21 +96,21 @@ class WorkerKilledAfterClaim(_KilledAt):
 
 
 class WorkerKilledBeforeFinish(_KilledAt):
-    """SIGKILL of a worker that has stored a result, as it is about to finish the job."""
+    """SIGKILL of a worker that has stored a result and is about to finish the job."""
 
     kind = "worker killed before finish"
     script, passes = "finish", False
 
 
 class WorkerKilledAfterFinish(_KilledAt):
-    """SIGKILL of a worker whose job Redis has finished, before it hears so."""
+    """SIGKILL of a worker whose job is finished in Redis, before it gets the answer."""
 
     kind = "worker killed after finish"
     script, passes = "finish", True
 
 
 class ApiKilledBeforeDoorbell(Fault):
-    """SIGKILL of the API that has recorded a job, as it is about to ring for it."""
+    """SIGKILL of the API after it has recorded a job, before it rings the doorbell."""
 
     kind = "API killed before doorbell"
 
@@ -125,7 +125,7 @@ class ApiKilledBeforeDoorbell(Fault):
 
 
 class CourierKilled(Fault):
-    """SIGKILL of a courier: a janitor, a sweeper and a postman."""
+    """SIGKILL of a courier: a janitor, a sweeper and a webhook sender."""
 
     kind = "courier killed"
 
@@ -135,7 +135,7 @@ class CourierKilled(Fault):
 
 
 class LauncherKilled(Fault):
-    """SIGKILL of a launcher: its workers are told to leave, and another starts its own."""
+    """SIGKILL of a launcher: its workers exit, and a restarted launcher starts new ones."""
 
     kind = "launcher killed"
 
@@ -145,7 +145,7 @@ class LauncherKilled(Fault):
 
 
 class WorkerStopped(Fault):
-    """SIGSTOP of a worker past its leases; then it goes on, and finds its jobs another's."""
+    """SIGSTOP of a worker past its leases; when it resumes, other workers have its jobs."""
 
     kind = "worker stopped past its lease"
 
@@ -158,7 +158,7 @@ class WorkerStopped(Fault):
 
 
 class ToldToLeave(Fault):
-    """SIGTERM under load, of a worker, a launcher, a courier or the API."""
+    """SIGTERM under load to a worker, a launcher, a courier or the API."""
 
     kind = "SIGTERM"
 

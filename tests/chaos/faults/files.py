@@ -1,4 +1,4 @@
-"""A storage that fails, hangs or stops."""
+"""Faults of the storage: failing, hanging or stopped."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class StorageFails(Fault):
 
 
 class StorageHangs(Fault):
-    """The storage takes connections and requests, and answers none."""
+    """The storage accepts connections and requests and never answers."""
 
     kind = "storage hanging"
 
@@ -56,24 +56,24 @@ class StorageStopped(Fault):
 
 
 class PutHangs(Fault):
-    """A PUT of a result that is answered a byte at a time, past the stage's deadline."""
+    """A PUT of a result is answered one byte at a time, past the stage deadline."""
 
     kind = "PUT hanging"
     aside = True
 
     async def inject(self, ground: Ground) -> bool:
         wire = ground.services.storage_wire
-        for _ in range(6):  # its worker may be killed meanwhile
+        for _ in range(6):  # another fault may kill its worker
             gone = await wire.drip(puts("result"), 2 * STAGE_DEADLINE, within=8.0)
             if gone >= 2 * STAGE_DEADLINE:
-                ground.ledger.wrong("hung stage", "a PUT held its worker past the deadline")
+                ground.ledger.wrong("hung stage", "a PUT blocked its worker past the deadline")
             if gone >= STAGE_DEADLINE:
                 return True
         return False
 
 
 class UploadBroken(Fault):
-    """Connections to the storage are reset in the middle of whatever they carry."""
+    """Connections to the storage are reset in mid-transfer."""
 
     kind = "storage connections reset"
 

@@ -1,4 +1,4 @@
-"""Webhook receivers that misbehave."""
+"""Faults of webhook receivers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.chaos.receivers import Manner
 
 
 class _Misbehaves(Fault):
-    """One receiver, for a while, in this manner."""
+    """One receiver answers in `manner` for a while."""
 
     manner: ClassVar[Manner]
 
@@ -39,7 +39,7 @@ class ReceiverHangs(_Misbehaves):
 
 
 class ReceiverLate(_Misbehaves):
-    """A receiver answers when nobody waits any more."""
+    """A receiver answers after the sender's timeout."""
 
     kind = "webhook receiver late"
     manner = Manner.LATE
@@ -53,7 +53,7 @@ class ReceiverAnswersTwice(_Misbehaves):
 
 
 class ReceiverBreaksOff(_Misbehaves):
-    """A receiver takes the message, and breaks the connection instead of answering."""
+    """A receiver reads the message, then drops the connection instead of answering."""
 
     kind = "webhook receiver breaking off"
     manner = Manner.BREAKING

@@ -1,4 +1,4 @@
-"""Photos that harm the worker."""
+"""Faults caused by photos that crash or hang the worker."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from random import Random
 from tests.chaos.ground import Fault, Ground
 from tests.chaos.photos import Photo, deadly, hanging
 
-_PATIENCE = 240.0
+#: Seconds to wait for the job to end.
+_JOB_TIMEOUT = 240.0
 
 
 async def _poisoned(ground: Ground, draw: Callable[[Random], Photo]) -> bool:
-    """Submit it, and wait until its job has ended; the checker judges how."""
+    """Submit a photo and wait until its job has ended; the checker verifies the outcome."""
     entry = ground.load.post(draw(ground.rng))
-    for _ in range(int(_PATIENCE)):
+    for _ in range(int(_JOB_TIMEOUT)):
         if entry.verified is not None:
             break
         await asyncio.sleep(1)
@@ -23,7 +24,7 @@ async def _poisoned(ground: Ground, draw: Callable[[Random], Photo]) -> bool:
 
 
 class DeadlyPhoto(Fault):
-    """A photo that kills the process every time; nobody else kills one meanwhile."""
+    """A photo that always kills the worker process; no other fault runs meanwhile."""
 
     kind = "deadly photo"
     rare = True
@@ -33,7 +34,7 @@ class DeadlyPhoto(Fault):
 
 
 class DeviceHangs(Fault):
-    """A photo that the device never comes back from: the stage's deadline ends each try."""
+    """A photo that hangs the device: the stage deadline ends each attempt."""
 
     kind = "device call hanging"
     aside = True

@@ -1,4 +1,4 @@
-"""Redis that dies, stops or fills up, and the way to it."""
+"""Faults of Redis, of the connections to it, and of doorbells."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from shared.settings import RedisSettings
 from tests.chaos.ground import Fault, Ground
 from tests.chaos.services import name_of
 
-#: Seconds after which a service that has not resumed counts as gone.
-_PATIENCE = 30.0
+#: Seconds after which a service that has not resumed is given up.
+_RESUME_TIMEOUT = 30.0
 
 
 class RedisKilled(Fault):
-    """SIGKILL of Redis, and its restart on the same append-only file."""
+    """SIGKILL of Redis, then a restart from the same append-only file."""
 
     kind = "Redis killed"
 
@@ -39,15 +39,15 @@ class RedisKilled(Fault):
 
 
 async def _gap(ground: Ground, workers: dict[str, psutil.Process]) -> float:
-    """Seconds until a job is accepted, every worker has claimed one, and a webhook comes.
+    """Seconds until a job is accepted, every worker has claimed one, and a webhook arrives.
 
-    A worker that something else has killed meanwhile is not waited for.
+    Workers that have exited meanwhile are not waited for. At most `_RESUME_TIMEOUT`.
     """
     ledger, measures = ground.ledger, ground.measures
     accepted, told = ledger.accepted, ledger.told
     back, began = await measures.now(), time.monotonic()
     left = set(workers)
-    while time.monotonic() < began + _PATIENCE:
+    while time.monotonic() < began + _RESUME_TIMEOUT:
         await asyncio.sleep(0.1)
         left = {name for name in left if workers[name].is_running()}
         left -= await measures.resumed(back, left, ledger.lively())
@@ -68,7 +68,7 @@ async def _answers(ground: Ground) -> None:
 
 
 class RedisStopped(Fault):
-    """SIGSTOP of Redis for a while: it takes connections and answers nothing."""
+    """SIGSTOP of Redis for a while: it accepts connections and never answers."""
 
     kind = "Redis stopped"
     rare = True
@@ -94,7 +94,7 @@ class ClientsKilled(Fault):
 
 
 class BlackHole(Fault):
-    """The network to Redis swallows everything for a while."""
+    """The network to Redis drops everything for a while."""
 
     kind = "Redis black-holed"
 
@@ -108,7 +108,7 @@ class BlackHole(Fault):
 
 
 class HalfOpen(Fault):
-    """Every connection to Redis is gone at Redis's end alone; new ones work."""
+    """Every connection to Redis is closed at Redis's end only; new ones work."""
 
     kind = "Redis half-open"
 
@@ -118,7 +118,7 @@ class HalfOpen(Fault):
 
 
 class NearlyFull(Fault):
-    """Redis is filled above the share at which nothing more is accepted: jobs still finish."""
+    """Redis is too full for new jobs to be accepted, but running jobs still finish."""
 
     kind = "Redis nearly full"
 
@@ -137,14 +137,14 @@ class NearlyFull(Fault):
         finally:
             await ground.redis.config_set("maxmemory", 0)
         if ground.ledger.refused["503"] == refused:
-            ground.notes.append("nearly full: no submit was refused")
+            ground.notes.append("Redis nearly full: no submit was refused")
         if busy and ground.ledger.told == told:
-            ground.ledger.wrong("nothing finished at maxmemory", f"{len(busy)} were in hand")
+            ground.ledger.wrong("nothing finished at maxmemory", f"{len(busy)} jobs were running")
         return True
 
 
 class Full(Fault):
-    """Redis is at its maxmemory: it refuses whatever takes memory."""
+    """Redis is at its maxmemory and refuses every write that needs memory."""
 
     kind = "Redis full"
 
@@ -159,7 +159,7 @@ class Full(Fault):
 
 
 class DoorbellsDoubled(Fault):
-    """Ten doorbells more for each of some jobs, whatever their state."""
+    """Ten extra doorbells for each of up to eight jobs, in any state."""
 
     kind = "doorbells ×10"
 
