@@ -1,8 +1,9 @@
-"""The subject's own colour in the edge band, where a photo's pixels are half background.
+"""Estimates the subject's own colour along its edge, where pixels are partly background.
 
-A pixel there is `alpha·F + (1 - alpha)·B`. F and B are guessed from pixels that are nearly pure,
-by a pyramid that reaches as far as it must, and then corrected so that they explain the pixel:
-Forte, "Approximate Fast Foreground Colour Estimation", ICIP 2021, with a pyramid for its blurs.
+A pixel there is `alpha·F + (1 - alpha)·B`. F and B are first estimated from nearly pure pixels, by
+an image pyramid that looks as far away as necessary, and then corrected so that they mix to the
+pixel's colour. The method is Forte, "Approximate Fast Foreground Colour Estimation", ICIP 2021,
+with a pyramid instead of its blurs.
 """
 
 from __future__ import annotations
@@ -14,33 +15,33 @@ from numpy.typing import NDArray
 from shared.arrays import FloatArray, UInt8Array
 from worker.matting.planes import larger, smaller
 
-#: How often alpha is squared to give a pixel's weight, per pass. The first pass must ignore pixels
-#: that are half background; later passes have had most of the background removed.
+#: How often alpha is squared to get a pixel's weight, for each pass. The first pass must ignore
+#: pixels that are half background; before later passes most of the background is removed.
 _SQUARINGS = (3, 2, 2)
 
-#: The weight below which a level of the pyramid leaves a pixel to the next coarser one.
+#: Weight of the next coarser pyramid level, which dominates where the total weight is below this.
 _ENOUGH = np.float32(0.1)
 
-#: Least weight of a pixel, for places without any pure pixel.
+#: Minimum weight of a pixel, for places without any pure pixel.
 _LEAST = np.float32(1e-6)
 
-#: The estimate's size: half of the photo's, its longer side at most this.
+#: Longest side of the estimate, which otherwise has half the size of the photo.
 _LONGEST = 1024
 
-#: Margin of the photo used around the band, in pixels of the estimate.
+#: Margin used around the edge band, in pixels of the estimate.
 _MARGIN = 16
 
-#: Rows corrected at once.
+#: Rows corrected at a time.
 _BAND = 128
 
-#: Points sampled side by side: OpenCV takes no more than 32,767 one below the other.
+#: Points per row when sampling: OpenCV accepts at most 32,767 rows.
 _POINTS = 1024
 
 
 def estimate_foreground(rgb: UInt8Array, alpha: UInt8Array) -> UInt8Array:
-    """The (H, W, 3) uint8 photo with the subject's own colours where 0 < alpha < 255.
+    """Replace colours where 0 < alpha < 255 by the subject's own, in an (H, W, 3) uint8 copy.
 
-    Everywhere else it is the photo. Without any such pixel it returns `rgb` itself, not a copy.
+    All other pixels are unchanged. Without any such pixel it returns `rgb` itself, not a copy.
     Apart from the result, memory is bounded for a photo of any size.
 
     Args:
@@ -63,9 +64,9 @@ def estimate_foreground(rgb: UInt8Array, alpha: UInt8Array) -> UInt8Array:
 
 
 def _estimate(rgb: UInt8Array, alpha: UInt8Array) -> tuple[FloatArray, FloatArray]:
-    """Foreground and background, both (3, h, w) float32 in 0..255, at the estimate's size.
+    """Foreground and background, both (3, h, w) float32 in 0..255, at the size of the estimate.
 
-    Channel by channel: NumPy and OpenCV alike take half as long as over interleaved ones.
+    The channels are kept apart because NumPy and OpenCV then take half as long as interleaved.
     """
     height, width = alpha.shape
     scale = min(0.5, _LONGEST / max(height, width))
@@ -92,7 +93,7 @@ def _purity(share: FloatArray, squarings: int) -> FloatArray:
 def _explaining(
     photo: FloatArray, share: FloatArray, foreground: FloatArray, background: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
-    """The nearest two colours that mix to the photo's own: the projection on that line."""
+    """Project both colours onto the nearest pair that mixes to the photo's colour."""
     rest = 1 - share
     step = photo - share * foreground - rest * background
     step *= 1 / (share * share + rest * rest)
@@ -100,7 +101,7 @@ def _explaining(
 
 
 def _spread(colour: FloatArray, weight: FloatArray) -> FloatArray:
-    """(3, h, w) float32: the weighted colours near every pixel, as near as there are any."""
+    """Weighted mean colour around every pixel, (3, h, w) float32, from the nearest that exist."""
     levels = [(colour * weight, weight)]
     while max(levels[-1][1].shape) > 1:
         total, weight = levels[-1]
@@ -120,7 +121,7 @@ def _spread(colour: FloatArray, weight: FloatArray) -> FloatArray:
 def _correct(
     rgb: UInt8Array, alpha: UInt8Array, band: UInt8Array, both: tuple[FloatArray, FloatArray]
 ) -> None:
-    """Write the foreground into `rgb` wherever `band`, so that it explains the pixel there."""
+    """Write the foreground into `rgb` where `band` is set, corrected to match each pixel."""
     height, width = alpha.shape
     colours = [np.ascontiguousarray(colour.transpose(1, 2, 0)) for colour in both]
     rows, columns = colours[0].shape[:2]
@@ -129,7 +130,7 @@ def _correct(
         if not len(y):
             continue
         y += top
-        # Centres of pixels correspond, as in cv2.resize.
+        # Pixel centres correspond, as in cv2.resize.
         across = (x + 0.5) * (columns / width) - 0.5
         down = (y + 0.5) * (rows / height) - 0.5
         foreground, background = (_sampled(colour, across, down) for colour in colours)
@@ -142,7 +143,7 @@ def _correct(
 def _sampled(
     colour: FloatArray, x: NDArray[np.float64], y: NDArray[np.float64]
 ) -> NDArray[np.float32]:
-    """(n, 3) float32: an (h, w, 3) image at n points, bilinearly."""
+    """Sample an (h, w, 3) image bilinearly at n points; returns (n, 3) float32."""
     shape = (-(-len(x) // _POINTS), _POINTS)
     across, down = (np.resize(place.astype(np.float32), shape) for place in (x, y))
     found = cv2.remap(colour, across, down, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)

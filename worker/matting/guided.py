@@ -1,7 +1,7 @@
-"""Alpha as a locally linear function of the photo's colours: fitted small, applied at full size.
+"""Fits alpha as a locally linear function of colour at a small size; applies it at full size.
 
-He, Sun, Tang, "Guided Image Filtering", TPAMI 2013, equations 19 to 21; fitting at one size and
-applying at another is He, Sun, "Fast Guided Filter", arXiv:1505.00996.
+The fit follows He, Sun, Tang, "Guided Image Filtering", TPAMI 2013, equations 19 to 21. Fitting
+at one size and applying at another follows He, Sun, "Fast Guided Filter", arXiv:1505.00996.
 """
 
 from __future__ import annotations
@@ -15,30 +15,30 @@ import numpy as np
 from shared.arrays import FloatArray, UInt8Array
 from worker.matting.planes import larger
 
-# Pixels worked on at a time. Temporaries of a whole photo cost twice to seven times the time.
+# Pixels processed per tile. Temporary arrays of a whole photo take two to seven times as long.
 _TILE = 1 << 18
 
 
 @dataclass(frozen=True, slots=True)
 class LocalLinear:
-    """`alpha = red·R + green·G + blue·B + offset`, another for every point of the photo.
+    """`alpha = red·R + green·G + blue·B + offset`, with its own coefficients at every pixel.
 
     Attributes:
-        planes: red, green, blue and offset, each (h, w) float32, for colours as `guide` gives
-            them and alpha in 0..1.
+        planes: red, green, blue and offset, each (h, w) float32, for colours as returned by
+            `guide_of` and alpha in 0..1.
     """
 
     planes: tuple[FloatArray, FloatArray, FloatArray, FloatArray]
 
     def at(self, guide: FloatArray) -> FloatArray:
-        """Alpha, (h, w) float32 in 0..1, of a guide of the planes' own size."""
+        """Alpha, (h, w) float32 in 0..1, for a guide of the same size as the planes."""
         alpha = self.planes[3].copy()
         for plane, channel in zip(self.planes[:3], cv2.split(guide), strict=True):
             alpha += plane * channel.reshape(plane.shape)
         return np.clip(alpha, 0.0, 1.0, out=alpha)
 
     def towards(self, other: Self, share: FloatArray | float) -> LocalLinear:
-        """The mixture with `share` of the other, a number or (h, w) float32 in 0..1."""
+        """Mix in `share` of the other model, a number or (h, w) float32 in 0..1."""
         mixed = [
             mine + np.float32(share) * (theirs - mine)
             for mine, theirs in zip(self.planes, other.planes, strict=True)
@@ -46,26 +46,26 @@ class LocalLinear:
         return _planes(mixed)
 
     def fixed(self, alpha: FloatArray, where: FloatArray) -> LocalLinear:
-        """The same with constant `alpha` wherever `where`, both (h, w), is not 0."""
+        """A copy with constant `alpha` wherever `where` is not 0; both are (h, w)."""
         free = (where == 0).astype(np.float32)
         slopes = [plane * free for plane in self.planes[:3]]
         return _planes([*slopes, np.where(free > 0, self.planes[3], alpha)])
 
     def resized(self, width: int, height: int) -> LocalLinear:
-        """The same on another grid over the same photo."""
+        """A copy resampled to another grid size over the same photo."""
         return _planes([larger(plane, height, width) for plane in self.planes])
 
     def applied(self, rgb: UInt8Array, haze: float = 0.0) -> UInt8Array:
-        """The (H, W) uint8 alpha of a photo; memory is that and one tile.
+        """The (H, W) uint8 alpha of a photo; uses memory for the result and one tile only.
 
         Args:
             rgb: (H, W, 3) uint8.
-            haze: alpha that is nearer to 0 than this is 0, and as near to 1, 1; up to twice as far
-                it is drawn there.
+            haze: alpha within this distance of 0 becomes 0, and within it of 1 becomes 1. Up to
+                twice this distance, alpha is moved towards 0 or 1.
         """
         height, width = rgb.shape[:2]
         alpha = np.empty((height, width), dtype=np.uint8)
-        # Alpha of 0..255 from intensities of 0..255: the slopes stay, the offset changes.
+        # Here alpha and intensities are in 0..255: the slopes stay the same, the offset changes.
         offset = self.planes[3].copy()
         for slope in self.planes[:3]:
             offset -= np.float32(0.5) * slope
@@ -80,13 +80,13 @@ class LocalLinear:
 
 
 def guide_of(rgb: UInt8Array, width: int, height: int, blur: float = 0.0) -> FloatArray:
-    """The photo as (height, width, 3) float32 in -0.5..0.5: centred, so that squares stay small.
+    """The photo as (height, width, 3) float32 in -0.5..0.5, centred to keep squares small.
 
     Args:
         rgb: (H, W, 3) uint8.
-        width: of the guide.
-        height: of the guide.
-        blur: standard deviation of a blur, in the guide's pixels; 0 for none.
+        width: width of the guide.
+        height: height of the guide.
+        blur: standard deviation of a Gaussian blur, in pixels of the guide; 0 for none.
     """
     smaller = height < rgb.shape[0] or width < rgb.shape[1]
     how = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
@@ -98,7 +98,7 @@ def guide_of(rgb: UInt8Array, width: int, height: int, blur: float = 0.0) -> Flo
 
 
 def blurred(values: FloatArray, deviation: float) -> FloatArray:
-    """(h, w) or (h, w, 3) float32 under a Gaussian; 0 for none."""
+    """Blur (h, w) or (h, w, 3) float32 values with a Gaussian; a deviation of 0 does nothing."""
     if deviation <= 0.0:
         return values
     smooth = cv2.GaussianBlur(values, (0, 0), deviation, borderType=cv2.BORDER_REFLECT)
@@ -112,14 +112,14 @@ def fit(
     epsilon: float,
     weights: FloatArray | None = None,
 ) -> LocalLinear:
-    """The regression of `target` on the guide in the window round every pixel, and their average.
+    """Regress `target` on the guide in a window around every pixel; average overlapping windows.
 
     Args:
         target: (h, w) float32.
         guide: (h, w, 3) float32, from `guide_of`.
-        radius: half the window, in pixels.
-        epsilon: regularisation in squared intensities: the contrast below which an edge is noise.
-        weights: (h, w) float32 above 0, how much each pixel is to be believed; None: all alike.
+        radius: half the width of the window, in pixels.
+        epsilon: regularisation in squared intensities; edges of less contrast count as noise.
+        weights: (h, w) float32 above 0, the weight of each pixel; None for equal weights.
     """
     window = (2 * radius + 1, 2 * radius + 1)
 
@@ -134,7 +134,7 @@ def fit(
     channels = [np.ascontiguousarray(guide[..., index]) for index in range(3)]
     means = [mean(channel) for channel in channels]
     mean_target = mean(target)
-    # Covariances of the channels with the target, and with each other (the upper triangle).
+    # Covariances of the channels with the target and with each other (upper triangle).
     with_target = [mean(c * target) - m * mean_target for c, m in zip(channels, means, strict=True)]
     rr, rg, rb, gg, gb, bb = (
         mean(channels[i] * channels[j]) - means[i] * means[j] + np.float32(epsilon * (i == j))
@@ -150,15 +150,15 @@ def fit(
 def _solved(
     matrix: tuple[FloatArray, ...], right: list[FloatArray], least: float
 ) -> list[FloatArray]:
-    """Of every pixel's symmetric 3 × 3 system the solution, three planes; all (h, w).
+    """Solve the symmetric 3 × 3 system of every pixel; returns three (h, w) planes.
 
-    By the factors L·D·Lᵀ (Golub, Van Loan, "Matrix Computations", 4.1): in a window of two colours
-    the matrix is all but singular, and its cofactors are then nothing but rounding.
+    Uses the L·D·Lᵀ factorisation (Golub, Van Loan, "Matrix Computations", 4.1). In a window of two
+    colours the matrix is nearly singular, so that its cofactors would be only rounding errors.
 
     Args:
-        matrix: the upper triangle, row by row.
-        right: the right-hand side.
-        least: no pivot is less: what was added to the matrix's diagonal.
+        matrix: the upper triangle, row by row; six (h, w) planes.
+        right: the right-hand side; three (h, w) planes.
+        least: the lower bound of the pivots: the value that was added to the diagonal.
     """
     rr, rg, rb, gg, gb, bb = matrix
     green, blue = rg / rr, rb / rr
@@ -180,7 +180,7 @@ def _planes(planes: list[FloatArray]) -> LocalLinear:
 
 
 def _curve(haze: float) -> UInt8Array:
-    """(256,) uint8: without haze at both ends, and as it was between them."""
+    """Lookup table, (256,) uint8, that removes haze near 0 and 255 and keeps values between."""
     alpha = np.arange(256) / 255
     low = np.clip(2 * (alpha - haze), 0, alpha)
     high = 1 - np.clip(2 * (1 - alpha - haze), 0, 1 - alpha)
@@ -189,10 +189,10 @@ def _curve(haze: float) -> UInt8Array:
 
 
 def _enlarged_rows(plane: FloatArray, top: int, count: int, size: tuple[int, int]) -> FloatArray:
-    """Rows `top` to `top + count` of an (h, w) plane brought to `size`, (H, W), bilinearly."""
+    """Rows `top` to `top + count` of an (h, w) plane enlarged bilinearly to `size`, (H, W)."""
     height, width = size
     rows = plane.shape[0]
-    # Centres of pixels correspond, as in cv2.resize; between rows by hand, since this is a part.
+    # Pixel centres correspond, as in cv2.resize, which cannot compute only some of the rows.
     place = (np.arange(top, top + count, dtype=np.float32) + 0.5) * (rows / height) - 0.5
     place = np.clip(place, 0.0, rows - 1.0)
     above = np.minimum(place.astype(np.intp), max(0, rows - 2))
@@ -203,9 +203,9 @@ def _enlarged_rows(plane: FloatArray, top: int, count: int, size: tuple[int, int
 
 
 def _apply(planes: tuple[FloatArray, ...], rgb: UInt8Array, top: int, height: int) -> UInt8Array:
-    """Alpha of the rows of `rgb`, which begin at `top` of `height`."""
+    """Alpha of the rows of `rgb`, which start at row `top` of a photo `height` rows high."""
     count, width = rgb.shape[:2]
-    # Plane by plane: a tile of four interleaved channels is ten times slower.
+    # One plane at a time: a tile of four interleaved channels is ten times slower.
     total = _enlarged_rows(planes[3], top, count, (height, width))
     for plane, channel in zip(planes[:3], cv2.split(rgb), strict=True):
         total += _enlarged_rows(plane, top, count, (height, width)) * channel.reshape(count, width)
