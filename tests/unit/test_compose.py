@@ -1,4 +1,4 @@
-"""The compose files, as far as no Docker engine is needed to tell."""
+"""Checks of the compose files that need no Docker engine."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def seconds(duration: str) -> int:
     return int(found[1])
 
 
-def test_the_example_names_every_variable_and_no_other() -> None:
+def test_the_example_names_exactly_the_variables_used() -> None:
     named = variables_of(BASE, CPU, METRICS)
     assert example().keys() == named.keys()
     required = {name for name, wanted in named.items() if wanted}
@@ -86,7 +86,7 @@ def test_the_stack_starts_one_gpu_worker_and_more_by_profile() -> None:
     assert started(BASE, METRICS) == core | {"worker-gpu0", "prometheus", "grafana"}
 
 
-def test_each_gpu_worker_has_a_device_and_a_name_of_its_own() -> None:
+def test_each_gpu_worker_has_its_own_device_and_name() -> None:
     workers = [WHOLE["worker-gpu0"], WHOLE["worker-gpu1"]]
     assert [devices(worker) for worker in workers] == [["0"], ["1"]]
     assert len({worker["hostname"] for worker in workers}) == 2
@@ -97,7 +97,7 @@ def test_each_gpu_worker_has_a_device_and_a_name_of_its_own() -> None:
 SPECIAL = {"hostname", "profiles", "deploy"}
 
 
-def test_the_worker_on_the_cpu_is_set_as_the_others_are() -> None:
+def test_the_cpu_worker_is_configured_like_the_gpu_workers() -> None:
     own = {"NUKKI_MODEL", "NUKKI_MODELS_DIR", "NUKKI_DEVICE"}
     gpu, cpu = WHOLE["worker-gpu0"], WHOLE["worker"]
     assert "deploy" not in cpu
@@ -111,7 +111,7 @@ def without(tree: Tree, names: set[str]) -> Tree:
 
 
 @each_service
-def test_every_service_is_watched_and_confined(name: str) -> None:
+def test_every_service_has_a_health_check_and_is_confined(name: str) -> None:
     service = WHOLE[name]
     if name in ONE_SHOT:
         assert service["healthcheck"] == {"disable": True}
@@ -138,7 +138,7 @@ def test_every_image_is_pinned(name: str) -> None:
     assert ("build" in WHOLE[name]) == image.startswith("nukki-")
 
 
-def test_nothing_but_the_api_and_the_object_storage_is_published() -> None:
+def test_only_the_api_storage_and_grafana_publish_ports() -> None:
     published = {name: item["ports"] for name, item in WHOLE.items() if "ports" in item}
     assert published == {
         "api": ["127.0.0.1:8000:8000"],
@@ -148,7 +148,7 @@ def test_nothing_but_the_api_and_the_object_storage_is_published() -> None:
 
 
 @each_of_ours
-def test_every_service_of_ours_is_given_settings_that_exist(
+def test_our_services_load_the_settings_they_are_given(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for variable in list(os.environ):
@@ -162,7 +162,7 @@ def test_every_service_of_ours_is_given_settings_that_exist(
     assert settings.s3_public_endpoint == "http://localhost:9000"
     assert bool(settings.api_keys) == (name == "api")
     assert bool(settings.webhook_secrets) == (name in {"api", "courier"})
-    # The launcher waits five seconds more than its workers take, and Docker longer than both.
+    # The launcher waits five seconds longer than its workers' grace; Docker waits longer still.
     assert seconds(WHOLE[name]["stop_grace_period"]) > settings.shutdown_grace + 5
     if name.startswith("worker"):
         assert (settings.metrics_host, settings.metrics_port) == ("0.0.0.0", 9101)
@@ -171,7 +171,7 @@ def test_every_service_of_ours_is_given_settings_that_exist(
 
 
 @each_of_ours
-def test_every_command_of_ours_is_there(name: str) -> None:
+def test_our_services_run_existing_commands(name: str) -> None:
     assert WHOLE[name]["init"] is True
     program, command, *_ = WHOLE[name]["command"]
     assert program == "nukki"
@@ -182,7 +182,7 @@ def test_every_command_of_ours_is_there(name: str) -> None:
         assert importlib.util.find_spec(check[3]) is not None
 
 
-def test_redis_keeps_what_it_is_told() -> None:
+def test_redis_is_durable_and_never_evicts() -> None:
     command = WHOLE["redis"]["command"]
     options = dict(zip(command[1::2], command[2::2], strict=True))
     assert options == {
@@ -195,7 +195,7 @@ def test_redis_keeps_what_it_is_told() -> None:
     }
 
 
-def test_prometheus_asks_every_service_of_ours() -> None:
+def test_prometheus_scrapes_all_our_services() -> None:
     jobs = yaml.safe_load((FOLDER / "prometheus.yml").read_text())["scrape_configs"]
     asked = {
         (name, config["port"])
@@ -207,7 +207,7 @@ def test_prometheus_asks_every_service_of_ours() -> None:
     assert {(name, ports.get(name, 9101)) for name in OURS} <= asked
 
 
-def test_every_volume_is_declared_and_every_file_is_there_to_read() -> None:
+def test_volumes_are_declared_and_mounted_files_exist() -> None:
     mounts = [mount.split(":") for item in WHOLE.values() for mount in item.get("volumes", [])]
     volumes = {source for source, *_ in mounts if not source.startswith(".")}
     assert volumes == merged(BASE, CPU, METRICS)["volumes"].keys()
@@ -217,7 +217,7 @@ def test_every_volume_is_declared_and_every_file_is_there_to_read() -> None:
 
 
 @pytest.mark.parametrize("name", ["api.Dockerfile", "worker.Dockerfile"])
-def test_an_image_holds_all_rooms_and_runs_as_the_composes_user(name: str) -> None:
+def test_an_image_has_every_package_and_runs_as_the_compose_user(name: str) -> None:
     text = (FOLDER / name).read_text()
     lines = re.findall(r"^COPY (?!--)(.*) \S+$", text, re.MULTILINE)
     copied = {word for line in lines for word in line.split()}
@@ -231,7 +231,7 @@ def test_an_image_holds_all_rooms_and_runs_as_the_composes_user(name: str) -> No
     assert used[f"compose/{name}"] == "10001:10001"
 
 
-def test_only_the_gpu_workers_image_has_torch() -> None:
+def test_only_the_gpu_worker_image_has_torch() -> None:
     images = {name: WHOLE[name]["image"] for name in OURS}
     assert {name for name, image in images.items() if image == "nukki-worker:local"} == {
         "worker-gpu0",

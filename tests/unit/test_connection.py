@@ -20,13 +20,13 @@ from shared.queue.connection import translated
     ],
     ids=lambda item: str(item)[:20],
 )
-def test_what_redis_cannot_do_now_is_unavailable(
+def test_temporary_redis_errors_become_queue_errors(
     raised: Exception, ours: type[ServiceError]
 ) -> None:
     with pytest.raises(ours), translated():
         raise raised
 
 
-def test_a_mistake_of_ours_stays_an_error() -> None:
+def test_a_programming_error_is_not_translated() -> None:
     with pytest.raises(redis.ResponseError), translated():
         raise redis.ResponseError("WRONGTYPE")

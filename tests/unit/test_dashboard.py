@@ -1,4 +1,4 @@
-"""The dashboard and Prometheus' targets, held to the metrics that there are."""
+"""Checks the dashboard and Prometheus' targets against the metrics that exist."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ GRAFANA = COMPOSE / "grafana"
 DASHBOARD: dict[str, Any] = json.loads((GRAFANA / "dashboards" / "nukki.json").read_text())
 PANELS: list[dict[str, Any]] = DASHBOARD["panels"]
 
-#: What Prometheus itself adds to every sample, and what prometheus.yml adds.
+#: Labels that Prometheus itself and prometheus.yml add to every sample.
 ADDED = {"job", "instance", "service"}
 _METRIC = re.compile(r"\b(?:nukki|process|python)_[a-z_]+")
 _GROUPING = re.compile(r"\bby \(([^)]*)\)")
@@ -38,7 +38,7 @@ class _Reader:
 
 
 def _known() -> dict[str, set[str]]:
-    """Every sample that Prometheus may come to hold, and its labels."""
+    """The name and labels of every sample that Prometheus can receive."""
     known: dict[str, set[str]] = {}
     for name, collector in REGISTRY._names_to_collectors.items():
         labels = set(getattr(collector, "_labelnames", ()))
@@ -49,7 +49,7 @@ def _known() -> dict[str, set[str]]:
     return known
 
 
-#: Each registers what its process counts.
+#: Imported because each registers its process's metrics.
 COUNTING = (api.metrics, shared.metrics.courier, shared.metrics.jobs, shared.metrics.worker)
 KNOWN = _known()
 TARGETS = [
@@ -60,7 +60,7 @@ TARGETS = [
 
 
 @pytest.mark.parametrize(("expr", "legend"), TARGETS)
-def test_a_panel_asks_for_what_is_counted(expr: str, legend: str) -> None:
+def test_panels_query_existing_metrics_and_labels(expr: str, legend: str) -> None:
     named = _METRIC.findall(expr)
     assert named or expr == "up"
     assert set(named) <= set(KNOWN), expr
@@ -73,13 +73,13 @@ def test_a_panel_asks_for_what_is_counted(expr: str, legend: str) -> None:
 
 
 @pytest.mark.parametrize(("expr", "legend"), TARGETS)
-def test_what_only_grows_is_shown_as_a_rate(expr: str, legend: str) -> None:
+def test_counters_are_shown_as_rates(expr: str, legend: str) -> None:
     for name in _METRIC.findall(expr):
         if name.endswith(("_total", "_bucket", "_sum", "_count")):
             assert re.search(rf"rate\({name}(\{{[^}}]*\}})?\[\$__rate_interval\]\)", expr), name
 
 
-def test_every_metric_of_ours_has_its_place_on_the_dashboard() -> None:
+def test_every_metric_is_on_the_dashboard() -> None:
     shown = {name for param in TARGETS for name in _METRIC.findall(str(param.values[0]))}
     families = {re.sub(r"_(bucket|sum|count|created|total)$", "", name) for name in shown}
     ours = {name for name in KNOWN if name.startswith("nukki_")}
@@ -87,7 +87,7 @@ def test_every_metric_of_ours_has_its_place_on_the_dashboard() -> None:
     assert ours - families == set()
 
 
-def test_panels_do_not_lie_on_each_other() -> None:
+def test_panels_do_not_overlap() -> None:
     taken: set[tuple[int, int]] = set()
     for panel in PANELS:
         place = panel["gridPos"]
@@ -102,13 +102,13 @@ def test_panels_do_not_lie_on_each_other() -> None:
     assert len({panel["id"] for panel in PANELS}) == len(PANELS)
 
 
-def test_the_dashboard_asks_the_source_that_is_provisioned() -> None:
+def test_the_dashboard_queries_the_provisioned_source() -> None:
     (source,) = _yaml(GRAFANA / "provisioning" / "datasources" / "prometheus.yml")["datasources"]
     asked = {target["datasource"]["uid"] for panel in PANELS for target in panel["targets"]}
     assert asked | {panel["datasource"]["uid"] for panel in PANELS} == {source["uid"]}
 
 
-def test_prometheus_asks_every_kind_of_process_on_its_port() -> None:
+def test_prometheus_scrapes_every_kind_of_process_on_its_port() -> None:
     config = _yaml(COMPOSE / "prometheus.yml")
     ports = {
         job["job_name"]: {found["port"] for found in job["dns_sd_configs"]}

@@ -19,7 +19,7 @@ from shared.outbound import Outbound
 
 @pytest.fixture
 def hanging(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """A resolver that answers for no name before the test's end; the names asked for."""
+    """A resolver that never answers during the test; yields the names it was asked for."""
     asked: list[str] = []
     over = threading.Event()
     genuine = socket.getaddrinfo
@@ -36,17 +36,17 @@ def hanging(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     monkeypatch.setattr(socket, "getaddrinfo", play)
     yield asked
     over.set()
-    deadline = time.monotonic() + 5  # every place is free again for the next test
+    deadline = time.monotonic() + 5  # the next test needs every slot free
     while any(item.name == "look-up" for item in threading.enumerate()):
         assert time.monotonic() < deadline
         time.sleep(0.01)
 
 
-def test_an_address_is_its_own_answer() -> None:
+def test_an_address_resolves_to_itself() -> None:
     assert names.look_up("127.0.0.1", 80, timeout=5) == ["127.0.0.1"]
 
 
-def test_a_resolver_that_hangs_is_left_at_the_deadline(hanging: list[str]) -> None:
+def test_a_hanging_resolver_times_out(hanging: list[str]) -> None:
     began = time.monotonic()
     with pytest.raises(UrlUnavailable, match=r"slow\.test was not looked up in time"):
         names.look_up("slow.test", 80, timeout=0.2)
@@ -55,7 +55,7 @@ def test_a_resolver_that_hangs_is_left_at_the_deadline(hanging: list[str]) -> No
 
 
 @pytest.mark.parametrize("call", ["fetch", "post"])
-def test_a_whole_call_is_bounded_look_up_and_all(hanging: list[str], call: str) -> None:
+def test_the_timeout_of_a_call_includes_its_look_up(hanging: list[str], call: str) -> None:
     outbound = Outbound(Guard())
     began = time.monotonic()
     calls: dict[str, Callable[[], object]] = {
@@ -67,7 +67,7 @@ def test_a_whole_call_is_bounded_look_up_and_all(hanging: list[str], call: str) 
     assert time.monotonic() - began < 1.0
 
 
-def test_look_ups_that_hang_are_bounded_in_number(
+def test_the_number_of_hanging_look_ups_is_limited(
     hanging: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(names, "_free", threading.BoundedSemaphore(3))
@@ -77,13 +77,13 @@ def test_look_ups_that_hang_are_bounded_in_number(
     assert len(hanging) == 3
 
 
-def test_a_place_is_free_again_afterwards(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_finished_look_up_frees_its_slot(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(names, "_free", threading.BoundedSemaphore(1))
     for _ in range(5):
         assert names.look_up("127.0.0.1", 80, timeout=5)
 
 
-def test_an_error_nobody_foresaw_is_the_callers(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unexpected_error_reaches_the_caller(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: Any, **__: Any) -> None:
         raise ZeroDivisionError
 

@@ -1,7 +1,7 @@
 # ruff: noqa: RUF001 - the confusing letters are the point
-"""Hostile URLs: each refused, when it is submitted or on connecting, and nothing connected to.
+"""Hostile URLs are refused on submission or before connecting; no connection is made.
 
-The proof is Python's own audit: every `connect` of this process is seen, whoever calls it.
+Python's audit hook proves it: it sees every `connect` in this process, whatever calls it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from shared.errors import UrlForbidden, UrlUnavailable
 from shared.guard import Guard
 from shared.outbound import Outbound
 
-#: Refused as they are submitted, by their letters alone.
+#: Refused on submission, by their text alone.
 ON_SUBMISSION = {
     "loopback": "http://127.0.0.1/",
     "loopback over TLS": "https://127.0.0.1/",
@@ -130,8 +130,8 @@ ON_SUBMISSION = {
     "javascript": "javascript:alert(1)",
     "unix socket": "http+unix://%2Fvar%2Frun%2Fdocker.sock/",
     "jar": "jar:http://127.0.0.1!/",
-    "a bracket too few": "http://[::1/",
-    "a bracket too many": "http://::1]/",
+    "missing bracket": "http://[::1/",
+    "extra bracket": "http://::1]/",
     "no address in brackets": "http://[localhost]/",
     "port of SSH": "http://files.test:22/",
     "port of mail": "http://files.test:25/",
@@ -148,11 +148,11 @@ ON_SUBMISSION = {
     "port too large": "http://files.test:65536/",
     "port huge": "http://files.test:4294967376/",
     "negative port": "http://files.test:-80/",
-    "port that is no number": "http://files.test:http/",
+    "port not a number": "http://files.test:http/",
     "port with zeros": "http://files.test:000022/",
 }
 
-#: What these names lead to. They are refused when they are looked up.
+#: Addresses that these names resolve to; refused on look-up.
 NAMES = {
     "localhost": ["127.0.0.1"],
     "localhost.": ["127.0.0.1"],
@@ -178,13 +178,13 @@ ON_CONNECTING = {name: f"http://{name}/" for name in NAMES} | {
     "zero-width joiner": "http://127\u200d.0.0.1/",
     "space in the host": "http://127.0.0.1 /",
     "space and a public host": "http://127.0.0.1 files.test/",
-    "a name without end": f"http://{'a' * 300}.test/",
-    "a label without end": f"http://{'a' * 64}.test/",
+    "name too long": f"http://{'a' * 300}.test/",
+    "label too long": f"http://{'a' * 64}.test/",
     "broken punycode": "http://xn--a.xn--b-/",
     "fragment before an at": "http://inside.test#@files.test/",
     "query before an at": "http://inside.test?@files.test/",
     "five parts": "http://127.0.0.1.1/",
-    "a part too large": "http://127.0.0.256/",
+    "octet too large": "http://127.0.0.256/",
 }
 
 _connected: list[Any] = []
@@ -195,12 +195,12 @@ def _audit(event: str, args: tuple[Any, ...]) -> None:
         _connected.append(args[1])
 
 
-sys.addaudithook(_audit)  # for the whole process: Python takes none back
+sys.addaudithook(_audit)  # for the whole process: audit hooks cannot be removed
 
 
 @pytest.fixture
 def connected(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """What is connected to during the test. Names are played: no resolver is asked."""
+    """The addresses connected to during the test. Look-ups are faked from `NAMES`."""
 
     def play(host: Any, port: int, *_: Any, **__: Any) -> Any:
         name = host.decode() if isinstance(host, bytes) else host
@@ -222,13 +222,13 @@ def outbound() -> Outbound:
     return Outbound(Guard())
 
 
-def test_the_table_is_long_and_repeats_nothing() -> None:
+def test_the_table_has_80_urls_or_more_without_repeats() -> None:
     urls = [*ON_SUBMISSION.values(), *ON_CONNECTING.values()]
     assert len(urls) == len(set(urls)) >= 80
 
 
 @pytest.mark.parametrize("url", ON_SUBMISSION.values(), ids=ON_SUBMISSION.keys())
-def test_it_is_refused_when_it_is_submitted(url: str) -> None:
+def test_a_hostile_url_is_refused_on_submission(url: str) -> None:
     with pytest.raises(UrlForbidden):
         Guard().check_url(url)
 
@@ -242,7 +242,7 @@ HOSTILE = ON_SUBMISSION | ON_CONNECTING
 
 @pytest.mark.parametrize("url", HOSTILE.values(), ids=HOSTILE.keys())
 @pytest.mark.parametrize("call", CALLS)
-def test_nothing_is_connected_to(
+def test_a_hostile_url_is_never_connected_to(
     outbound: Outbound, connected: list[Any], url: str, call: str
 ) -> None:
     with pytest.raises((UrlForbidden, UrlUnavailable)):
@@ -251,10 +251,10 @@ def test_nothing_is_connected_to(
 
 
 @pytest.mark.parametrize("url", HOSTILE.values(), ids=HOSTILE.keys())
-def test_nothing_is_connected_to_even_where_submission_missed_it(
+def test_a_url_that_passed_submission_is_never_connected_to(
     outbound: Outbound, connected: list[Any], monkeypatch: pytest.MonkeyPatch, url: str
 ) -> None:
-    """The second wall by itself: the check of letters is taken away."""
+    """The check on connecting suffices by itself, without the check of the text."""
     monkeypatch.setattr(outbound.guard, "check_url", lambda _url: None)
     refusals = (UrlForbidden, UrlUnavailable, httpcore.UnsupportedProtocol, ValueError)
     with pytest.raises(refusals):
@@ -262,7 +262,7 @@ def test_nothing_is_connected_to_even_where_submission_missed_it(
     assert connected == []
 
 
-def test_the_audit_sees_a_connection(connected: list[Any]) -> None:
+def test_the_audit_hook_sees_a_connection(connected: list[Any]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         with pytest.raises(UrlUnavailable):
@@ -273,7 +273,9 @@ def test_the_audit_sees_a_connection(connected: list[Any]) -> None:
 
 
 @pytest.mark.parametrize("port", [6379, 22])
-def test_an_allowed_network_opens_no_other_protocols_port(connected: list[Any], port: int) -> None:
+def test_an_allowed_network_does_not_open_other_protocols_ports(
+    connected: list[Any], port: int
+) -> None:
     open_house = Guard(["127.0.0.0/8"])
     with pytest.raises(UrlForbidden, match=str(port)):
         open_house.check_url(f"http://127.0.0.1:{port}/")
@@ -283,5 +285,5 @@ def test_an_allowed_network_opens_no_other_protocols_port(connected: list[Any], 
 
 
 @pytest.mark.parametrize("port", ["", ":80", ":443", ":8000", ":8080", ":8443", ":9000", ":49152"])
-def test_the_webs_own_ports_are_open(port: str) -> None:
+def test_web_ports_are_allowed(port: str) -> None:
     Guard().check_url(f"https://files.test{port}/")

@@ -3,13 +3,13 @@ from __future__ import annotations
 import threading
 
 from shared.job import Lane
-from shared.queue import notifier as bellhop
+from shared.queue import notifier as notifier_module
 from shared.queue.notifier import Notifier
 from shared.testing import SilentDoorbell
 
 
 class SlowBell(SilentDoorbell):
-    """Rings once it is let, and breaks for a job of that name."""
+    """A doorbell that rings after `let` is set, and raises for the job `breaks`."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -22,32 +22,32 @@ class SlowBell(SilentDoorbell):
         return super().ring(job_id, lane)
 
 
-def test_nobody_waits_for_the_bell_and_rings_keep_their_order() -> None:
+def test_ringing_does_not_block_and_keeps_its_order() -> None:
     bell = SlowBell()
-    hop = Notifier(bell)
-    assert all(hop.ring(f"job_{number}", Lane.BULK) for number in range(5))
+    notifier = Notifier(bell)
+    assert all(notifier.ring(f"job_{number}", Lane.BULK) for number in range(5))
     assert bell.rung == []
     bell.let.set()
-    hop.close()
+    notifier.close()
     assert bell.rung == [(f"job_{number}", Lane.BULK) for number in range(5)]
 
 
-def test_a_bell_that_breaks_rings_for_the_next() -> None:
+def test_an_error_while_ringing_does_not_stop_the_next_ring() -> None:
     bell = SlowBell()
     bell.let.set()
-    hop = Notifier(bell)
+    notifier = Notifier(bell)
     for job_id in ("breaks", "job_1"):
-        hop.ring(job_id, Lane.INTERACTIVE)
-    hop.close()
+        notifier.ring(job_id, Lane.INTERACTIVE)
+    notifier.close()
     assert bell.rung == [("job_1", Lane.INTERACTIVE)]
 
 
-def test_too_many_rings_are_dropped_not_waited_for() -> None:
+def test_excess_rings_are_dropped_without_waiting() -> None:
     bell = SlowBell()
-    hop = Notifier(bell)
-    hop.ring("job_0", Lane.BULK)
-    taken = [hop.ring("job_1", Lane.BULK) for _ in range(bellhop._WAITING + 1)]
+    notifier = Notifier(bell)
+    notifier.ring("job_0", Lane.BULK)
+    taken = [notifier.ring("job_1", Lane.BULK) for _ in range(notifier_module._WAITING + 1)]
     assert taken.count(False) >= 1
     assert taken[0]
-    hop.close(patience=0.05)  # gives up: the queue is full
+    notifier.close(patience=0.05)  # gives up: the queue is full
     bell.let.set()

@@ -1,4 +1,4 @@
-"""What a webhook's try leads to."""
+"""The next step after each attempt to deliver a webhook."""
 
 from __future__ import annotations
 
@@ -61,13 +61,13 @@ def date(seconds: float) -> str:
         (Answer(500), 1, again(5)),
         (Answer(500), 2, again(300)),
         (Answer(500), 3, DEAD),
-        (Answer(500), 4, DEAD),  # the schedule was made shorter
+        (Answer(500), 4, DEAD),  # the schedule was shortened meanwhile
         (Answer(410), 1, SUSPENDED),
         (Answer(410), 3, SUSPENDED),
         (Answer(410), 99, SUSPENDED),
         (UrlUnavailable("no answer"), 1, again(5)),
         (UrlUnavailable("no answer"), 3, DEAD),
-        # Our own outage: no try, however many of the schedule are left.
+        # Our own outage spends no attempt, however many remain.
         (StorageUnavailable(), 1, later(30)),
         (QueueUnavailable(), 2, later(30)),
         (StorageUnavailable(), 3, later(30)),
@@ -90,7 +90,7 @@ def date(seconds: float) -> str:
         (Answer(429, retry_after=date(-60)), 1, again(5)),
         (Answer(503, retry_after="9" * 400), 1, again(LONGEST_RETRY_AFTER)),
         (Answer(503, retry_after=date(10**7)), 1, again(LONGEST_RETRY_AFTER)),
-        # It means nothing with any other answer.
+        # Retry-After is ignored with any other status.
         (Answer(500, retry_after="60"), 1, again(5)),
         (Answer(301, retry_after="60"), 1, again(5)),
         (Answer(408, retry_after="60"), 1, again(5)),
@@ -98,24 +98,26 @@ def date(seconds: float) -> str:
         (Answer(410, retry_after="60"), 1, SUSPENDED),
     ],
 )
-def test_what_a_try_leads_to(answer: Answer | ServiceError, attempt: int, step: NextStep) -> None:
+def test_each_answer_leads_to_its_next_step(
+    answer: Answer | ServiceError, attempt: int, step: NextStep
+) -> None:
     assert decide(answer, attempt, SCHEDULE, now=NOW) == step
 
 
 @pytest.mark.parametrize(
     ("chance", "seconds"), [(0.0, 270), (0.25, 285), (0.5, 300), (0.75, 315), (1.0, 330)]
 )
-def test_the_jitter_is_a_tenth_of_the_wait_either_way(chance: float, seconds: float) -> None:
+def test_jitter_is_up_to_a_tenth_of_the_delay_either_way(chance: float, seconds: float) -> None:
     assert JITTER == 0.1
     assert decide(Answer(500), 2, SCHEDULE, chance=chance) == again(seconds)
 
 
-def test_jitter_does_not_come_before_a_retry_after() -> None:
+def test_jitter_never_retries_before_retry_after() -> None:
     step = decide(Answer(503, retry_after="300"), 2, SCHEDULE, chance=0.0)
     assert step == again(300)
 
 
-def test_jitter_does_not_come_before_the_end_of_no_wait() -> None:
+def test_jitter_never_makes_a_delay_negative() -> None:
     assert decide(Answer(500), 1, (0, 0), chance=0.0) == again(0)
 
 
@@ -123,11 +125,11 @@ def test_jitter_does_not_come_before_the_end_of_no_wait() -> None:
     "value",
     ["", "soon", "-1", "1.5", "1e3", "٣", "Wed", "Wed, 99 Foo 2026 25:61:61 GMT", "\x00", "60 s"],
 )
-def test_what_is_no_retry_after_asks_for_nothing(value: str) -> None:
+def test_an_invalid_retry_after_is_ignored(value: str) -> None:
     assert retry_after(value, NOW) == 0
 
 
-def test_the_default_schedule_is_the_specifications() -> None:
+def test_the_default_schedule_matches_the_specification() -> None:
     minute, hour = 60, 3600
     assert CourierSettings.load().webhook_schedule == (
         *(0, 5, 5 * minute, 30 * minute),

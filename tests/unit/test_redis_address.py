@@ -1,4 +1,4 @@
-"""`sentinel://`: what a URL says of the sentinels, of their master, and of who may ask whom."""
+"""Parsing `sentinel://` URLs: the sentinels, their master, and the passwords of each."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from shared.queue.address import SentinelAddress
         ("rediss://one/0?ssl_ca_certs=ca.pem", None),
     ],
 )
-def test_a_url_is_read(url: str, address: SentinelAddress | None) -> None:
+def test_a_url_is_parsed(url: str, address: SentinelAddress | None) -> None:
     assert SentinelAddress.parse(url) == address
 
 
@@ -54,13 +54,13 @@ def test_a_url_is_read(url: str, address: SentinelAddress | None) -> None:
         "sentinel://one/main?sentinel_pasword=secret",
     ],
 )
-def test_one_that_is_none_is_refused_without_repeating_it(url: str) -> None:
+def test_a_bad_url_is_refused_without_repeating_its_password(url: str) -> None:
     with pytest.raises(ConfigError, match="REDIS_URL") as refusal:
         SentinelAddress.parse(url)
     assert "secret" not in str(refusal.value)
 
 
-def test_a_sentinel_is_told_its_own_password_and_not_the_masters() -> None:
+def test_a_sentinel_gets_its_own_password_and_not_the_masters() -> None:
     address = SentinelAddress.parse("sentinel://:p@one/main?sentinel_password=q")
     assert address is not None
     assert address.sentinel_options["password"] == "q"

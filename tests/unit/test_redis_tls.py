@@ -1,4 +1,4 @@
-"""Redis behind TLS: only by a certificate that its authority vouches for, the doorbell as well."""
+"""Redis behind TLS: records and doorbell accept only a certificate of the given authority."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.conftest import REDIS_SERVERS, missing
 
 @dataclass(frozen=True, slots=True)
 class Guarded:
-    """A Redis with a plain port and one behind TLS, and the authority of its certificate."""
+    """A Redis with a plain and a TLS port, and the authority of its certificate."""
 
     plain: str
     url: str
@@ -56,7 +56,7 @@ def ring(url: str) -> bool:
     return Doorbell(make_celery(RedisSettings.load(redis_url=url))).ring("job_1", Lane.BULK)
 
 
-def test_records_and_doorbell_reach_it(guarded: Guarded) -> None:
+def test_records_and_doorbell_work_over_tls(guarded: Guarded) -> None:
     url = f"{guarded.url}?ssl_ca_certs={guarded.authority}"
     Connection(url).ping()
     assert ring(url)
@@ -64,7 +64,9 @@ def test_records_and_doorbell_reach_it(guarded: Guarded) -> None:
 
 
 def test_an_untrusted_certificate_is_refused(guarded: Guarded) -> None:
-    url = guarded.url.replace("/0", "/1")  # kombu shares a process's connections by all but TLS
+    url = guarded.url.replace(
+        "/0", "/1"
+    )  # kombu pools connections per process, ignoring TLS options
     with pytest.raises(QueueUnavailable) as failure:
         Connection(url).ping()
     assert "certificate" in str(failure.value.__cause__)
@@ -84,5 +86,5 @@ def test_an_untrusted_certificate_is_refused(guarded: Guarded) -> None:
         ("sentinel://one,two:1/main/2", "sentinel://one:26379/2;sentinel://two:1/2"),
     ],
 )
-def test_the_broker_asks_for_a_certificate_unless_told_otherwise(url: str, broker: str) -> None:
+def test_the_broker_requires_a_certificate_by_default(url: str, broker: str) -> None:
     assert broker_url(url) == broker

@@ -1,8 +1,8 @@
-"""One contract for every storage: a folder, moto's server, and a real S3 server where one is named.
+"""Tests every storage the same way: a folder, moto's server, and a real S3 server if one is set.
 
-Name one by NUKKI_TEST_S3_ENDPOINT, _ACCESS_KEY, _SECRET_KEY and, where they differ, _BUCKET and
-_REGION. NUKKI_TEST_S3_REQUIRED=1 makes its absence a failure in CI. Moto checks no signature, so
-what a signature forbids is asked of the folder and the real server alone.
+Set it with NUKKI_TEST_S3_ENDPOINT, _ACCESS_KEY, _SECRET_KEY and, unless the defaults fit, _BUCKET
+and _REGION. With NUKKI_TEST_S3_REQUIRED=1, as in CI, its absence is a failure. Moto does not check
+signatures, so what a signature forbids is tested only on the folder and the real server.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ BASE_URL = "http://nukki.test"
 KEYS = ("moto-access-key", "moto-secret-key")
 
 
-_open = functools.cache(S3Storage)  # each takes a good while to make
+_open = functools.cache(S3Storage)  # slow to create
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class Endpoint:
     region: str = "us-east-1"
 
     def open(self, **changes: str) -> S3Storage:
-        """Our storage on it."""
+        """Our storage on this server."""
         given = {
             "bucket": self.bucket,
             "endpoint": self.url,
@@ -68,7 +68,7 @@ class Endpoint:
         return _open(**(given | changes))
 
     def make_bucket(self) -> None:
-        """Make the bucket, unless it is there."""
+        """Create the bucket unless it exists."""
         client = boto3.session.Session().client(
             "s3",
             endpoint_url=self.url,
@@ -119,7 +119,7 @@ ALL_BUT_MOTO = ["local", S3[1]]
 
 @pytest.fixture(params=["local", *S3])
 def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
-    """Each storage in turn."""
+    """Every storage in turn."""
     if request.param == "local":
         return LocalStorage(tmp_path / "storage")
     endpoint: Endpoint = request.getfixturevalue(request.param)
@@ -128,7 +128,7 @@ def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
 
 @pytest.fixture(params=S3)
 def endpoint(request: pytest.FixtureRequest) -> Endpoint:
-    """Each S3 server in turn."""
+    """Every S3 server in turn."""
     return cast(Endpoint, request.getfixturevalue(request.param))
 
 
@@ -139,7 +139,7 @@ def local(tmp_path: Path) -> LocalStorage:
 
 @pytest.fixture
 def key(storage: Storage) -> Iterator[str]:
-    """A key of the test's own, gone afterwards."""
+    """A key for this test, deleted afterwards."""
     name = f"shop/inputs/{new_id('inp')}"
     yield name
     with contextlib.suppress(StorageUnavailable):
@@ -147,7 +147,7 @@ def key(storage: Storage) -> Iterator[str]:
 
 
 def redeem(storage: Storage, signed: SignedPut, body: bytes) -> int:
-    """Put as the caller of `/v1/uploads` would; the HTTP status."""
+    """Upload as a caller of `/v1/uploads` does; returns the HTTP status."""
     path = urlsplit(signed.url).path
     if not signed.url.startswith(BASE_URL):
         return httpx.put(signed.url, content=body, headers=dict(signed.headers)).status_code
@@ -174,7 +174,7 @@ def sign_get(storage: Storage, key: str, expires: float = 60) -> str | None:
 # Put, get, size, delete
 
 
-def test_what_was_put_is_got(storage: Storage, key: str) -> None:
+def test_get_returns_what_was_put(storage: Storage, key: str) -> None:
     data = bytes(range(256)) * 100
     storage.put(key, data, KIND)
     assert storage.get(key) == data
@@ -202,7 +202,7 @@ def test_a_second_put_replaces_the_first(storage: Storage, key: str) -> None:
 @pytest.mark.parametrize(
     ("limit", "got"), [(0, b""), (1, b"0"), (4, b"0123"), (10, None), (99, None)]
 )
-def test_a_limit_gives_the_beginning(
+def test_a_limit_returns_the_beginning(
     storage: Storage, key: str, limit: int, got: bytes | None
 ) -> None:
     storage.put(key, b"0123456789", KIND)
@@ -214,24 +214,24 @@ def test_the_size_is_that_of_the_bytes(storage: Storage, key: str) -> None:
     assert storage.size(key) == 10
 
 
-def test_what_is_missing_has_no_size(storage: Storage, key: str) -> None:
+def test_a_missing_object_has_no_size(storage: Storage, key: str) -> None:
     assert storage.size(key) is None
 
 
 @pytest.mark.parametrize("limit", [None, 0, 64])
-def test_an_empty_object_is_an_object(storage: Storage, key: str, limit: int | None) -> None:
+def test_an_empty_object_is_not_missing(storage: Storage, key: str, limit: int | None) -> None:
     storage.put(key, b"", KIND)
     assert storage.get(key, limit=limit) == b""
     assert storage.size(key) == 0
 
 
 @pytest.mark.parametrize("limit", [None, 64])
-def test_what_is_missing_is_not_found(storage: Storage, key: str, limit: int | None) -> None:
+def test_a_missing_object_is_not_found(storage: Storage, key: str, limit: int | None) -> None:
     with pytest.raises(NotFound, match=key):
         storage.get(key, limit=limit)
 
 
-def test_what_was_deleted_is_gone(storage: Storage, key: str) -> None:
+def test_a_deleted_object_is_gone(storage: Storage, key: str) -> None:
     storage.put(key, b"data", KIND)
     storage.delete([key])
     assert storage.size(key) is None
@@ -243,7 +243,7 @@ def test_deleting_again_is_no_error(storage: Storage, key: str) -> None:
     storage.delete([key])
 
 
-def test_deleting_spares_the_neighbours(storage: Storage, key: str) -> None:
+def test_deleting_leaves_other_objects(storage: Storage, key: str) -> None:
     storage.put(key, b"data", KIND)
     storage.put(f"{key}-neighbour", b"mine", KIND)
     storage.delete([key])
@@ -260,17 +260,15 @@ def test_sixteen_threads_put_at_once(storage: Storage, key: str) -> None:
     storage.delete(list(contents))
 
 
-@pytest.mark.parametrize("storage", ALL_BUT_MOTO, indirect=True)  # moto's own threads race there
-def test_sixteen_threads_put_one_key_and_one_of_them_wins(storage: Storage, key: str) -> None:
+@pytest.mark.parametrize("storage", ALL_BUT_MOTO, indirect=True)  # moto's own threads race here
+def test_of_sixteen_concurrent_puts_of_one_key_one_wins(storage: Storage, key: str) -> None:
     contents = [bytes([number]) * 100_000 for number in range(16)]
     with ThreadPoolExecutor(16) as pool:
         list(pool.map(lambda data: storage.put(key, data, KIND), contents))
     assert storage.get(key) in contents
 
 
-def test_putting_and_deleting_side_by_side_disturb_each_other_in_nothing(
-    storage: Storage, key: str
-) -> None:
+def test_concurrent_puts_and_deletes_do_not_interfere(storage: Storage, key: str) -> None:
     def come_and_go(name: str) -> None:
         mine = f"{key}/{name}/result"
         for _ in range(20):
@@ -285,12 +283,12 @@ def test_putting_and_deleting_side_by_side_disturb_each_other_in_nothing(
 # Signed addresses
 
 
-def test_the_folder_leaves_serving_to_the_api(local: LocalStorage) -> None:
+def test_the_folder_has_no_signed_get(local: LocalStorage) -> None:
     local.put("shop/inputs/a", b"data", KIND)
     assert sign_get(local, "shop/inputs/a") is None
 
 
-def test_a_signed_get_gives_the_bytes_under_the_type_asked_for(endpoint: Endpoint) -> None:
+def test_a_signed_get_returns_the_bytes_with_the_requested_type(endpoint: Endpoint) -> None:
     storage, key = endpoint.open(), f"shop/inputs/{new_id('inp')}"
     storage.put(key, b"data", "application/octet-stream")
     answer = httpx.get(sign_get(storage, key) or "")
@@ -300,7 +298,7 @@ def test_a_signed_get_gives_the_bytes_under_the_type_asked_for(endpoint: Endpoin
     assert answer.headers["content-disposition"] == 'inline; filename="cut.png"'
 
 
-def test_a_signed_put_takes_the_size_signed_for(storage: Storage, key: str) -> None:
+def test_a_signed_put_accepts_the_signed_size(storage: Storage, key: str) -> None:
     signed = sign_put(storage, key, 5)
     assert redeem(storage, signed, b"12345") == 200
     assert storage.get(key) == b"12345"
@@ -310,7 +308,7 @@ def test_a_signed_put_names_every_header_it_needs(storage: Storage, key: str) ->
     assert dict(sign_put(storage, key, 5).headers) == {"Content-Type": KIND}
 
 
-def test_a_signed_put_takes_a_large_file(storage: Storage, key: str) -> None:
+def test_a_signed_put_accepts_a_large_file(storage: Storage, key: str) -> None:
     data = os.urandom(6_000_000)
     assert redeem(storage, sign_put(storage, key, len(data)), data) == 200
     assert storage.get(key) == data
@@ -318,12 +316,12 @@ def test_a_signed_put_takes_a_large_file(storage: Storage, key: str) -> None:
 
 @pytest.mark.parametrize("storage", ALL_BUT_MOTO, indirect=True)
 @pytest.mark.parametrize("body", [b"123456", b"1234", b""], ids=["larger", "smaller", "empty"])
-def test_a_signed_put_takes_no_other_size(storage: Storage, key: str, body: bytes) -> None:
+def test_a_signed_put_refuses_any_other_size(storage: Storage, key: str, body: bytes) -> None:
     assert redeem(storage, sign_put(storage, key, 5), body) in {403, 422}
     assert storage.size(key) is None
 
 
-def test_a_signed_put_of_unsaid_size_is_refused(real: Endpoint) -> None:
+def test_a_signed_put_without_a_length_is_refused(real: Endpoint) -> None:
     storage, key = real.open(), f"shop/inputs/{new_id('inp')}"
     signed = sign_put(storage, key, 5)
     chunked = httpx.put(signed.url, content=iter([b"12345", b"6"]), headers=dict(signed.headers))
@@ -348,7 +346,7 @@ def test_a_signed_put_that_has_expired_is_refused(storage: Storage, key: str) ->
 
 
 @pytest.mark.parametrize("storage", ALL_BUT_MOTO, indirect=True)
-@pytest.mark.parametrize("place", [-1, -8], ids=["at its end", "within"])
+@pytest.mark.parametrize("place", [-1, -8], ids=["at the end", "inside"])
 def test_a_signed_put_that_was_tampered_with_is_refused(
     storage: Storage, key: str, place: int
 ) -> None:
@@ -391,7 +389,7 @@ def test_a_signed_get_that_has_expired_is_refused(real: Endpoint) -> None:
     assert answer.status_code == 403
 
 
-def test_a_wrong_secret_is_storage_that_does_not_answer(real: Endpoint) -> None:
+def test_a_wrong_secret_is_storage_unavailable(real: Endpoint) -> None:
     storage = real.open(secret_key="not-the-secret")
     with pytest.raises(StorageUnavailable):
         storage.put("shop/inputs/a", b"data", KIND)
@@ -416,26 +414,26 @@ def test_signing_needs_no_answer_from_the_server() -> None:
     assert sign_put(nobody, "shop/inputs/a", 5).url
 
 
-def test_part_of_a_second_is_rounded_up_as_none_is_not_allowed() -> None:
+def test_a_fraction_of_a_second_is_rounded_up_because_zero_is_invalid() -> None:
     nobody = Endpoint(f"http://127.0.0.1:{free_port()}", *KEYS, bucket="nukki-test").open()
     assert "X-Amz-Expires=1&" in (sign_get(nobody, "shop/inputs/a", expires=0.5) or "")
     assert "X-Amz-Expires=1&" in sign_put(nobody, "shop/inputs/a", 5, expires=0.5).url
 
 
-def test_the_folders_own_address_is_the_apis(local: LocalStorage) -> None:
+def test_the_folders_upload_address_is_the_apis(local: LocalStorage) -> None:
     url = sign_put(local, "shop/inputs/a", 5).url
     assert url.startswith(f"{BASE_URL}/v1/uploads/content/")
     grant = local.redeem(url.rpartition("/")[2])
     assert (grant.key, grant.size) == ("shop/inputs/a", 5)
 
 
-def test_a_token_is_good_at_every_process_on_the_folder(tmp_path: Path) -> None:
+def test_a_token_is_valid_in_every_process_on_the_folder(tmp_path: Path) -> None:
     here, there = LocalStorage(tmp_path), LocalStorage(tmp_path)
     token = sign_put(here, "shop/inputs/a", 5).url.rpartition("/")[2]
     assert there.redeem(token).key == "shop/inputs/a"
 
 
-def test_a_token_of_another_folder_is_not_ours(tmp_path: Path) -> None:
+def test_a_token_of_another_folder_is_refused(tmp_path: Path) -> None:
     here, there = LocalStorage(tmp_path / "here"), LocalStorage(tmp_path / "there")
     token = sign_put(here, "shop/inputs/a", 5).url.rpartition("/")[2]
     with pytest.raises(NotFound):
@@ -443,15 +441,15 @@ def test_a_token_of_another_folder_is_not_ours(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("token", ["", ".", "a.b.c", "é", "x" * 10_000])
-def test_what_is_no_token_is_not_found(storage: Storage, token: str) -> None:
+def test_an_invalid_token_is_not_found(storage: Storage, token: str) -> None:
     with pytest.raises(NotFound):
         storage.redeem(token)
 
 
-# Down
+# Outages
 
 
-def test_ping_says_nothing_while_all_is_well(storage: Storage) -> None:
+def test_ping_raises_nothing_while_storage_is_up(storage: Storage) -> None:
     storage.ping()
 
 
@@ -467,7 +465,7 @@ each_call = pytest.mark.parametrize("call", CALLS.values(), ids=CALLS.keys())
 
 
 @each_call
-def test_without_its_bucket_the_storage_is_unavailable(
+def test_storage_without_its_bucket_is_unavailable(
     endpoint: Endpoint, call: Callable[[Storage], object]
 ) -> None:
     with pytest.raises(StorageUnavailable):
@@ -483,12 +481,12 @@ def test_a_dead_server_is_reported_within_two_seconds(call: Callable[[Storage], 
     assert time.monotonic() - began < 2
 
 
-def test_a_server_that_swallows_connections_is_reported_within_two_seconds() -> None:
+def test_a_server_that_drops_connections_silently_is_reported_within_two_seconds() -> None:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen(0)
         address = listener.getsockname()
-        # Two connections that nobody accepts fill the backlog; the next gets no answer at all.
+        # Two connections that are not accepted fill the backlog; the next gets no answer.
         with contextlib.ExitStack() as waiting:
             for _ in range(2):
                 client = waiting.enter_context(socket.socket())
@@ -514,7 +512,7 @@ def test_a_server_that_swallows_connections_is_reported_within_two_seconds() -> 
     ],
     ids=["cut short", "cut short in a chunk", "500", "503", "nonsense", "nothing"],
 )
-def test_an_answer_that_is_not_whole_is_never_taken_for_the_object(answer: bytes) -> None:
+def test_an_incomplete_answer_is_never_taken_for_the_object(answer: bytes) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def serve() -> None:
@@ -539,12 +537,12 @@ def test_a_server_that_comes_back_is_used_again(moto: Endpoint) -> None:
     server = ThreadedMotoServer("127.0.0.1", port, verbose=False)
     server.start()
     try:
-        storage.ping()  # moto's state is its process's: the bucket is there
+        storage.ping()  # moto keeps its state in its process, so the bucket exists
     finally:
         server.stop()
 
 
-# The folder's own ways
+# The local folder
 
 
 @pytest.mark.parametrize(
@@ -570,7 +568,7 @@ def test_a_link_that_leaves_the_folder_is_refused(local: LocalStorage, tmp_path:
 
 
 class Faulty(io.BytesIO):
-    """A file that breaks off after its first block."""
+    """A file that raises after its first block."""
 
     def read(self, size: int | None = -1) -> bytes:  # noqa: ARG002
         if self.tell():
@@ -582,7 +580,7 @@ def files_below(folder: Path) -> set[str]:
     return {path.name for path in folder.rglob("*") if path.is_file()}
 
 
-def test_a_put_that_breaks_off_leaves_what_was_there(local: LocalStorage, tmp_path: Path) -> None:
+def test_an_interrupted_put_keeps_the_old_object(local: LocalStorage, tmp_path: Path) -> None:
     local.put("shop/inputs/a", b"the first", KIND)
     with pytest.raises(RuntimeError):
         local.put("shop/inputs/a", Faulty(bytes(5000)), KIND)
@@ -590,7 +588,7 @@ def test_a_put_that_breaks_off_leaves_what_was_there(local: LocalStorage, tmp_pa
     assert files_below(tmp_path) == {"a", ".upload-secret"}
 
 
-def test_a_put_that_breaks_off_leaves_nothing(local: LocalStorage, tmp_path: Path) -> None:
+def test_an_interrupted_put_leaves_no_files(local: LocalStorage, tmp_path: Path) -> None:
     with pytest.raises(RuntimeError):
         local.put("shop/inputs/a", Faulty(bytes(5000)), KIND)
     assert local.size("shop/inputs/a") is None
@@ -624,14 +622,14 @@ def test_deleting_the_last_object_leaves_no_empty_folders(
     assert not list((tmp_path / "storage" / ".partial").iterdir())
 
 
-def test_a_put_survives_a_neighbour_that_removes_its_empty_folder(
+def test_a_put_survives_a_concurrent_delete_of_its_empty_folder(
     local: LocalStorage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     replace = Path.replace
     rivals = iter([True])
 
     def after_a_rival(self: Path, target: Path) -> Path:
-        if next(rivals, False):  # the neighbour's `delete` comes between mkdir and replace
+        if next(rivals, False):  # another `delete` runs between mkdir and replace
             (tmp_path / "storage" / "shop" / "inputs").rmdir()
         return replace(self, target)
 
@@ -640,7 +638,7 @@ def test_a_put_survives_a_neighbour_that_removes_its_empty_folder(
     assert local.get("shop/inputs/a") == b"data"
 
 
-def test_what_a_killed_process_left_is_removed_after_an_hour(
+def test_leftovers_of_a_killed_process_are_removed_after_an_hour(
     local: LocalStorage, tmp_path: Path
 ) -> None:
     storage = "from shared.storage import LocalStorage; import os, pathlib, signal, sys\n"
@@ -653,13 +651,13 @@ def test_what_a_killed_process_left_is_removed_after_an_hour(
     subprocess.run([sys.executable, "-c", storage + faulty, str(folder)], check=False)
     (left,) = (folder / ".partial").iterdir()
     assert local.size("shop/inputs/a") is None
-    assert local.tidy() == 0  # it might be under way
+    assert local.tidy() == 0  # it might still be in progress
     os.utime(left, (time.time() - 3601,) * 2)
     assert local.tidy() == 1
     assert not left.exists()
 
 
-def test_tidying_a_folder_that_is_gone_is_unavailable(local: LocalStorage, tmp_path: Path) -> None:
+def test_tidying_a_missing_folder_is_unavailable(local: LocalStorage, tmp_path: Path) -> None:
     assert local.tidy() == 0
     shutil.rmtree(tmp_path / "storage")
     with pytest.raises(StorageUnavailable):
@@ -668,7 +666,7 @@ def test_tidying_a_folder_that_is_gone_is_unavailable(local: LocalStorage, tmp_p
 
 @each_call
 @pytest.mark.parametrize("left", ["nothing", "an empty folder"])
-def test_a_folder_that_is_gone_is_unavailable_not_empty(
+def test_a_missing_folder_is_unavailable_not_empty(
     local: LocalStorage, tmp_path: Path, call: Callable[[Storage], object], left: str
 ) -> None:
     shutil.rmtree(tmp_path / "storage")
@@ -678,38 +676,36 @@ def test_a_folder_that_is_gone_is_unavailable_not_empty(
         call(local)
 
 
-def test_a_folder_that_is_gone_is_not_made_anew(local: LocalStorage, tmp_path: Path) -> None:
+def test_a_missing_folder_is_not_recreated(local: LocalStorage, tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / "storage")
     with pytest.raises(StorageUnavailable):
         local.put("shop/inputs/a", b"data", KIND)
     assert not (tmp_path / "storage").exists()
 
 
-def test_a_folder_that_cannot_be_made_is_unavailable(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_created_is_unavailable(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"in the way")
     with pytest.raises(StorageUnavailable, match="storage folder"):
         LocalStorage(tmp_path / "file" / "storage")
 
 
-def test_two_processes_that_make_the_folder_at_once_agree_on_the_secret(tmp_path: Path) -> None:
+def test_two_processes_creating_the_folder_at_once_share_its_secret(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
         made = list(pool.map(lambda _: LocalStorage(tmp_path / "storage"), range(8)))
     token = sign_put(made[0], "shop/inputs/a", 5).url.rpartition("/")[2]
     assert {storage.redeem(token).key for storage in made} == {"shop/inputs/a"}
 
 
-# Which one
+# Choosing the storage
 
 
 @pytest.mark.parametrize(("bucket", "kind"), [(None, LocalStorage), ("nukki", S3Storage)])
-def test_a_bucket_decides_which_storage_it_is(
-    tmp_path: Path, bucket: str | None, kind: type
-) -> None:
+def test_setting_a_bucket_selects_s3(tmp_path: Path, bucket: str | None, kind: type) -> None:
     settings = StorageSettings.load(storage_dir=tmp_path, s3_bucket=bucket)
     assert type(open_storage(settings)) is kind
 
 
-def test_the_settings_lead_to_the_bucket(moto: Endpoint) -> None:
+def test_the_settings_select_the_bucket(moto: Endpoint) -> None:
     settings = StorageSettings.load(
         s3_bucket=moto.bucket,
         s3_endpoint=moto.url,
@@ -726,7 +722,7 @@ def test_the_settings_lead_to_the_bucket(moto: Endpoint) -> None:
     ("setting", "value"),
     [("s3_endpoint", "minio:9000"), ("s3_public_endpoint", "a"), ("s3_region", "not a region")],
 )
-def test_settings_that_lead_nowhere_are_a_config_error(setting: str, value: str) -> None:
+def test_invalid_s3_settings_are_a_config_error(setting: str, value: str) -> None:
     settings = StorageSettings.load(s3_bucket="nukki", **{setting: value})
     with pytest.raises(ConfigError, match="object storage"):
         open_storage(settings)

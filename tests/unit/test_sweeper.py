@@ -1,4 +1,4 @@
-"""What time does to files: batch after batch, several at once, and nobody waits for it."""
+"""The sweeper deletes due files in concurrent batches and blocks nothing else."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NAMES = 250  # more than two batches
 
 
 class SlowStorage(MemoryStorage):
-    """One whose deletions take their time, and are counted."""
+    """A storage with slow deletions, which it counts."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -43,7 +43,7 @@ class SlowStorage(MemoryStorage):
 
 
 class HungStorage(MemoryStorage):
-    """One that never answers a deletion, until it is let go."""
+    """A storage whose deletions hang until `go_on` is set."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -61,13 +61,13 @@ def house(connection: Connection) -> House:
 
 
 def note(house: House, storage: MemoryStorage) -> None:
-    """Have that many files lie about, all due to be swept."""
+    """Store NAMES files, all due to be swept."""
     names = [f"shop/inputs/inp_{number}" for number in range(NAMES)]
     house.redis.zadd(redis_keys.SWEEP.key(), dict.fromkeys(names, 1))
     storage.objects.update(dict.fromkeys(names, b"photo"))
 
 
-def test_a_batch_is_swept_several_at_once(house: House) -> None:
+def test_a_batch_is_deleted_concurrently(house: House) -> None:
     storage = SlowStorage()
     note(house, storage)
     sweeper = Sweeper(house.upkeep, house.jobs, storage)
@@ -77,7 +77,7 @@ def test_a_batch_is_swept_several_at_once(house: House) -> None:
     assert storage.most > 1
 
 
-def test_of_a_storage_that_is_away_little_is_asked(house: House) -> None:
+def test_few_deletions_are_tried_while_storage_is_down(house: House) -> None:
     storage = SlowStorage()
     note(house, storage)
     storage.down = True
@@ -92,7 +92,7 @@ def test_of_a_storage_that_is_away_little_is_asked(house: House) -> None:
     assert storage.objects == {}
 
 
-def test_a_dead_workers_jobs_move_on_while_the_storage_hangs(
+def test_expired_leases_are_returned_while_storage_hangs(
     connection: Connection,
     shared_redis: RedisProcess,
     monkeypatch: pytest.MonkeyPatch,
@@ -106,10 +106,10 @@ def test_a_dead_workers_jobs_move_on_while_the_storage_hangs(
     thread.start()
     try:
         assert storage.asked.wait(10)
-        house.make_due(claim.job.id)  # its worker is dead
+        house.make_due(claim.job.id)  # as if its worker had died
         deadline = time.monotonic() + 10
         while not house.leases.lost([claim]):
-            assert time.monotonic() < deadline, "nobody looked"
+            assert time.monotonic() < deadline, "the dead worker's lease was not returned"
             time.sleep(0.05)
     finally:
         running.stop()

@@ -1,4 +1,4 @@
-"""The postman, on a real Redis and to real receivers on loopback."""
+"""The webhook sender, with a real Redis and real receivers on loopback."""
 
 from __future__ import annotations
 
@@ -45,17 +45,17 @@ Deliver = Callable[..., DeliveryRecord]
 
 @pytest.fixture
 def deliver(post: Post) -> Deliver:
-    """Make the one try that is due; what the log then says."""
+    """Make the one attempt that is due; returns the delivery's record afterwards."""
 
     def do(*, timeout: float = 5.0, allow: tuple[str, ...] = ("127.0.0.1/32",)) -> DeliveryRecord:
         (delivery,) = post.take()
-        postman(post, timeout=timeout, allow=allow).deliver(delivery)
+        sender_of(post, timeout=timeout, allow=allow).deliver(delivery)
         return post.record(delivery)
 
     return do
 
 
-def postman(
+def sender_of(
     post: Post,
     *,
     timeout: float = 5.0,
@@ -73,7 +73,7 @@ def postman(
 
 
 def received(request: bytes) -> tuple[dict[str, str], bytes]:
-    """A request's headers, and its body."""
+    """A request's headers and body."""
     head, _, body = request.partition(b"\r\n\r\n")
     lines = [line.decode().split(": ", 1) for line in head.split(b"\r\n")[1:]]
     return {name.lower(): value for name, value in lines}, body
@@ -82,7 +82,7 @@ def received(request: bytes) -> tuple[dict[str, str], bytes]:
 @pytest.mark.parametrize(
     ("event", "outcome"), [("job.succeeded", DONE), ("job.needs_review", DOUBTFUL)]
 )
-def test_the_official_package_verifies_what_arrives(
+def test_the_official_package_verifies_a_delivery(
     post: Post, server: Server, deliver: Deliver, event: str, outcome: Outcome
 ) -> None:
     server.scripts["/hook"] = answer(200)
@@ -96,7 +96,7 @@ def test_the_official_package_verifies_what_arrives(
     assert len(headers["webhook-signature"].split()) == 2
 
 
-def test_each_try_has_the_same_id_and_body_and_a_time_of_its_own(
+def test_each_attempt_has_the_same_id_and_body_but_a_new_time(
     post: Post, server: Server, deliver: Deliver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server.scripts["/hook"] = answer(500)
@@ -128,7 +128,7 @@ def test_each_try_has_the_same_id_and_body_and_a_time_of_its_own(
         (503, "pending"),
     ],
 )
-def test_the_answer_is_logged_and_decides(
+def test_the_answer_is_logged_and_sets_the_state(
     post: Post, server: Server, deliver: Deliver, status: int, state: str
 ) -> None:
     server.scripts["/hook"] = answer(status, b"its words", Location=server.url("/elsewhere"))
@@ -141,9 +141,7 @@ def test_the_answer_is_logged_and_decides(
     assert server.connections == 1
 
 
-def test_a_receiver_that_asks_for_time_is_given_it(
-    post: Post, server: Server, deliver: Deliver
-) -> None:
+def test_retry_after_delays_the_next_attempt(post: Post, server: Server, deliver: Deliver) -> None:
     server.scripts["/hook"] = answer(503, Retry_After="120")
     post.queue(server.url("/hook"))
     due = deliver().due_ms
@@ -151,9 +149,7 @@ def test_a_receiver_that_asks_for_time_is_given_it(
     assert 118_000 < due - post.now() <= 120_000
 
 
-def test_a_receiver_that_hangs_is_left_at_the_deadline(
-    post: Post, server: Server, deliver: Deliver
-) -> None:
+def test_a_hanging_receiver_times_out(post: Post, server: Server, deliver: Deliver) -> None:
     server.scripts["/hook"] = lambda: iter([time.sleep(2) or b""])  # type: ignore[func-returns-value]
     post.queue(server.url("/hook"))
     record = deliver(timeout=0.3)
@@ -165,25 +161,23 @@ def test_a_receiver_that_hangs_is_left_at_the_deadline(
     assert 250 <= item.took_ms < 1_500
 
 
-def test_an_address_that_is_not_public_is_not_tried_again(
-    post: Post, server: Server, deliver: Deliver
-) -> None:
+def test_a_private_address_is_not_retried(post: Post, server: Server, deliver: Deliver) -> None:
     post.queue(server.url("/hook"))
     record = deliver(allow=())
     assert (record.state, server.connections) == ("dead", 0)
     assert record.tries[0].error == "Connecting to that address is not allowed."
 
 
-def test_without_a_secret_nothing_is_sent_and_it_is_tried_again(post: Post, server: Server) -> None:
+def test_without_a_secret_nothing_is_sent_and_it_is_retried(post: Post, server: Server) -> None:
     post.queue(server.url("/hook"))
     (delivery,) = post.take()
-    postman(post, secrets=(("other", NEW),)).deliver(delivery)
+    sender_of(post, secrets=(("other", NEW),)).deliver(delivery)
     record = post.record(delivery)
     assert (record.state, server.connections) == ("pending", 0)
     assert record.tries[0].error == "no signing secret is configured"
 
 
-def test_an_error_nobody_foresaw_is_a_failed_try_and_not_an_endless_one(
+def test_an_unexpected_error_counts_as_a_failed_attempt(
     post: Post, deliver: Deliver, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def broken(*_: Any, **__: Any) -> None:
@@ -199,9 +193,9 @@ def test_an_error_nobody_foresaw_is_a_failed_try_and_not_an_endless_one(
 def test_a_secret_is_never_logged(
     post: Post, server: Server, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    caplog.set_level(logging.DEBUG)  # of every logger, httpcore's too
+    caplog.set_level(logging.DEBUG)  # for every logger, including httpcore's
     server.scripts |= {"/200": answer(200), "/500": answer(500, b"no"), "/410": answer(410)}
-    sender = postman(post)
+    sender = sender_of(post)
     for url in (*map(server.url, server.scripts), server.url("/404"), "http://10.0.0.1/"):
         post.queue(url)
     for delivery in post.take():
