@@ -1,3 +1,6 @@
+"""`python -m nukki`."""
+
 from nukki.command import main
 
-main()
+if __name__ == "__main__":
+    main()

@@ -48,7 +48,8 @@ main.add_command(precision)
 )
 def up(host: str, port: int, data: Path, model: str | None, checkpoint: Path | None) -> None:
     """Run the whole service on this machine until Ctrl-C."""
-    from nukki.stack import AlreadyRunning, ServiceDied, Stack
+    from nukki.data_folder import AlreadyRunning
+    from nukki.stack import ServiceDied, Stack
     from shared.checkpoints import resolve
     from shared.errors import ConfigError
     from shared.settings import ModelSettings

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
-import json
 import os
-import secrets
 import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
 
 import httpx
 
 from nukki import redis_server
-from shared import processes, webhooks
+from nukki.data_folder import DataFolder
+from shared import processes
 from shared.errors import ConfigError, QueueUnavailable, ServiceError
 from shared.queue.connection import Connection
 from shared.queue.workers import WorkerRoll
@@ -27,11 +24,6 @@ from shared.settings import DEFAULT_TENANT, StackSettings
 
 _REDIS_PATIENCE = 30.0
 _READY_PATIENCE = 300.0
-_LOG_LIMIT = 10 * 1024 * 1024
-
-
-class AlreadyRunning(ServiceError):
-    """A stack is already running on this data folder."""
 
 
 class ServiceDied(ServiceError):
@@ -56,8 +48,10 @@ class Stack:
     overrides: Mapping[str, str] = field(default_factory=dict)
     say: Callable[[str], None] = print
     _children: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict, init=False)
-    _logged: dict[str, int] = field(default_factory=dict, init=False)
-    _lock: IO[str] | None = field(default=None, init=False)
+    _folder: DataFolder = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._folder = DataFolder(self.data)
 
     @property
     def url(self) -> str:
@@ -95,7 +89,9 @@ class Stack:
         for name, child in self._children.items():
             status = child.poll()
             if status is not None:
-                raise ServiceDied(f"{name} ended with status {status}{self._last_words(name)}")
+                raise ServiceDied(
+                    f"{name} ended with status {status}{self._folder.last_lines(name)}"
+                )
         time.sleep(seconds)
 
     def stop(self, grace: float = 30.0) -> None:
@@ -104,9 +100,7 @@ class Stack:
             child = self._children.pop(name, None)
             if child is not None:
                 processes.stop(child, grace + 5)
-        if self._lock is not None:
-            self._lock.close()
-            self._lock = None
+        self._folder.release()
 
     def __enter__(self) -> Stack:
         self.start()
@@ -121,16 +115,8 @@ class Stack:
 
     def secrets(self) -> dict[str, str]:
         """Generated once and kept: the Redis password and each tenant's webhook secret."""
-        path = self.data / "secrets.json"
-        known: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
         tenants = {tenant for tenant, _ in self._settings().api_keys} or {DEFAULT_TENANT}
-        wanted = {"redis": secrets.token_hex(24)}
-        wanted |= {f"webhook:{tenant}": webhooks.new_secret() for tenant in sorted(tenants)}
-        if wanted.keys() - known.keys():
-            known = wanted | known
-            path.touch(mode=0o600)
-            path.write_text(json.dumps(known, indent=1))
-        return known
+        return self._folder.secrets(tenants)
 
     def _settings(self) -> StackSettings:
         with _environment(self.overrides):
@@ -139,31 +125,9 @@ class Stack:
     def _prepare(self) -> None:
         """Check everything that can be checked before a service is started."""
         self._settings().require_keys(self.host)
-        try:
-            (self.data / "redis").mkdir(parents=True, exist_ok=True)
-            (self.data / "logs").mkdir(exist_ok=True)
-        except OSError as error:
-            raise ConfigError(f"cannot use {self.data}: {error.strerror}") from error
-        self._take_lock()
+        self._folder.prepare()
         self.port = self.port or redis_server.free_port()
         _require_free(self.host, self.port)
-
-    def _take_lock(self) -> None:
-        """Lock the data folder for this process and its Redis, so that neither can run twice."""
-        lock = (self.data / "nukki.lock").open("a+")
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.seek(0)
-            holder = lock.read().strip() or "unknown"
-            lock.close()
-            raise AlreadyRunning(
-                f"nukki is already running on {self.data} (pid {holder})"
-            ) from None
-        lock.truncate(0)
-        lock.write(str(os.getpid()))
-        lock.flush()
-        self._lock = lock
 
     def _start_redis(self) -> dict[str, str]:
         """Start Redis; returns the environment variables that the other services need."""
@@ -173,8 +137,7 @@ class Stack:
         redis_server.require_not_older(version, folder)
         port, kept = redis_server.free_port(), self.secrets()
         config = redis_server.write_config(folder, port, kept["redis"])
-        held = [self._lock.fileno()] if self._lock else []
-        self._spawn("redis", [server, str(config)], {}, pass_fds=held)
+        self._spawn("redis", [server, str(config)], {}, pass_fds=self._folder.lock_descriptors)
         url = f"redis://:{kept['redis']}@127.0.0.1:{port}/0"
         self._await_redis(url)
         self.say(f"redis    {redis_server.dotted(version)} on 127.0.0.1:{port}")
@@ -197,11 +160,7 @@ class Stack:
         *,
         pass_fds: list[int] | None = None,
     ) -> None:
-        path = self.data / "logs" / f"{name}.log"
-        if path.exists() and path.stat().st_size > _LOG_LIMIT:
-            path.replace(path.with_suffix(".log.1"))
-        with path.open("ab") as output:
-            self._logged[name] = output.tell()  # what is there already is from earlier runs
+        with self._folder.log(name) as output:
             self._children[name] = processes.spawn(
                 argv, env=env, output=output, pass_fds=pass_fds or []
             )
@@ -230,11 +189,6 @@ class Stack:
                         return _served(env)
                 self.watch(0.05)
         raise ServiceDied(f"not ready after {_READY_PATIENCE:.0f} s; see {self.data / 'logs'}")
-
-    def _last_words(self, name: str) -> str:
-        text = (self.data / "logs" / f"{name}.log").read_bytes()[self._logged.get(name, 0) :]
-        lines = text.decode(errors="replace").splitlines()[-8:]
-        return ":\n  " + "\n  ".join(lines) if lines else ""
 
 
 def _served(env: Mapping[str, str]) -> str:

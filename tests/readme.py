@@ -1,4 +1,4 @@
-"""The README's generated part, and the code blocks of the documents for the tests."""
+"""The generated parts of the documents, and the code blocks of the documents for the tests."""
 
 from __future__ import annotations
 
@@ -32,6 +32,7 @@ from shared.settings.common import (
     SigningSettings,
 )
 from shared.settings.worker import PlacementSettings
+from tests import redis_map
 
 README = Path(__file__).parent.parent / "README.md"
 _SETTINGS = re.compile(r"(<!-- settings -->\n).*?(<!-- /settings -->)", re.DOTALL)
@@ -115,3 +116,4 @@ if __name__ == "__main__":
     parser.add_argument("--write", action="store_true", required=True)
     parser.parse_args()
     README.write_text(rendered(README.read_text()))
+    redis_map.PAGE.write_text(redis_map.page())

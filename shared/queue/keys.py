@@ -1,12 +1,9 @@
 """The map of Redis: every family of keys, and the one place in Python that builds their names.
 
-In Lua, `key()` in `lua/parts/base.lua` builds the same names. `docs/redis.md` is this table in
-Markdown.
+`key()` in `lua/parts/base.lua` builds the same names; `docs/redis.md` shows the map.
 """
 
 from __future__ import annotations
-
-import sys
 
 from shared.queue.family import PREFIX, Family, Kind
 
@@ -251,30 +248,3 @@ FAMILIES: tuple[Family, ...] = (
     *(DELIVERY, TRIES, DELIVERIES, PENDING, WAITING, CARRIED, RECEIVERS, SHARES, SUSPENDED),
     *(WORKERS, WORKER, DOORBELLS, BINDINGS, PERMANENT_BINDINGS),
 )
-
-
-def family_of(key: str) -> Family | None:
-    """The family that a key found in Redis belongs to; None outside the map."""
-    found = (family for family in FAMILIES if family.kind is not Kind.CHANNEL)
-    return next((family for family in found if family.matches(key)), None)
-
-
-def as_markdown() -> str:
-    """The map as `docs/redis.md` has it."""
-    lines = [
-        "# What is in Redis",
-        "",
-        "Generated from `shared/queue/keys.py` by `python -m shared.queue.keys > docs/redis.md`.",
-        "Words in capitals stand for a value; scores and times are of Redis's own clock.",
-        "",
-        "| key | type | holds | written by | removed by, or when |",
-        "| --- | --- | --- | --- | --- |",
-    ]
-    for family in FAMILIES:
-        cells = (family.holds, family.written_by, family.goes)
-        lines.append(f"| `{family.pattern}` | {family.kind} | {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
-
-
-if __name__ == "__main__":
-    sys.stdout.write(as_markdown())

@@ -7,8 +7,8 @@ from typing import Any
 
 from redis.exceptions import RedisError
 
-from shared.queue.keys import family_of
 from tests.chaos.ledger import Ledger
+from tests.redis_map import family_of
 
 #: How the ledger names what is found.
 OUTSIDE = "key outside the map"

@@ -13,7 +13,8 @@ import psutil
 import pytest
 
 from nukki import Client, NotFound
-from nukki.stack import AlreadyRunning, ServiceDied, Stack
+from nukki.data_folder import AlreadyRunning
+from nukki.stack import ServiceDied, Stack
 from shared.errors import ConfigError
 from shared.queue import keys as redis_keys
 from shared.queue.connection import Connection

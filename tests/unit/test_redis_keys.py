@@ -10,6 +10,8 @@ import pytest
 from shared.queue import keys
 from shared.queue.family import PREFIX, Family, Kind
 from shared.queue.keys import FAMILIES
+from tests import redis_map
+from tests.redis_map import family_of
 
 ROOT = Path(__file__).parent.parent.parent
 SCRIPTS = sorted((ROOT / "shared/queue/lua").rglob("*.lua"))
@@ -38,7 +40,7 @@ def named(family: Family) -> str:
 def test_a_key_is_of_its_own_family_only(family: Family) -> None:
     key = named(family)
     assert [other.name for other in FAMILIES if other.matches(key)] == [family.name]
-    found = keys.family_of(key)
+    found = family_of(key)
     assert found is (None if family.kind is Kind.CHANNEL else family)
 
 
@@ -57,7 +59,7 @@ def test_every_family_of_the_module_is_in_the_map() -> None:
 
 @pytest.mark.parametrize("key", ["nukki:new", "nukki:job:", "nukki:due:1", "nukki:job:x", "due"])
 def test_an_unknown_key_is_of_no_family(key: str) -> None:
-    assert keys.family_of(key) is None
+    assert family_of(key) is None
 
 
 @pytest.mark.parametrize("parts", [(), ("job_1", "job_2")])
@@ -97,4 +99,4 @@ def test_no_other_module_builds_key_names() -> None:
 
 
 def test_the_page_for_operators_is_the_map() -> None:
-    assert (ROOT / "docs/redis.md").read_text() == keys.as_markdown()
+    assert redis_map.PAGE.read_text() == redis_map.page()
