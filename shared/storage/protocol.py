@@ -37,7 +37,7 @@ class Storage(Protocol):
         """
 
     def size(self, key: str) -> int | None:
-        """The object's size in bytes, or None where there is none."""
+        """The object's size in bytes; None if there is no such object."""
 
     def delete(self, keys: Sequence[str]) -> None:
         """Delete; a missing object is not an error."""

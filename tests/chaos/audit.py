@@ -97,7 +97,10 @@ class Audit:
                 self._ledger.wrong("orphan in storage", f"{name}, noted nowhere")
 
     async def _sweep_all(self) -> None:
-        """Make everything that waits to be swept due now, and wait until it is swept."""
+        """Make everything that waits to be swept due now, and wait until it is swept.
+
+        Names are normally due minutes after their attempt can no longer store files.
+        """
         sweep = redis_keys.SWEEP.key()
         deadline = asyncio.get_running_loop().time() + _SWEEPING
         names = await self._redis.zrange(sweep, 0, -1)

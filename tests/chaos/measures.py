@@ -61,7 +61,8 @@ class Measures:
     def follow(self, killed_at: int, jobs: dict[str, int]) -> None:
         """Measure, in the background, when each of a killed worker's jobs is claimed again.
 
-        A job goes to `claims_in_outage` if Redis or storage was down in the time allowed.
+        The samples go to `claims_in_outage` if Redis or storage was down within
+        `CLAIMED_WITHIN` seconds from now.
 
         Args:
             killed_at: Redis's clock in ms.

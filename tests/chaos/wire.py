@@ -172,7 +172,7 @@ def runs(script: str) -> Sight:
 
 
 def rings(chunk: bytes) -> bool:
-    """Match a doorbell message to a lane."""
+    """Match a doorbell message being pushed to a lane's queue."""
     return b"LPUSH" in chunk and b"nukki." in chunk
 
 
