@@ -1,4 +1,4 @@
-"""Conversion of all pixels that files hold to 8-bit sRGB."""
+"""Converts the pixels of any file to 8-bit sRGB."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def rows(height: int, width: int) -> Iterator[slice]:
 
 
 def to_eight_bits(samples: NDArray[Any], full: int = 65535) -> UInt8Array:
-    """Samples from 0 to `full`, scaled to 0–255 and rounded; 8-bit samples unchanged."""
+    """Scale samples from 0..`full` to 0..255, rounded; 8-bit samples are returned unchanged."""
     if samples.dtype == np.uint8:
         return np.ascontiguousarray(samples)
     out = np.empty(samples.shape, np.uint8)
@@ -40,10 +40,10 @@ def to_eight_bits(samples: NDArray[Any], full: int = 65535) -> UInt8Array:
 
 
 def to_srgb(samples: UInt8Array, profile: bytes | None, warnings: list[str]) -> UInt8Array:
-    """(H, W, 3) sRGB from (H, W) gray, (H, W, 3) RGB or (H, W, 4) CMYK (255 is full ink).
+    """Convert (H, W) gray, (H, W, 3) RGB or (H, W, 4) CMYK (255 is full ink) to (H, W, 3) sRGB.
 
-    RGB may be converted in place. A profile that cannot be used adds a warning; the colours are
-    then left as they are, which is what a browser shows.
+    RGB may be converted in place. A profile that cannot be used adds a warning and is ignored, as
+    browsers do.
     """
     channels = 1 if samples.ndim == 2 else samples.shape[2]
     transform = None
@@ -62,7 +62,11 @@ def to_srgb(samples: UInt8Array, profile: bytes | None, warnings: list[str]) -> 
 
 
 def lab_to_srgb(image: Image.Image) -> Image.Image:
-    """A CIELab image converted to sRGB."""
+    """Convert a CIELab image to sRGB.
+
+    Raises:
+        ValueError: if the transform gives no image.
+    """
     transform = ImageCms.buildTransform(
         ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB"), "LAB", "RGB", _INTENT
     )
@@ -73,11 +77,15 @@ def lab_to_srgb(image: Image.Image) -> Image.Image:
 
 
 class _Mismatch(Exception):
-    """A profile for another kind of pixels."""
+    """The profile is for another kind of pixels."""
 
 
 def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
-    """The transform from `mode` to sRGB; None where the profile is sRGB within one level."""
+    """The transform from `mode` to sRGB; None if the profile equals sRGB within one level.
+
+    Raises:
+        _Mismatch: if the profile is for another kind of pixels.
+    """
     opened = ImageCms.ImageCmsProfile(io.BytesIO(profile))
     space = opened.profile.xcolor_space.strip()
     if mode == "L" and space == "RGB":
@@ -93,7 +101,7 @@ def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
 
 
 def _is_identity(transform: ImageCms.ImageCmsTransform) -> bool:
-    """Whether no colour of a coarse lattice moves by more than one level."""
+    """Whether the transform moves no colour of a coarse lattice by more than one level."""
     levels = np.linspace(0, 255, 9).round().astype(np.uint8)
     lattice = np.stack(np.meshgrid(levels, levels, levels, indexing="ij"), -1).reshape(1, -1, 3)
     moved = _apply(lattice, "RGB", transform)
@@ -114,7 +122,7 @@ def _convert(
 def _apply(
     strip: UInt8Array, mode: str, transform: ImageCms.ImageCmsTransform | None
 ) -> UInt8Array:
-    """One strip to sRGB; ink without a transform as Pillow converts it."""
+    """Convert one strip to sRGB; without a transform, by Pillow's own conversion."""
     height, width = strip.shape[:2]
     image = Image.frombuffer(mode, (width, height), np.ascontiguousarray(strip), "raw", mode, 0, 1)
     if transform is None:

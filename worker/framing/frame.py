@@ -1,4 +1,4 @@
-"""A photo and its alpha brought onto a canvas, resampled at most once."""
+"""Places a photo and its alpha on a canvas, resampling at most once."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from worker.matting.solid import Box, box_of
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """A part of a photo, and the part of a canvas that it fills.
+    """A part of a photo and the part of the canvas that it fills.
 
     Attributes:
-        source: `[x1, y1, x2, y2]` of the photo, between pixels too.
-        target: `[x1, y1, x2, y2]` of the canvas.
+        source: `[x1, y1, x2, y2]` on the photo, in pixels; may be fractional.
+        target: `[x1, y1, x2, y2]` on the canvas, in whole pixels.
     """
 
     source: tuple[float, float, float, float]
@@ -28,17 +28,18 @@ class Region:
 
 
 def place(rgb: UInt8Array, alpha: UInt8Array, layout: Layout) -> tuple[UInt8Array, UInt8Array]:
-    """The canvas's colours, straight and 0 where nothing shows, and its alpha.
+    """Draw the photo on the canvas: straight colours, 0 where alpha is 0, and alpha.
 
-    Takes time and memory for what is seen of the photo and for the canvas, not for the photo.
+    Time and memory depend on the canvas and the visible part of the photo, not on the whole photo.
 
     Args:
         rgb: (H, W, 3) uint8.
         alpha: (H, W) uint8.
-        layout: what goes where.
+        layout: which part of the photo goes where on the canvas.
 
     Returns:
-        (h, w, 3) and (h, w) uint8 of the canvas's size; the photo itself where it is the canvas.
+        (h, w, 3) and (h, w) uint8 of the canvas size; `rgb` and `alpha` themselves, not copies,
+        where the layout leaves the photo as it is.
     """
     if layout.is_whole:
         return rgb, alpha
@@ -53,10 +54,10 @@ def place(rgb: UInt8Array, alpha: UInt8Array, layout: Layout) -> tuple[UInt8Arra
 
 
 def seen(alpha: UInt8Array, layout: Layout) -> Region | None:
-    """What shows of the photo on the canvas: the layout's box and the soft edge that leaves it.
+    """The visible part of the photo on the canvas: the layout's box and the soft edge around it.
 
-    The box itself lies on whole pixels of both; from there the region grows by whole pixels of the
-    canvas, as far as anything is visible and both have room. None: nothing is visible there.
+    The box lies on whole pixels of both. From there the region grows or shrinks by whole pixels of
+    the canvas, as far as anything is visible and both have room. None if nothing is visible there.
     """
     visible = box_of(alpha)
     if visible is None:
@@ -72,13 +73,13 @@ def seen(alpha: UInt8Array, layout: Layout) -> Region | None:
 def _span(
     axis: int, layout: Layout, visible: Box, length: int
 ) -> tuple[float, float, int, int] | None:
-    """`seen` along one axis: from and to in the photo, from and to on the canvas."""
+    """`seen` along one axis: start and end on the photo, start and end on the canvas."""
     begin, end = layout.box[axis], layout.box[axis + 2]
     first, last = layout.place[axis], layout.place[axis + 2]
     factor = layout.factors[axis]
 
     def grown(wanted: float, there: float, free: int) -> int:
-        """Canvas pixels beyond the box: negative where what is visible ends within it."""
+        """Canvas pixels beyond the box; negative where the visible part ends inside it."""
         return min(math.ceil(wanted * factor), math.floor(there * factor), free)
 
     before = grown(begin - visible[axis], begin, first)
@@ -90,10 +91,10 @@ def _span(
 
 
 def resampled(rgb: UInt8Array, alpha: UInt8Array, region: Region) -> tuple[UInt8Array, UInt8Array]:
-    """The region's (h, w, 3) colours and (h, w) alpha, at the size of its target.
+    """Resample the region to the size of its target: (h, w, 3) colours and (h, w) alpha.
 
-    By area where it is reduced, by Lanczos where it is enlarged, on colours weighted by alpha: what
-    shows through nowhere must not darken the edge.
+    Averages areas to reduce and uses Lanczos to enlarge. Colours are weighted by alpha so that
+    invisible pixels cannot change the colour of the edge.
     """
     x1, y1, x2, y2 = region.source
     size = (region.target[2] - region.target[0], region.target[3] - region.target[1])
@@ -105,14 +106,14 @@ def resampled(rgb: UInt8Array, alpha: UInt8Array, region: Region) -> tuple[UInt8
         return whole, alpha[part]
     weighted = _weighted(rgb[part], alpha[part])
     how = Image.Resampling.BOX if size[0] <= x2 - x1 else Image.Resampling.LANCZOS
-    # Four bands, each on its own: as RGBA, Pillow would weight them once more.
+    # RGBX resamples the four bands independently; as RGBA, Pillow would apply the alpha again.
     image = Image.frombuffer("RGBX", weighted.shape[1::-1], weighted, "raw", "RGBX", 0, 1)
     scaled = image.resize(size, how, box=(x1 - left, y1 - top, x2 - left, y2 - top))
     return _straight(np.asarray(scaled, np.uint8))
 
 
 def _weighted(rgb: UInt8Array, alpha: UInt8Array) -> UInt8Array:
-    """(h, w, 4): colours times alpha, and alpha."""
+    """Premultiply: (h, w, 4) uint8, colours times alpha, then alpha."""
     weighted = np.empty((*alpha.shape, 4), np.uint8)
     share = np.ascontiguousarray(alpha)
     for index, channel in enumerate(cv2.split(rgb)):
@@ -122,7 +123,7 @@ def _weighted(rgb: UInt8Array, alpha: UInt8Array) -> UInt8Array:
 
 
 def _straight(weighted: UInt8Array) -> tuple[UInt8Array, UInt8Array]:
-    """Colours as they are, 0 where nothing shows, and alpha."""
+    """Undo the premultiplication: straight colours, 0 where alpha is 0, and alpha."""
     red, green, blue, alpha = cv2.split(weighted)
     colours = [cv2.divide(channel, alpha, scale=255) for channel in (red, green, blue)]
     return np.asarray(cv2.merge(colours), np.uint8), np.asarray(alpha, np.uint8)

@@ -1,4 +1,4 @@
-"""The shadow of a subject on the ground that it stands on."""
+"""Draws the shadow of a subject on the ground it stands on."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from shared.arrays import FloatArray, UInt8Array
 from shared.schema import Shadow
 from worker.matting.solid import Box
 
-#: Longest side at which a shadow is drawn: it is soft, so a larger one shows no more detail.
+#: Longest side at which a shadow is drawn, in pixels; it is soft, so more would add no detail.
 _DRAWN = 800
-#: Heights, as shares of the subject's, between which it is cut into slices. Under a broad light a
-#: slice's shadow is the softer the higher the slice: by its height in the reach asked for.
+#: Bounds of the slices into which the subject is cut, as shares of its height. Under a broad light,
+#: higher slices cast softer shadows: softness grows with height up to the requested reach.
 _HEIGHTS = (0.0, 0.02, 0.06, 0.14, 0.3, 0.6)
-#: The ground is seen from 25° above, which shows this share of its depth.
+#: Visible share of the depth of the ground when seen from 25° above.
 _FORESHORTENED = 0.4
-#: What stands on the ground is rounded below: its shadow has this share of the reach at least.
+#: Least share of the reach that a shadow has, because objects are rounded where they stand.
 _CONTACT = 0.4
-#: A Gaussian is cut off here, in standard deviations.
+#: Where Gaussians are cut off, in standard deviations.
 _SUPPORT = 3.0
 
 
 def cast(alpha: UInt8Array, box: Box, shadow: Shadow) -> UInt8Array:
-    """How dark the shadow is, (h, w) uint8, of a subject whose canvas alpha is (h, w) uint8.
+    """The darkness of the shadow, (h, w) uint8, for a subject with canvas alpha (h, w) uint8.
 
-    It lies around the lower edge of the subject's box and is nowhere cut off: its reach is what is
-    asked for or, if that is less, the room between the box and the canvas's sides and bottom.
+    The shadow lies around the lower edge of the subject's box and is never cut off: its reach is
+    the one requested or, if less, the room from the box to the sides and bottom of the canvas.
     """
     height, width = alpha.shape
     shrink = min(1.0, _DRAWN / max(height, width))
@@ -39,7 +39,7 @@ def cast(alpha: UInt8Array, box: Box, shadow: Shadow) -> UInt8Array:
     left, top, right, bottom = (round(side * shrink) for side in box)
     longest = max(right - left, bottom - top)
     shift = shadow.offset * longest
-    # Pixels of room, less one that stays empty for certain.
+    # Pixels of room, less one so that the outermost pixel certainly stays empty.
     across = min(left + min(shift, 0), size[0] - right - max(shift, 0)) - 1
     below = size[1] - bottom - 1
     reach = min(shadow.softness * longest, across, below / _FORESHORTENED)
@@ -53,12 +53,12 @@ def cast(alpha: UInt8Array, box: Box, shadow: Shadow) -> UInt8Array:
 
 
 def _ground(alpha: FloatArray, rows: tuple[int, int], reach: float) -> FloatArray:
-    """(h, w) in 0..1: how much light each point of the ground misses.
+    """How much light each point of the ground loses, (h, w) float32 in 0..1.
 
     Args:
         alpha: (h, w) in 0..1.
-        rows: the subject's first, and the one after its last, where the ground is.
-        reach: how far the softest slice's shadow goes, in pixels.
+        rows: the first row of the subject and the row after its last, where the ground is.
+        reach: how far the shadow of the softest slice extends, in pixels.
     """
     top, bottom = rows
     lit = np.ones_like(alpha)
@@ -69,19 +69,19 @@ def _ground(alpha: FloatArray, rows: tuple[int, int], reach: float) -> FloatArra
         softness = _CONTACT + (1 - _CONTACT) * high / _HEIGHTS[-1]
         spread = reach * softness / _SUPPORT
         depth = _profile(len(alpha), bottom, spread * _FORESHORTENED)
-        # A slice that hangs higher covers less of the sky.
+        # Higher slices hide less of the sky from the ground.
         lit *= 1 - np.outer(depth, _blurred(outline, spread)) * (1 - high)
     return np.asarray(1 - lit, np.float32)
 
 
 def _profile(length: int, at: int, spread: float) -> FloatArray:
-    """(length,): 1 at `at`, falling off as a Gaussian on both sides, and 0 beyond its support."""
+    """A Gaussian around `at`, (length,) float32: 1 at its centre and 0 beyond its support."""
     distance = np.abs(np.arange(length) + 0.5 - at) / max(spread, 0.5)
     return np.where(distance < _SUPPORT, np.exp(-0.5 * distance**2), 0).astype(np.float32)
 
 
 def _blurred(outline: NDArray[np.float32], spread: float) -> FloatArray:
-    """(w,): the outline, blurred; it reaches no further than the Gaussian's support."""
+    """The outline, (w,) float32, blurred no further than the support of the Gaussian."""
     side = 2 * int(_SUPPORT * spread) + 1
     blurred = cv2.GaussianBlur(
         outline[None], (side, 1), max(spread, 0.1), borderType=cv2.BORDER_CONSTANT
