@@ -7,7 +7,7 @@ from typing import Any
 from tests.api.conftest import Client
 
 URL = "https://example.com/photo.jpg"
-#: A job that no test makes.
+#: The id of a job that does not exist.
 NOBODY = "job_" + "0" * 24
 
 
@@ -18,5 +18,5 @@ def post(client: Client, **job: Any) -> Any:
 
 
 def post_body(client: Client, job: object, **kwargs: Any) -> Any:
-    """Submit any JSON whatever."""
+    """Submit any JSON value."""
     return client.post("/v1/jobs", json=job, **kwargs)

@@ -48,11 +48,11 @@ def doorbell() -> SilentDoorbell:
 
 
 class Client(FlaskClient):
-    """A test client whose answers are not typed, so that tests may look into their `json`."""
+    """A test client with untyped responses, so that tests can index their `json`."""
 
     def open(self, *args: Any, **kwargs: Any) -> Any:
         response = super().open(*args, **kwargs)
-        response.request.environ["wsgi.input"].close()  # a temporary file, where it was long
+        response.request.environ["wsgi.input"].close()  # a temporary file if the body was long
         return response
 
     if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def make_client(
     doorbell: SilentDoorbell,
     tmp_path: Path,
 ) -> Iterator[MakeClient]:
-    """Make the app with these settings; `client` is the one with none."""
+    """Make the app with these settings; `client` uses the defaults."""
     made: list[Services] = []
 
     def make(*, stored_in: Storage = storage, **overrides: object) -> Client:
@@ -107,19 +107,19 @@ def client(make_client: MakeClient) -> Client:
 
 @pytest.fixture
 def keyed(make_client: MakeClient) -> Client:
-    """A client of the app with two tenants' keys: send `SHOP` or `OTHER` along."""
+    """A client of the app with two tenants' keys: send `SHOP` or `OTHER` as headers."""
     return make_client(api_keys=KEYS)
 
 
 @pytest.fixture
 def jobs(connection: Connection) -> JobQueue:
-    """The records, to look at and to prepare."""
+    """The job records, for assertions and for setup."""
     return JobQueue(connection, retention_ms=60_000)
 
 
 @pytest.fixture
 def leases(connection: Connection) -> LeaseTable:
-    """A worker's side of the queue, for finishing jobs by hand."""
+    """The worker's side of the queue, for finishing jobs without a worker."""
     return LeaseTable(connection, worker="test", lease_ms=30_000, retention_ms=60_000)
 
 
@@ -135,13 +135,13 @@ Finish = Callable[[str], None]
 
 @pytest.fixture
 def finish(leases: LeaseTable, storage: MemoryStorage) -> Finish:
-    """Do a job as a worker would: store a result and an alpha, and finish it."""
+    """Finish a job as a worker would: store a result and an alpha, and mark it succeeded."""
 
     def do(job_id: str) -> None:
         claim = claimed(leases, job_id)
         job = claim.job
         photo = storage.objects.get(keys.input_key(job.tenant, claim.photo.id))
-        if photo is not None:  # one by URL was never fetched here
+        if photo is not None:  # None for a URL, which these tests never fetch
             digest = hashlib.sha256(photo).hexdigest()
             leases.record_input(claim, digest=digest, size=len(photo), pixels=1)
         for name in keys.ATTEMPT_FILES:
@@ -172,7 +172,7 @@ def fail(leases: LeaseTable) -> Fail:
 
 @pytest.fixture
 def sign_in(connection: Connection) -> Callable[[str], None]:
-    """Let a ready worker with this model be there."""
+    """Register a ready worker for this model."""
 
     def do(model: str) -> None:
         worker = WorkerInfo(name=f"host/{model}", model=model, device="cpu", threads=1)
@@ -186,7 +186,7 @@ Clear = Callable[[], int]
 
 @pytest.fixture
 def clear(connection: Connection, jobs: JobQueue, storage: MemoryStorage) -> Clear:
-    """Let every sweep note be due, and have the sweeper clear them; how many went."""
+    """Make every sweep note due and run the sweeper; the number of notes cleared."""
 
     def do() -> int:
         for name in noted(connection):
@@ -199,7 +199,7 @@ def clear(connection: Connection, jobs: JobQueue, storage: MemoryStorage) -> Cle
 
 @pytest.fixture
 def nothing_left(connection: Connection, storage: MemoryStorage) -> Iterator[None]:
-    """Assert, at its end, that the test left nothing in Redis or storage."""
+    """Assert after the test that it left nothing in Redis or storage."""
     yield
     assert records(connection) == []
     assert storage.objects == {}
@@ -209,7 +209,7 @@ def nothing_left(connection: Connection, storage: MemoryStorage) -> Iterator[Non
 def nothing_left_once_swept(
     connection: Connection, storage: MemoryStorage, clear: Clear
 ) -> Iterator[None]:
-    """Assert, at its end, that the sweeper clears all that the test left."""
+    """Assert after the test that the sweeper clears everything it left."""
     yield
     storage.down = False
     clear()
@@ -218,12 +218,12 @@ def nothing_left_once_swept(
 
 
 def records(connection: Connection) -> list[str]:
-    """The names of everything in Redis, the broker's queues too."""
+    """All keys in Redis, including the broker's queues."""
     return sorted(connection.redis.keys("*"))
 
 
 def noted(connection: Connection) -> list[str]:
-    """The storage keys noted for sweeping."""
+    """The storage keys scheduled for sweeping."""
     return list(connection.redis.zrange(redis_keys.SWEEP.key(), 0, -1))
 
 
@@ -243,7 +243,7 @@ def accepted(response: Any) -> str:
 
 
 def assert_problem(response: Any, status: int, code: str, field: str | None = None) -> None:
-    """The response is an RFC 9457 problem of that status and code, about that field if any."""
+    """Assert that the response is an RFC 9457 problem with this status, code and field, if any."""
     assert (response.status_code, response.json["code"]) == (status, code), response.text
     assert response.content_type == "application/problem+json"
     problem = response.json
@@ -261,7 +261,7 @@ def assert_problem(response: Any, status: int, code: str, field: str | None = No
 
 @contextmanager
 def meanwhile(act: Callable[[], object], *, after: float = 0.2) -> Iterator[None]:
-    """Let a thread do something `after` seconds, while the block runs."""
+    """Run `act` in a thread `after` seconds into the block; raises its error."""
     failures: list[BaseException] = []
 
     def work() -> None:
@@ -282,7 +282,7 @@ def meanwhile(act: Callable[[], object], *, after: float = 0.2) -> Iterator[None
 
 
 def the_job(jobs: JobQueue, tenant: str = "default", *, patience: float = 5.0) -> Job:
-    """The tenant's one job, as soon as it is there."""
+    """The tenant's only job, waiting until it exists."""
     deadline = time.monotonic() + patience
     while not (found := jobs.page(tenant, limit=2).jobs):
         if time.monotonic() > deadline:

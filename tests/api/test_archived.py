@@ -1,4 +1,4 @@
-"""Jobs whose records Redis has let go: every call answers as before, from the storage."""
+"""Jobs whose records have expired from Redis: every call answers the same, from storage."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Archived = Callable[..., str]
 
 @pytest.fixture
 def archived(finish: Finish, jobs: JobQueue, storage: MemoryStorage) -> Archived:
-    """Submit a photo, do the job, and have its record archived; its id."""
+    """Submit a photo, finish the job and archive its record; the job's id."""
 
     def do(client: Client, photo: bytes, **kwargs: Any) -> str:
         job_id = accepted(submit(client, photo, **kwargs))
@@ -40,7 +40,7 @@ def archived(finish: Finish, jobs: JobQueue, storage: MemoryStorage) -> Archived
     return do
 
 
-def test_it_looks_as_it_did(
+def test_an_archived_job_looks_the_same(
     client: Client, sample: bytes, finish: Finish, jobs: JobQueue, storage: MemoryStorage
 ) -> None:
     job_id = accepted(submit(client, sample, job={"metadata": {"sku": "17"}}))
@@ -52,7 +52,7 @@ def test_it_looks_as_it_did(
     assert client.post(f"/v1/jobs/{job_id}/cancel").json == before
 
 
-def test_its_files_are_to_be_had(client: Client, sample: bytes, archived: Archived) -> None:
+def test_its_files_can_be_downloaded(client: Client, sample: bytes, archived: Archived) -> None:
     job_id = archived(client, sample)
     assert client.get(f"/v1/jobs/{job_id}/result").status_code == 200
     assert client.get(f"/v1/jobs/{job_id}/mask").status_code == 200
@@ -65,7 +65,7 @@ def test_it_is_no_longer_listed(client: Client, sample: bytes, archived: Archive
 
 
 @pytest.mark.parametrize("source", ["job", "render", "mask"])
-def test_other_jobs_can_build_on_it(
+def test_other_jobs_can_refer_to_it(
     client: Client, sample: bytes, archived: Archived, jobs: JobQueue, source: str
 ) -> None:
     parent = archived(client, sample)
@@ -79,7 +79,7 @@ def test_other_jobs_can_build_on_it(
     assert child.parent_alpha == alpha
 
 
-def test_its_mask_serves_the_same_photo_sent_again(
+def test_its_mask_can_be_used_with_the_same_photo_uploaded_again(
     client: Client, sample: bytes, archived: Archived
 ) -> None:
     parent = archived(client, sample)
@@ -101,7 +101,7 @@ def test_erasing_it_erases_everything(
     assert_problem(client.delete(f"/v1/jobs/{job_id}"), 404, "not_found")
 
 
-def test_a_photo_that_another_job_uses_is_left(
+def test_erasing_it_keeps_a_photo_that_another_job_uses(
     client: Client, sample: bytes, archived: Archived, storage: MemoryStorage, clear: Clear
 ) -> None:
     parent = archived(client, sample)
@@ -111,7 +111,9 @@ def test_a_photo_that_another_job_uses_is_left(
     assert list(storage.objects.values()) == [sample]
 
 
-def test_another_tenant_finds_nothing(keyed: Client, sample: bytes, archived: Archived) -> None:
+def test_it_is_not_found_for_another_tenant(
+    keyed: Client, sample: bytes, archived: Archived
+) -> None:
     job_id = archived(keyed, sample, headers=SHOP)
     for method, path in [
         ("GET", ""),
@@ -136,7 +138,7 @@ def test_a_storage_outage_is_503_not_404(
     assert_problem(client.delete(f"/v1/jobs/{job_id}"), 503, "storage_unavailable")
 
 
-def test_its_idempotency_key_is_answered_with_it(
+def test_its_idempotency_key_still_returns_it(
     client: Client, sample: bytes, archived: Archived, connection: Connection
 ) -> None:
     key = {"Idempotency-Key": "order-17"}

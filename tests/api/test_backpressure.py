@@ -1,4 +1,4 @@
-"""Too much at once: 429 with nothing made, and a storage that is silent is said to be in time."""
+"""Overload is refused with 429 and creates nothing; a hanging storage is reported in time."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ URL = "https://example.com/photo.jpg"
 
 
 class Late(JobQueue):
-    """A queue that looked full to nobody, until they wanted in."""
+    """A queue whose early check for room always passes; only accepting a job can refuse it."""
 
     def __init__(self, jobs: JobQueue) -> None:
         vars(self).update(vars(jobs))
@@ -52,7 +52,7 @@ class Late(JobQueue):
 
 
 class TestTooMany:
-    def test_above_the_depth_it_is_429_and_nothing_is_stored(
+    def test_a_full_queue_answers_429_and_nothing_is_stored(
         self,
         make_client: MakeClient,
         sample: bytes,
@@ -68,7 +68,7 @@ class TestTooMany:
         assert int(response.headers["Retry-After"]) > 0
         assert (records(connection), storage.objects) == (before, stored)
 
-    def test_there_is_room_again_once_one_is_taken_up(
+    def test_there_is_room_again_once_a_worker_takes_a_job(
         self, make_client: MakeClient, sample: bytes, leases: LeaseTable
     ) -> None:
         client = make_client(max_queued=1)
@@ -77,7 +77,7 @@ class TestTooMany:
         claimed(leases, first)
         accepted(submit(client, sample))
 
-    def test_a_tenant_is_held_to_its_share(self, make_client: MakeClient, sample: bytes) -> None:
+    def test_a_tenant_is_limited_to_its_share(self, make_client: MakeClient, sample: bytes) -> None:
         client = make_client(api_keys=KEYS, max_queued=4, tenant_share=0.5)
         for _ in range(2):
             accepted(submit(client, sample, headers=SHOP))
@@ -86,7 +86,7 @@ class TestTooMany:
         assert "share" in response.json["detail"]
         accepted(submit(client, sample, headers=OTHER))
 
-    def test_a_request_that_was_taken_before_is_answered(
+    def test_a_replayed_request_is_answered_when_the_queue_is_full(
         self, make_client: MakeClient, sample: bytes
     ) -> None:
         client = make_client(max_queued=1)
@@ -103,7 +103,7 @@ class TestTooMany:
     ) -> None:
         client = make_client(max_queued=1)
         jobs = client.application.extensions["nukki"].jobs
-        # As if each had looked before any was accepted.
+        # As if each had checked for room before any was accepted.
         client.application.extensions["nukki"] = dataclasses.replace(
             client.application.extensions["nukki"], jobs=Late(jobs)
         )
@@ -111,7 +111,7 @@ class TestTooMany:
         for _ in range(3):
             assert_problem(submit(client, sample), 429, "too_many_jobs")
         assert len(storage.objects) == 1
-        assert len(noted(connection)) == 3  # of what is deleted already
+        assert len(noted(connection)) == 3  # for files that are already deleted
         clear()
         assert noted(connection) == []
         assert len(connection.redis.keys(redis_keys.INPUT.glob)) == 1
@@ -120,7 +120,7 @@ class TestTooMany:
 
 @dataclass
 class S3Server:
-    """It takes every connection and, while not `silent`, each request; a PUT after `pause`."""
+    """Accepts every connection; answers unless `silent`, and a PUT only after `pause`."""
 
     url: str = ""
     pause: float = 0.0
@@ -172,7 +172,7 @@ def _storage(url: str) -> Storage:
 
 class TestSilentStorage:
     @pytest.mark.parametrize("before", [0, 1])
-    def test_it_is_said_within_two_seconds(
+    def test_a_hanging_storage_is_reported_within_two_seconds(
         self, make_client: MakeClient, sample: bytes, server: S3Server, before: int
     ) -> None:
         client = make_client(stored_in=_storage(server.url))

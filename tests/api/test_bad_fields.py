@@ -1,4 +1,4 @@
-"""Prompts, fields and addresses that are refused, each by its name (DESIGN 8)."""
+"""Invalid prompts, fields and URLs are refused with the field's name (DESIGN 8)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.api.conftest import (
     submit,
 )
 
-#: Addresses that nobody outside may make this service connect to, as literals of every kind.
+#: Addresses this service must never be made to connect to, in every literal notation.
 FORBIDDEN = [
     "http://127.0.0.1/",
     "http://127.0.0.1:6379/",
@@ -101,7 +101,7 @@ PROMPTS: list[tuple[str, str]] = [
 @pytest.mark.usefixtures("nothing_left")
 class TestPrompts:
     @pytest.mark.parametrize(("prompt", "field"), PROMPTS, ids=[prompt for prompt, _ in PROMPTS])
-    def test_what_does_not_fit_is_named(
+    def test_an_invalid_prompt_is_named(
         self, client: Client, sample: bytes, prompt: str, field: str
     ) -> None:
         response = submit(client, sample, job=f'{{"prompt": {prompt}}}')
@@ -119,7 +119,7 @@ class TestPrompts:
         ],
         ids=["points", "wrong points", "257 points", "labels", "wrong labels", "box"],
     )
-    def test_a_million_of_anything_is_refused_fast(
+    def test_a_million_entries_are_refused_fast(
         self, client: Client, sample: bytes, prompt: object, field: str
     ) -> None:
         job = json.dumps({"prompt": prompt})
@@ -127,7 +127,7 @@ class TestPrompts:
         response = submit(client, sample, job=job)
         taken = time.monotonic() - begun
         assert_problem(response, 422, "invalid_request", field)
-        assert taken < 20  # half a minute, were each of them told of
+        assert taken < 20  # reporting each of them would take half a minute
         assert len(response.data) < 1000
 
     def test_several_wrong_fields_are_all_named(self, client: Client, sample: bytes) -> None:
@@ -138,7 +138,7 @@ class TestPrompts:
         assert named == ["prompt.points.0.1", "prompt.box.3", "priority"]
         assert "and 2 more" in response.json["detail"]
 
-    def test_what_was_sent_is_not_repeated(self, client: Client, sample: bytes) -> None:
+    def test_the_error_does_not_repeat_the_input(self, client: Client, sample: bytes) -> None:
         response = submit(client, sample, job={"webhook": {"url": "not a secret-token"}})
         assert response.status_code == 422
         assert b"secret-token" not in response.data
@@ -154,10 +154,12 @@ class TestPromptEdges:
         ],
         ids=["corners", "whole", "256 points"],
     )
-    def test_what_just_fits_is_taken(self, client: Client, sample: bytes, prompt: object) -> None:
+    def test_prompts_at_the_limits_are_accepted(
+        self, client: Client, sample: bytes, prompt: object
+    ) -> None:
         accepted(submit(client, sample, job={"prompt": prompt}))
 
-    def test_a_point_is_in_the_photo_as_displayed(self, client: Client) -> None:
+    def test_a_point_refers_to_the_photo_as_displayed(self, client: Client) -> None:
         turned = _turned_jpeg(80, 40)
         assert_problem(
             submit(client, turned, job={"prompt": {"points": [[60, 10]]}}),
@@ -176,7 +178,7 @@ def _turned_jpeg(width: int, height: int) -> bytes:
     return file.getvalue()
 
 
-#: Fields with a wrong value, with a typo, or of issues that are not built yet.
+#: Fields with a wrong value, a typo, or of features not built yet.
 FIELDS: list[tuple[dict[str, Any], str]] = [
     ({"promt": {}}, "promt"),
     ({"Prompt": {}}, "Prompt"),
@@ -218,12 +220,12 @@ FIELDS: list[tuple[dict[str, Any], str]] = [
 @pytest.mark.usefixtures("nothing_left")
 class TestFields:
     @pytest.mark.parametrize(("job", "field"), FIELDS, ids=[f"{job!s:.60}" for job, _ in FIELDS])
-    def test_a_field_that_is_wrong_or_unknown_is_named(
+    def test_an_invalid_or_unknown_field_is_named(
         self, client: Client, sample: bytes, job: dict[str, Any], field: str
     ) -> None:
         assert_problem(submit(client, sample, job=job), 422, "invalid_request", field)
 
-    def test_metadata_that_json_cannot_say_is_refused(self, client: Client, sample: bytes) -> None:
+    def test_metadata_with_nan_is_refused(self, client: Client, sample: bytes) -> None:
         response = submit(client, sample, job='{"metadata": {"a": NaN}}')
         assert_problem(response, 422, "invalid_request", "metadata")
         assert response.json["errors"][0]["message"].startswith("must be plain JSON")
@@ -237,7 +239,7 @@ class TestFields:
         assert taken < 4
         assert len(response.data) < 1000
 
-    def test_a_long_unknown_name_is_not_repeated_whole(self, client: Client) -> None:
+    def test_a_long_unknown_field_name_is_shortened(self, client: Client) -> None:
         response = post_body(client, {"k" * 10**6: 1})
         assert response.status_code == 422
         assert len(response.data) < 1000
@@ -250,7 +252,7 @@ class TestFields:
         assert_problem(submit(client, sample, job="{points}"), 400, "malformed_request")
 
     @pytest.mark.parametrize("text", ["[]", "null", "1", '"{}"'])
-    def test_json_that_is_no_object_is_refused(self, client: Client, text: str) -> None:
+    def test_json_that_is_not_an_object_is_refused(self, client: Client, text: str) -> None:
         assert_problem(post_text(client, text), 422, "invalid_request", "body")
 
     @pytest.mark.parametrize(
@@ -269,17 +271,17 @@ class TestFields:
         ],
         ids=["no boundary", "empty", "another boundary", "cut short"],
     )
-    def test_multipart_that_holds_nothing_gives_no_image(
+    def test_empty_multipart_is_refused_for_its_missing_image(
         self, client: Client, content_type: str, body: bytes
     ) -> None:
         response = post_text(client, body, content_type)
         assert_problem(response, 422, "invalid_request", "image")
 
-    def test_json_beyond_all_measure_is_not_even_read(self, client: Client) -> None:
+    def test_an_oversized_json_body_is_not_read(self, client: Client) -> None:
         response = post_text(client, b" " * (16 * 1024 * 1024 + 1))
         assert_problem(response, 413, "request_entity_too_large")
 
-    def test_a_job_part_beyond_all_measure_is_refused(self, client: Client, sample: bytes) -> None:
+    def test_an_oversized_job_part_is_refused(self, client: Client, sample: bytes) -> None:
         response = submit(client, sample, job=" " * (16 * 1024 * 1024 + 1))
         assert_problem(response, 413, "request_entity_too_large")
 
@@ -287,19 +289,19 @@ class TestFields:
 @pytest.mark.usefixtures("nothing_left")
 class TestUrls:
     @pytest.mark.parametrize("url", [*FORBIDDEN, *NOT_URLS])
-    def test_a_photos_url_that_may_not_be_followed_is_refused(
+    def test_a_photo_url_with_a_forbidden_address_is_refused(
         self, client: Client, url: str
     ) -> None:
         assert_problem(post_body(client, {"url": url}), 422, "invalid_request", "url")
 
     @pytest.mark.parametrize("url", [*FORBIDDEN, *NOT_URLS])
-    def test_a_webhooks_url_that_may_not_be_followed_is_refused(
+    def test_a_webhook_url_with_a_forbidden_address_is_refused(
         self, client: Client, sample: bytes, url: str
     ) -> None:
         response = submit(client, sample, job={"webhook": {"url": url}})
         assert_problem(response, 422, "invalid_request", "webhook.url")
 
-    def test_an_answer_does_not_map_the_private_network(self, client: Client) -> None:
+    def test_an_error_reveals_nothing_about_the_private_network(self, client: Client) -> None:
         details = {post_body(client, {"url": url}).json["detail"] for url in FORBIDDEN[:9]}
         assert details == {"url: Connecting to that address is not allowed."}
 
@@ -311,7 +313,7 @@ class TestUrls:
         assert_problem(response, 422, "invalid_request", "webhook")
         assert "no signing secret" in response.json["detail"]
 
-    def test_another_tenants_secret_signs_nothing_for_this_one(
+    def test_another_tenants_signing_secret_does_not_count(
         self, keyed: Client, sample: bytes
     ) -> None:
         job = {"webhook": {"url": "https://example.com/"}}
@@ -320,7 +322,7 @@ class TestUrls:
 
 
 class TestAllowedNetworks:
-    def test_a_network_that_is_allowed_may_be_named(self, make_client: MakeClient) -> None:
+    def test_an_allowed_network_is_accepted(self, make_client: MakeClient) -> None:
         client = make_client(allow_networks="10.0.0.0/8")
         accepted(post_body(client, {"url": "http://10.1.2.3/a.jpg"}))
         assert_problem(

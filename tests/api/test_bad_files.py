@@ -1,4 +1,4 @@
-"""Files that are refused, and that a refusal leaves nothing behind (DESIGN 8)."""
+"""Invalid files are refused, and a refusal leaves nothing behind (DESIGN 8)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.api.conftest import (
 
 
 def png_header(width: int, height: int) -> bytes:
-    """A PNG that claims this size, with a few pixels to show for it."""
+    """A PNG whose header claims this size, with data for only a few pixels."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         body = kind + data
@@ -44,7 +44,9 @@ class TestFiles:
             (bytes(4096), "This file's format"),
         ],
     )
-    def test_what_is_no_image_is_named(self, client: Client, file: bytes, name: str) -> None:
+    def test_an_unsupported_file_type_is_named(
+        self, client: Client, file: bytes, name: str
+    ) -> None:
         response = submit(client, file, filename="photo.jpg")
         assert_problem(response, 415, "image_unsupported")
         assert response.json["detail"].startswith(name)
@@ -55,7 +57,7 @@ class TestFiles:
         assert "empty" in response.json["detail"]
 
     @pytest.mark.parametrize("length", [1, 8, 11, 20, 32])
-    def test_a_header_cut_short_is_refused(
+    def test_a_truncated_header_is_refused(
         self, client: Client, sample: bytes, length: int
     ) -> None:
         response = submit(client, sample[:length])
@@ -88,7 +90,7 @@ class TestFiles:
     def test_an_image_without_pixels_is_refused(self, client: Client) -> None:
         assert_problem(submit(client, png_header(0, 10)), 422, "image_invalid")
 
-    def test_an_image_that_is_text_is_refused(self, client: Client) -> None:
+    def test_an_image_sent_as_a_text_field_is_refused(self, client: Client) -> None:
         data = {"image": "aGVsbG8="}
         response = client.post("/v1/jobs", data=data, content_type="multipart/form-data")
         assert_problem(response, 422, "invalid_request", "image")
@@ -107,10 +109,10 @@ class TestFiles:
 
 
 class TestFileEdges:
-    def test_a_hundred_megapixels_are_taken(self, client: Client) -> None:
+    def test_a_hundred_megapixels_are_accepted(self, client: Client) -> None:
         accepted(submit(client, png_header(10_000, 10_000)))
 
-    def test_as_many_bytes_as_the_limit_are_taken(
+    def test_a_file_of_exactly_the_byte_limit_is_accepted(
         self, make_client: MakeClient, sample: bytes
     ) -> None:
         accepted(submit(make_client(max_bytes=len(sample)), sample))

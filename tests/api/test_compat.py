@@ -1,4 +1,4 @@
-"""The first generation's call: a photo and points in, the PNG itself out."""
+"""The first-generation call: takes a photo and points, answers with the PNG."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ def remove(client: Client, photo: bytes | None, points: str | None = None, **kwa
 
 @pytest.fixture
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let nobody wait for a minute."""
+    """Shorten the wait of one minute."""
     monkeypatch.setattr(compat, "_WAIT", 0.3)
 
 
 class TestAnswer:
-    def test_the_png_itself_is_answered(
+    def test_it_answers_with_the_png(
         self, client: Client, sample: bytes, jobs: JobQueue, finish: Finish
     ) -> None:
         with meanwhile(lambda: finish(the_job(jobs).id)):
@@ -69,7 +69,7 @@ class TestAnswer:
         assert response.status_code == 200
         assert the_job(jobs).request.prompt.is_auto
 
-    def test_the_same_key_is_the_same_cutout(
+    def test_the_same_idempotency_key_returns_the_same_cutout(
         self, client: Client, sample: bytes, jobs: JobQueue, finish: Finish
     ) -> None:
         key = {"Idempotency-Key": "once"}
@@ -79,7 +79,7 @@ class TestAnswer:
         assert again.data == first.data
         assert again.headers["X-Job-Id"] == first.headers["X-Job-Id"]
 
-    def test_the_job_is_its_callers(
+    def test_the_job_belongs_to_its_caller(
         self, keyed: Client, sample: bytes, jobs: JobQueue, finish: Finish
     ) -> None:
         with meanwhile(lambda: finish(the_job(jobs, "shop").id)):
@@ -104,7 +104,7 @@ class TestFailures:
             ("a_code_of_tomorrow", 500),
         ],
     )
-    def test_a_failed_job_answers_the_status_of_its_code(
+    def test_a_failed_job_answers_with_its_codes_http_status(
         self,
         client: Client,
         sample: bytes,
@@ -121,7 +121,7 @@ class TestFailures:
         assert response.headers["X-Job-Id"] == the_job(jobs).id
 
     @pytest.mark.usefixtures("hurried")
-    def test_a_job_that_takes_too_long_goes_on(
+    def test_a_job_that_outlasts_the_wait_keeps_running(
         self, client: Client, sample: bytes, jobs: JobQueue
     ) -> None:
         response = remove(client, sample)
@@ -130,7 +130,7 @@ class TestFailures:
         assert f"/v1/jobs/{job_id}" in response.json["detail"]
         assert jobs.get(job_id).status == "queued"
 
-    def test_a_job_canceled_meanwhile_is_no_cutout(
+    def test_a_job_canceled_during_the_wait_gives_no_cutout(
         self, client: Client, sample: bytes, jobs: JobQueue
     ) -> None:
         other = another_client(client.application)
@@ -138,7 +138,7 @@ class TestFailures:
             response = remove(client, sample)
         assert_problem(response, 409, "no_result")
 
-    def test_a_job_erased_meanwhile_is_not_found(
+    def test_a_job_erased_during_the_wait_is_not_found(
         self, client: Client, sample: bytes, jobs: JobQueue
     ) -> None:
         other = another_client(client.application)
@@ -171,7 +171,7 @@ class TestBadInput:
         ],
         ids=lambda value: f"{value:.30}",
     )
-    def test_points_that_are_wrong_are_named(
+    def test_invalid_points_are_named(
         self, client: Client, sample: bytes, points: str, field: str
     ) -> None:
         assert_problem(remove(client, sample, points), 422, "invalid_request", field)
@@ -183,10 +183,10 @@ class TestBadInput:
         assert_problem(response, 422, "invalid_request", "points")
         assert time.monotonic() - begun < 8
 
-    def test_no_image_is_named(self, client: Client) -> None:
+    def test_a_missing_image_is_named(self, client: Client) -> None:
         assert_problem(remove(client, None, "[]"), 422, "invalid_request", "image")
 
-    def test_what_is_no_image_is_refused(self, client: Client) -> None:
+    def test_a_file_that_is_not_an_image_is_refused(self, client: Client) -> None:
         assert_problem(remove(client, b"<svg/>"), 415, "image_unsupported")
 
     def test_an_unknown_part_is_named(self, client: Client, sample: bytes) -> None:
@@ -196,13 +196,13 @@ class TestBadInput:
         )
         assert_problem(response, 422, "invalid_request", "point")
 
-    def test_json_is_no_photo(self, client: Client) -> None:
+    def test_a_json_body_is_refused(self, client: Client) -> None:
         response = client.post("/background-removal/remove", json={"points": []})
         assert_problem(response, 422, "invalid_request", "image")
 
 
 class TestCrowd:
-    def test_without_a_place_to_wait_nothing_is_stored(
+    def test_nothing_is_stored_when_too_many_callers_are_waiting(
         self,
         make_client: MakeClient,
         sample: bytes,

@@ -1,4 +1,4 @@
-"""`DELETE` of a job that a worker had in hand: what that stores too late goes too."""
+"""`DELETE` of a running job also removes what its worker stores afterwards."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Loss = Callable[[str], None]
 
 @pytest.fixture(params=["canceled", "reclaimed"])
 def lose(request: pytest.FixtureRequest, client: Client, connection: Connection) -> Loss:
-    """Take the job from its worker, one way or the other."""
+    """Take the job from its worker, by canceling it or by letting its lease expire."""
 
     def cancel(job_id: str) -> None:
         assert client.post(f"/v1/jobs/{job_id}/cancel").status_code == 200
@@ -35,14 +35,14 @@ def lose(request: pytest.FixtureRequest, client: Client, connection: Connection)
 
 @pytest.fixture
 def job(client: Client, jobs: JobQueue, leases: LeaseTable) -> Job:
-    """A job by URL that a worker has in hand."""
+    """A job by URL that a worker is running."""
     job_id = accepted(client.post("/v1/jobs", json={"url": "https://example.com/photo.jpg"}))
     claimed(leases, job_id)
     return jobs.get(job_id)
 
 
 @pytest.mark.usefixtures("nothing_left_once_swept")
-def test_a_photo_that_was_being_fetched(
+def test_a_photo_stored_after_the_delete_is_removed(
     client: Client, storage: MemoryStorage, connection: Connection, job: Job, lose: Loss
 ) -> None:
     lose(job.id)
@@ -53,7 +53,7 @@ def test_a_photo_that_was_being_fetched(
 
 
 @pytest.mark.usefixtures("nothing_left_once_swept")
-def test_a_result_that_was_being_stored(
+def test_a_result_stored_after_the_delete_is_removed(
     client: Client, storage: MemoryStorage, job: Job, lose: Loss
 ) -> None:
     lose(job.id)

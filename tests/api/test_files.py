@@ -20,7 +20,7 @@ from tests.api.conftest import (
 
 
 class SigningStorage(MemoryStorage):
-    """Storage that gives addresses, as S3 does."""
+    """Storage that gives presigned URLs, as S3 does."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -34,7 +34,9 @@ class SigningStorage(MemoryStorage):
 
 
 class TestFiles:
-    def test_the_result_is_the_bytes(self, client: Client, sample: bytes, finish: Finish) -> None:
+    def test_the_result_is_served_as_bytes(
+        self, client: Client, sample: bytes, finish: Finish
+    ) -> None:
         job_id = accepted(submit(client, sample))
         finish(job_id)
         response = client.get(f"/v1/jobs/{job_id}/result")
@@ -44,7 +46,7 @@ class TestFiles:
         assert response.headers["Content-Disposition"] == f'inline; filename="{job_id}.png"'
         assert response.headers["X-Content-Type-Options"] == "nosniff"
 
-    def test_the_result_has_the_format_asked_for(
+    def test_the_result_has_the_requested_format(
         self, client: Client, sample: bytes, finish: Finish
     ) -> None:
         output = {"format": "jpeg", "background": "#ffffff"}
@@ -70,20 +72,20 @@ class TestFiles:
         assert_problem(client.get(f"/v1/jobs/{job_id}/{file}"), 409, "not_finished")
 
     @pytest.mark.parametrize("file", ["result", "mask"])
-    def test_a_job_that_failed_has_none(
+    def test_a_failed_job_has_no_files(
         self, client: Client, sample: bytes, fail: Fail, file: str
     ) -> None:
         job_id = accepted(submit(client, sample))
         fail(job_id)
         assert_problem(client.get(f"/v1/jobs/{job_id}/{file}"), 409, "no_result")
 
-    def test_a_job_that_was_canceled_has_none(self, client: Client, sample: bytes) -> None:
+    def test_a_canceled_job_has_no_files(self, client: Client, sample: bytes) -> None:
         job_id = accepted(submit(client, sample))
         client.post(f"/v1/jobs/{job_id}/cancel")
         assert_problem(client.get(f"/v1/jobs/{job_id}/result"), 409, "no_result")
 
     @pytest.mark.parametrize("file", ["result", "mask"])
-    def test_a_storage_that_signs_is_redirected_to(
+    def test_storage_with_presigned_urls_is_redirected_to(
         self, make_client: MakeClient, sample: bytes, finish: Finish, file: str
     ) -> None:
         storage = SigningStorage()
@@ -98,7 +100,7 @@ class TestFiles:
         assert response.headers["Cache-Control"] == "no-store"
         assert storage.asked["content_type"] == "image/png"
 
-    def test_a_result_that_the_storage_lost_is_not_found(
+    def test_a_result_missing_from_storage_is_not_found(
         self, client: Client, sample: bytes, finish: Finish, storage: MemoryStorage
     ) -> None:
         job_id = accepted(submit(client, sample))

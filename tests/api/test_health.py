@@ -1,4 +1,4 @@
-"""Health, and the models served."""
+"""Health checks and the list of served models."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class TestLive:
 
 
 class TestReady:
-    def test_with_a_worker_it_is_ready(
+    def test_the_service_is_ready_with_a_worker(
         self, client: Client, sign_in: Callable[[str], None]
     ) -> None:
         sign_in("grabcut")
@@ -39,7 +39,7 @@ class TestReady:
             "checks": {"redis": "ok", "storage": "ok", "worker": "ok"},
         }
 
-    def test_without_a_worker_it_is_not(self, client: Client) -> None:
+    def test_the_service_is_not_ready_without_a_worker(self, client: Client) -> None:
         response = client.get("/health/ready")
         assert response.status_code == 503
         assert response.json["status"] == "not ready"
@@ -49,14 +49,14 @@ class TestReady:
             "worker": "none is ready",
         }
 
-    def test_after_the_last_worker_signed_out_it_is_not(
+    def test_the_service_is_not_ready_after_the_last_worker_signs_out(
         self, client: Client, sign_in: Callable[[str], None], connection: Connection
     ) -> None:
         sign_in("grabcut")
         WorkerRoll(connection).sign_out("host/grabcut")
         assert client.get("/health/ready").status_code == 503
 
-    def test_with_redis_down_it_is_not(
+    def test_the_service_is_not_ready_while_redis_is_down(
         self, make_client: MakeClient, own_redis: RedisProcess
     ) -> None:
         client = make_client(redis_url=own_redis.url)
@@ -78,7 +78,7 @@ class TestReady:
         assert response.status_code == 503
         assert response.json["checks"]["worker"] == "unknown"
 
-    def test_with_the_storage_down_it_is_not(
+    def test_the_service_is_not_ready_while_storage_is_down(
         self, client: Client, storage: MemoryStorage, sign_in: Callable[[str], None]
     ) -> None:
         sign_in("grabcut")
@@ -97,12 +97,12 @@ class TestReady:
 
 
 class TestModels:
-    def test_without_a_worker_there_are_none(self, client: Client) -> None:
+    def test_no_models_are_listed_without_a_worker(self, client: Client) -> None:
         response = client.get("/v1/models")
         assert response.status_code == 200
         assert response.json == {"models": []}
 
-    def test_each_is_listed_with_its_workers_and_devices(
+    def test_each_model_is_listed_with_its_workers_and_devices(
         self, client: Client, connection: Connection
     ) -> None:
         roll = WorkerRoll(connection)
@@ -118,7 +118,7 @@ class TestModels:
             {"name": "sam2.1_hiera_tiny", "workers": 3, "devices": ["cuda:0", "cuda:1"]},
         ]
 
-    def test_with_redis_down_it_says_so(
+    def test_a_redis_outage_is_reported(
         self, make_client: MakeClient, own_redis: RedisProcess
     ) -> None:
         client = make_client(redis_url=own_redis.url)

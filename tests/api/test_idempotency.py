@@ -1,4 +1,4 @@
-"""`Idempotency-Key`: the same request again is the same job, however often it is sent."""
+"""`Idempotency-Key`: repeating a request returns the same job."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def all_jobs(jobs: JobQueue, tenant: str = "default") -> tuple[Job, ...]:
 
 
 class TestRepeat:
-    def test_the_same_photo_and_fields_are_the_same_job(
+    def test_the_same_photo_and_fields_return_the_same_job(
         self, client: Client, sample: bytes, jobs: JobQueue, storage: MemoryStorage
     ) -> None:
         job = {"prompt": {"points": [[1, 2]]}, "metadata": {"sku": 1}}
@@ -54,7 +54,7 @@ class TestRepeat:
         assert len(all_jobs(jobs)) == 1
         assert len(storage.objects) == 1
 
-    def test_it_is_not_rung_for_again(
+    def test_a_replay_does_not_ring_the_doorbell_again(
         self, client: Client, sample: bytes, doorbell: SilentDoorbell
     ) -> None:
         for _ in range(2):
@@ -71,7 +71,7 @@ class TestRepeat:
         again = submit(client, sample, job=other, headers=KEY, filename="another.jpg")
         assert accepted(again) == accepted(first)
 
-    def test_a_finished_job_is_answered_as_it_is(
+    def test_a_replay_returns_a_finished_job_in_its_current_state(
         self, client: Client, sample: bytes, finish: Finish
     ) -> None:
         job_id = accepted(submit(client, sample, headers=KEY))
@@ -80,7 +80,7 @@ class TestRepeat:
         assert again.json["id"] == job_id
         assert again.json["status"] == "succeeded"
 
-    def test_a_finished_job_is_answered_at_once_to_a_caller_that_would_wait(
+    def test_a_replay_with_prefer_wait_returns_a_finished_job_at_once(
         self, client: Client, sample: bytes, finish: Finish
     ) -> None:
         job_id = accepted(submit(client, sample, headers=KEY))
@@ -112,8 +112,8 @@ class TestRepeat:
         again = submit(client, sample, job={"model": "grabcut"}, headers=KEY)
         assert accepted(again) == first
 
-    def test_a_set_of_events_is_written_in_one_order(self) -> None:
-        # Of strings a set's order differs from process to process.
+    def test_a_set_of_events_is_serialized_in_a_fixed_order(self) -> None:
+        # The order of a set of strings differs between processes.
         webhook = Webhook(url="https://a.example/", events=frozenset(Event))
         assert webhook.model_dump(mode="json")["events"] == sorted(Event)
 
@@ -143,7 +143,7 @@ class TestAnotherRequest:
         response = client.post("/v1/jobs", json=job, headers=KEY)
         assert_problem(response, 422, "idempotency_mismatch")
 
-    def test_another_tenant_has_keys_of_its_own(
+    def test_each_tenant_has_its_own_keys(
         self, keyed: Client, sample: bytes, jobs: JobQueue
     ) -> None:
         mine = accepted(submit(keyed, sample, headers=SHOP | KEY))
@@ -152,17 +152,17 @@ class TestAnotherRequest:
         assert [job.id for job in all_jobs(jobs, "shop")] == [mine]
         assert [job.id for job in all_jobs(jobs, "other")] == [theirs]
 
-    def test_another_key_is_another_job(self, client: Client, sample: bytes) -> None:
+    def test_another_key_makes_another_job(self, client: Client, sample: bytes) -> None:
         first = accepted(submit(client, sample, headers=KEY))
         second = accepted(submit(client, sample, headers={"Idempotency-Key": "order-18"}))
         assert first != second
 
-    def test_without_a_key_every_request_is_a_job(self, client: Client, sample: bytes) -> None:
+    def test_without_a_key_every_request_makes_a_job(self, client: Client, sample: bytes) -> None:
         assert accepted(submit(client, sample)) != accepted(submit(client, sample))
 
 
 class TestTogether:
-    def test_fifty_at_once_make_one_job(
+    def test_fifty_concurrent_requests_make_one_job(
         self, client: Client, sample: bytes, jobs: JobQueue, storage: MemoryStorage
     ) -> None:
         answers = _at_once(client, [sample] * 50)
@@ -173,7 +173,7 @@ class TestTogether:
         assert sorted(replayed, key=str) == [None] + ["true"] * 49
         assert list(storage.objects) == [f"default/inputs/{job.input_id}"]
 
-    def test_what_the_others_noted_is_swept(
+    def test_files_stored_by_the_losing_requests_are_swept(
         self, client: Client, sample: bytes, connection: Connection, clear: Clear
     ) -> None:
         _at_once(client, [sample] * 20)
@@ -191,7 +191,7 @@ class TestTogether:
 
 
 def _at_once(client: Client, photos: list[bytes]) -> list[Any]:
-    """Post each photo from a thread of its own, all under one key."""
+    """Post each photo from its own thread, all with the same key."""
     answers: list[Any] = []
     ready = threading.Barrier(len(photos))
 
@@ -210,7 +210,7 @@ def _at_once(client: Client, photos: list[bytes]) -> list[Any]:
 
 
 class Swallower:
-    """Between us and Redis: once `hungry`, what Redis answers to the next accept never arrives."""
+    """A proxy to Redis; once `hungry`, it drops the reply to the next accept."""
 
     def __init__(self, redis: RedisProcess) -> None:
         self.hungry = threading.Event()
@@ -241,7 +241,7 @@ class Swallower:
                         return
                     if side is inward:
                         swallow = swallow or (self.hungry.is_set() and b"fingerprint" in data)
-                        # `repeated` reads the slot by that word too, but runs no script.
+                        # `repeated` also reads the slot by that word, but runs no script.
                         swallow = swallow and b"EVALSHA" in data
                         if swallow:
                             self.hungry.clear()
@@ -251,7 +251,7 @@ class Swallower:
 
 
 class TestLostAnswer:
-    def test_an_accept_that_timed_out_and_is_repeated_makes_no_second_job(
+    def test_retrying_an_accept_that_timed_out_makes_no_second_job(
         self,
         make_client: MakeClient,
         sample: bytes,
@@ -267,7 +267,7 @@ class TestLostAnswer:
         assert_problem(submit(client, sample, headers=KEY), 503, "queue_unavailable")
         assert time.monotonic() - began < 2
         assert not between.hungry.is_set()
-        assert len(all_jobs(jobs)) == 2  # it was accepted, and nobody heard
+        assert len(all_jobs(jobs)) == 2  # it was accepted, although the reply was lost
         again = submit(client, sample, headers=KEY)
         assert again.headers["Idempotent-Replayed"] == "true"
         assert accepted(again) in {job.id for job in all_jobs(jobs)}
@@ -279,28 +279,26 @@ class TestLostAnswer:
 class TestKey:
     @pytest.mark.usefixtures("nothing_left")
     @pytest.mark.parametrize("key", ["", "two words", "é", "x" * 256, "tab\tbed"])
-    def test_a_key_of_other_characters_is_refused(
-        self, client: Client, sample: bytes, key: str
-    ) -> None:
+    def test_an_invalid_key_is_refused(self, client: Client, sample: bytes, key: str) -> None:
         response = submit(client, sample, headers={"Idempotency-Key": key})
         assert_problem(response, 422, "invalid_request", "Idempotency-Key")
 
     @pytest.mark.parametrize("key", ["a", "x" * 255, "!~", "a:b:c", "order/17?x=1"])
-    def test_a_key_of_visible_characters_is_taken(
+    def test_a_key_of_visible_ascii_characters_is_accepted(
         self, client: Client, sample: bytes, key: str
     ) -> None:
         headers = {"Idempotency-Key": key}
         first, again = (accepted(submit(client, sample, headers=headers)) for _ in range(2))
         assert first == again
 
-    def test_it_is_kept_for_a_day(
+    def test_a_key_is_kept_for_a_day(
         self, client: Client, sample: bytes, connection: Connection
     ) -> None:
         accepted(submit(client, sample, headers=KEY))
         (slot,) = connection.redis.keys(redis_keys.IDEMPOTENCY.glob)
         assert 86_390 < connection.redis.ttl(slot) <= 86_400
 
-    def test_after_its_job_is_erased_it_makes_a_new_one(
+    def test_a_key_makes_a_new_job_after_its_job_is_erased(
         self, client: Client, sample: bytes, jobs: JobQueue
     ) -> None:
         first = accepted(submit(client, sample, headers=KEY))
@@ -310,11 +308,11 @@ class TestKey:
         assert "Idempotent-Replayed" not in second.headers
         assert [job.id for job in all_jobs(jobs)] == [second.json["id"]]
 
-    def test_a_refused_request_does_not_use_it_up(self, client: Client, sample: bytes) -> None:
+    def test_a_refused_request_does_not_use_up_the_key(self, client: Client, sample: bytes) -> None:
         assert_problem(submit(client, b"nonsense", headers=KEY), 415, "image_unsupported")
         accepted(submit(client, sample, headers=KEY))
 
-    def test_a_request_that_failed_half_way_does_not_use_it_up(
+    def test_a_request_that_fails_midway_does_not_use_up_the_key(
         self, client: Client, sample: bytes, storage: MemoryStorage
     ) -> None:
         storage.down = True

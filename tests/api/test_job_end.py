@@ -34,7 +34,7 @@ class TestCancel:
         assert leases.claim(job_id) is None
         assert connection.redis.zcard(redis_keys.LANE.key("interactive")) == 0
 
-    def test_a_job_being_done_is_taken_from_its_worker(
+    def test_a_running_job_is_taken_from_its_worker(
         self, client: Client, sample: bytes, leases: LeaseTable
     ) -> None:
         job_id = accepted(submit(client, sample))
@@ -43,7 +43,7 @@ class TestCancel:
         assert response.json["status"] == "canceled"
         assert leases.lost([claim])
 
-    def test_a_finished_job_stays_as_it_is(
+    def test_canceling_a_finished_job_changes_nothing(
         self, client: Client, sample: bytes, finish: Finish
     ) -> None:
         job_id = accepted(submit(client, sample))
@@ -52,7 +52,7 @@ class TestCancel:
         assert response.status_code == 200
         assert response.json["status"] == "succeeded"
 
-    def test_canceling_twice_is_canceling_once(self, client: Client, sample: bytes) -> None:
+    def test_canceling_twice_has_no_further_effect(self, client: Client, sample: bytes) -> None:
         job_id = accepted(submit(client, sample))
         first, second = (client.post(f"/v1/jobs/{job_id}/cancel").json for _ in range(2))
         assert first == second
@@ -71,7 +71,7 @@ class TestCancel:
 
 class TestErase:
     @pytest.mark.usefixtures("nothing_left")
-    def test_record_photo_and_files_are_gone(
+    def test_record_photo_and_files_are_deleted(
         self, client: Client, sample: bytes, finish: Finish
     ) -> None:
         job_id = accepted(submit(client, sample))
@@ -85,7 +85,7 @@ class TestErase:
         assert client.delete(f"/v1/jobs/{accepted(submit(client, sample))}").status_code == 204
 
     @pytest.mark.usefixtures("nothing_left")
-    def test_a_job_with_a_webhook_tells_nobody(
+    def test_erasing_a_job_with_a_webhook_sends_nothing(
         self, client: Client, sample: bytes, finish: Finish
     ) -> None:
         job = {"webhook": {"url": "https://example.com/hook"}}
@@ -97,7 +97,7 @@ class TestErase:
         ("method", "path"),
         [("GET", ""), ("GET", "/result"), ("GET", "/mask"), ("POST", "/cancel"), ("DELETE", "")],
     )
-    def test_every_call_finds_nothing_afterwards(
+    def test_every_call_answers_404_afterwards(
         self, client: Client, sample: bytes, finish: Finish, method: str, path: str
     ) -> None:
         job_id = accepted(submit(client, sample))
@@ -123,7 +123,7 @@ class TestErase:
         assert storage.objects == {}
 
     @pytest.mark.usefixtures("nothing_left_once_swept")
-    def test_what_a_running_worker_may_still_store_is_swept_later(
+    def test_files_a_running_worker_may_still_store_are_swept_later(
         self, client: Client, sample: bytes, leases: LeaseTable, storage: MemoryStorage
     ) -> None:
         job_id = accepted(submit(client, sample))
@@ -132,7 +132,7 @@ class TestErase:
         storage.put(keys.attempt_key("default", job_id, 1, keys.RESULT), b"late", "")
 
     @pytest.mark.usefixtures("nothing_left_once_swept")
-    def test_with_the_storage_down_the_files_are_swept_later(
+    def test_files_are_swept_later_if_storage_is_down(
         self, client: Client, sample: bytes, storage: MemoryStorage, connection: Connection
     ) -> None:
         job_id = accepted(submit(client, sample))

@@ -1,4 +1,4 @@
-"""A job as it is answered, and lists of jobs."""
+"""The JSON view of a job, and lists of jobs."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class TestList:
         assert [job["id"] for job in response.json["jobs"]] == made[::-1]
         assert response.json["next"] is None
 
-    def test_no_jobs_are_an_empty_page(self, client: Client) -> None:
+    def test_without_jobs_the_page_is_empty(self, client: Client) -> None:
         assert client.get("/v1/jobs").json == {"jobs": [], "next": None}
 
     def test_the_cursor_walks_every_page(self, client: Client, sample: bytes) -> None:
@@ -50,16 +50,14 @@ class TestList:
         assert seen == made[::-1]
         assert sizes == [2, 2, 1]
 
-    def test_a_job_made_meanwhile_does_not_shift_the_pages(
-        self, client: Client, sample: bytes
-    ) -> None:
+    def test_a_new_job_does_not_shift_the_pages(self, client: Client, sample: bytes) -> None:
         made = [accepted(submit(client, sample)) for _ in range(3)]
         page = client.get("/v1/jobs?limit=2").json
         accepted(submit(client, sample))
         rest = client.get(f"/v1/jobs?limit=2&cursor={page['next']}").json
         assert [job["id"] for job in rest["jobs"]] == [made[0]]
 
-    def test_a_status_filters(
+    def test_jobs_can_be_filtered_by_status(
         self, client: Client, sample: bytes, finish: Finish, fail: Fail
     ) -> None:
         queued, done, failed = (accepted(submit(client, sample)) for _ in range(3))
@@ -70,7 +68,7 @@ class TestList:
             assert [job["id"] for job in page["jobs"]] == [expected]
         assert client.get("/v1/jobs?status=canceled").json["jobs"] == []
 
-    def test_tenants_see_their_own(self, keyed: Client, sample: bytes) -> None:
+    def test_tenants_see_only_their_own_jobs(self, keyed: Client, sample: bytes) -> None:
         mine = accepted(submit(keyed, sample, headers=SHOP))
         theirs = accepted(submit(keyed, sample, headers=OTHER))
         for headers, expected in ((SHOP, mine), (OTHER, theirs)):
@@ -93,12 +91,10 @@ class TestList:
             ("batch=1", "batch"),
         ],
     )
-    def test_a_parameter_that_is_wrong_is_named(
-        self, client: Client, query: str, field: str
-    ) -> None:
+    def test_an_invalid_parameter_is_named(self, client: Client, query: str, field: str) -> None:
         assert_problem(client.get(f"/v1/jobs?{query}"), 422, "invalid_request", field)
 
-    def test_a_listed_job_looks_as_it_does_alone(
+    def test_a_listed_job_looks_the_same_as_when_fetched_alone(
         self, client: Client, sample: bytes, finish: Finish
     ) -> None:
         done, queued = (accepted(submit(client, sample)) for _ in range(2))
@@ -108,7 +104,7 @@ class TestList:
 
 
 class TestView:
-    #: DESIGN section 7; `batch` and `compliance` come with their issues.
+    #: DESIGN section 7; `batch` and `compliance` are not built yet.
     FIELDS = (
         "id status created_at started_at finished_at model prompt objects output metadata "
         "attempts "
@@ -143,7 +139,7 @@ class TestView:
         nothing_yet = ("started_at", "finished_at", "model", "result", "mask", "subject", "error")
         assert all(view[name] is None for name in nothing_yet)
 
-    def test_a_job_being_done_tells_since_when(
+    def test_a_running_job_shows_when_it_started(
         self, client: Client, sample: bytes, leases: LeaseTable
     ) -> None:
         job_id = accepted(submit(client, sample))

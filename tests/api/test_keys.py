@@ -1,4 +1,4 @@
-"""API keys and tenants: who is let in, and to what."""
+"""API keys and tenants: which callers may use which resources."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.api.conftest import (
     submit,
 )
 
-#: Every call that wants a key.
+#: Every call that requires a key.
 CALLS = [
     ("POST", "/v1/jobs"),
     ("GET", "/v1/jobs"),
@@ -81,10 +81,10 @@ class TestKeys:
         ],
         ids=str,
     )
-    def test_what_is_no_key_is_unauthorized(self, keyed: Client, headers: dict[str, str]) -> None:
+    def test_a_malformed_key_is_unauthorized(self, keyed: Client, headers: dict[str, str]) -> None:
         assert_problem(keyed.get("/v1/jobs", headers=headers), 401, "unauthorized")
 
-    def test_a_key_in_the_address_is_unauthorized(self, keyed: Client) -> None:
+    def test_a_key_in_the_url_is_unauthorized(self, keyed: Client) -> None:
         response = keyed.get("/v1/jobs?X-Api-Key=shop-key-0123456789")
         assert_problem(response, 401, "unauthorized")
 
@@ -97,7 +97,7 @@ class TestKeys:
         ],
         ids=str,
     )
-    def test_either_header_is_taken(self, keyed: Client, headers: dict[str, str]) -> None:
+    def test_either_header_is_accepted(self, keyed: Client, headers: dict[str, str]) -> None:
         assert keyed.get("/v1/jobs", headers=headers).status_code == 200
 
     def test_without_a_key_the_body_is_not_read(self, keyed: Client) -> None:
@@ -112,7 +112,7 @@ class TestKeys:
             assert client.get("/v1/jobs", headers={"X-Api-Key": key}).status_code == 200
 
     @pytest.mark.parametrize("path", ["/health/live", "/openapi.json", "/docs", "/redoc"])
-    def test_what_is_public_needs_no_key(self, keyed: Client, path: str) -> None:
+    def test_public_pages_need_no_key(self, keyed: Client, path: str) -> None:
         assert keyed.get(path).status_code == 200
 
 
@@ -127,7 +127,9 @@ class TestTenants:
         assert_problem(response, 404, "not_found")
         assert jobs.get(job_id).status == "queued"
 
-    def test_another_tenants_job_looks_like_none_at_all(self, keyed: Client, sample: bytes) -> None:
+    def test_another_tenants_job_is_indistinguishable_from_a_missing_one(
+        self, keyed: Client, sample: bytes
+    ) -> None:
         job_id = accepted(submit(keyed, sample, headers=SHOP))
         theirs = keyed.get(f"/v1/jobs/{job_id}", headers=OTHER)
         nobodys = keyed.get(f"/v1/jobs/{NOBODY}", headers=OTHER)
@@ -147,7 +149,7 @@ class TestTenants:
         response = submit(keyed, sample, job={"prompt": {"mask": job_id}}, headers=OTHER)
         assert_problem(response, 404, "not_found")
 
-    def test_a_photo_lies_in_its_tenants_folder(
+    def test_a_photo_is_stored_in_its_tenants_folder(
         self, keyed: Client, sample: bytes, storage: MemoryStorage
     ) -> None:
         accepted(submit(keyed, sample, headers=SHOP))
@@ -161,7 +163,7 @@ class TestStart:
             Keyring([("shop", "secret-15-chars")])
         assert "secret-15" not in str(caught.value)
 
-    def test_an_entry_without_a_tenant_is_refused_by_its_place(self) -> None:
+    def test_an_entry_without_a_tenant_is_refused_with_its_position(self) -> None:
         with pytest.raises(ConfigError, match="entry 2") as caught:
             ApiSettings.load(api_keys="shop:shop-key-0123456789,other-key-0123456789")
         assert "key-01" not in str(caught.value)
@@ -175,5 +177,5 @@ class TestStart:
     def test_loopback_needs_no_keys(self, host: str) -> None:
         ApiSettings.load().require_keys(host)
 
-    def test_with_keys_every_host_is_served(self) -> None:
+    def test_any_host_may_be_served_with_keys(self) -> None:
         ApiSettings.load(api_keys=KEYS).require_keys("0.0.0.0")

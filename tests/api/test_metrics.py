@@ -1,4 +1,4 @@
-"""`/metrics`: what this process answered, and the queue."""
+"""`/metrics`: requests answered by this process, and the queue."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class TestScrape:
     def test_it_needs_no_key(self, keyed: Client) -> None:
         assert scrape(keyed).value("nukki_up", part="redis") == 1
 
-    def test_it_is_text_unless_openmetrics_is_asked_for(self, client: Client) -> None:
+    def test_it_is_text_unless_openmetrics_is_requested(self, client: Client) -> None:
         plain = client.get("/metrics")
         assert plain.content_type.startswith("text/plain; version=")
         assert "# EOF" not in plain.text
@@ -49,7 +49,7 @@ class TestScrape:
 
 
 class TestQueue:
-    def test_it_shows_what_waits_in_each_lane(self, client: Client, sample: bytes) -> None:
+    def test_it_shows_the_jobs_waiting_per_lane(self, client: Client, sample: bytes) -> None:
         accepted(submit(client, sample))
         for _ in range(2):
             accepted(submit(client, sample, job={"priority": "bulk"}))
@@ -59,7 +59,7 @@ class TestQueue:
         assert shown.value("nukki_queue_depth", lane="reclaimed") == 0
         assert shown.value("nukki_jobs_unfinished") == 3
 
-    def test_two_apps_of_one_process_show_each_its_own(
+    def test_two_apps_in_one_process_each_show_their_own_queue(
         self, make_client: MakeClient, own_redis: RedisProcess, sample: bytes
     ) -> None:
         here, elsewhere = make_client(), make_client(redis_url=own_redis.url)
@@ -67,7 +67,7 @@ class TestQueue:
         assert scrape(here).value("nukki_queue_depth", lane="interactive") == 1
         assert scrape(elsewhere).value("nukki_queue_depth", lane="interactive") == 0
 
-    def test_with_redis_down_the_rest_is_still_told(
+    def test_other_metrics_are_shown_while_redis_is_down(
         self, make_client: MakeClient, own_redis: RedisProcess, storage: MemoryStorage
     ) -> None:
         client = make_client(redis_url=own_redis.url)
@@ -80,9 +80,7 @@ class TestQueue:
         assert not list(shown.labels("nukki_queue_depth"))
         assert requests(before, shown, "GET", "/v1/models", 503) == 1
 
-    def test_with_redis_hanging_it_answers_within_two_seconds(
-        self, make_client: MakeClient
-    ) -> None:
+    def test_it_answers_within_two_seconds_while_redis_hangs(self, make_client: MakeClient) -> None:
         with socket.create_server(("127.0.0.1", 0)) as listener:
             client = make_client(redis_url=f"redis://127.0.0.1:{listener.getsockname()[1]}/0")
             begun = time.monotonic()
@@ -91,7 +89,7 @@ class TestQueue:
 
 
 class TestRequests:
-    def test_a_request_is_counted_by_its_rule(self, client: Client, sample: bytes) -> None:
+    def test_a_request_is_counted_by_its_route(self, client: Client, sample: bytes) -> None:
         jobs = [accepted(submit(client, sample)) for _ in range(2)]
         before = scrape(client)
         for job_id in jobs:
@@ -104,7 +102,7 @@ class TestRequests:
         assert after.since(before, "nukki_http_request_seconds_count", **labels) == 3
         assert not any(jobs[0] in str(item) for item in after.labels("nukki_http_requests_total"))
 
-    def test_an_address_that_leads_nowhere_makes_no_label(self, client: Client) -> None:
+    def test_an_unknown_path_creates_no_label(self, client: Client) -> None:
         before = scrape(client)
         for path in ("/no/such/page", "/nor/this"):
             assert client.get(path).status_code == 404
@@ -113,14 +111,14 @@ class TestRequests:
         assert requests(before, after, "GET", "unmatched", 404) == 2
         assert requests(before, after, "DELETE", "unmatched", 405) == 1
 
-    def test_nor_does_a_method_that_nobody_knows(self, client: Client) -> None:
+    def test_an_unknown_method_creates_no_label(self, client: Client) -> None:
         before = scrape(client)
         assert client.open("/v1/jobs", method="BREW").status_code == 405
         after = scrape(client)
         assert requests(before, after, "other", "unmatched", 405) == 1
         assert not any("BREW" in str(item) for item in after.labels("nukki_http_requests_total"))
 
-    def test_a_refused_caller_is_counted_too(self, keyed: Client) -> None:
+    def test_an_unauthorized_request_is_counted(self, keyed: Client) -> None:
         before = scrape(keyed)
         assert keyed.get("/v1/jobs").status_code == 401
         assert keyed.get("/v1/jobs", headers=SHOP).status_code == 200
@@ -128,7 +126,7 @@ class TestRequests:
         assert requests(before, after, "GET", "/v1/jobs", 401) == 1
         assert requests(before, after, "GET", "/v1/jobs", 200) == 1
 
-    def test_what_goes_wrong_inside_is_counted(
+    def test_an_internal_error_is_counted(
         self, client: Client, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         before = scrape(client)
@@ -150,7 +148,7 @@ class TestCanceled:
         labels = {"state": "canceled", "model": "any", "lane": "bulk"}
         assert scrape(client).since(before, "nukki_jobs_total", **labels) == 1
 
-    def test_a_job_that_had_ended_is_not(
+    def test_canceling_a_finished_job_is_not_counted(
         self, client: Client, sample: bytes, finish: Finish
     ) -> None:
         job_id = accepted(submit(client, sample))

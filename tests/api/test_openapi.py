@@ -1,4 +1,4 @@
-"""The API's own papers: valid, complete, and served from here alone."""
+"""The OpenAPI document and its pages: valid, complete and loading nothing from elsewhere."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ ROUTES = [
     ("get", "/metrics"),
     ("post", "/background-removal/remove"),
 ]
-#: What load balancers and Prometheus call: without a key, and never refused.
+#: Calls of load balancers and Prometheus: they need no key and are never refused.
 _OPEN = ("/health", "/metrics")
 _METHODS = {"get", "post", "put", "delete", "patch"}
 _LINK = re.compile(rb"""(?:src|href|url)\s*[=:]\s*["']?([^"'\s>]+)""", re.IGNORECASE)
@@ -60,11 +60,11 @@ class TestDocument:
         assert document["openapi"].startswith("3.1")
         OpenAPIV31SpecValidator(document).validate()
 
-    def test_every_route_is_documented_and_no_other(self, document: dict[str, Any]) -> None:
+    def test_the_document_has_exactly_the_designed_routes(self, document: dict[str, Any]) -> None:
         found = {(method, path) for method, path, _ in operations(document)}
         assert found == set(ROUTES)
 
-    def test_every_route_of_the_app_is_in_it(
+    def test_every_route_of_the_app_is_documented(
         self, client: Client, document: dict[str, Any]
     ) -> None:
         pages = ("swagger.", "redoc.", "static", "docs", "openapi", "home", "upload_content.")
@@ -80,7 +80,9 @@ class TestDocument:
             assert operation.get("summary"), f"{method} {path}"
             assert operation.get("tags"), f"{method} {path}"
 
-    def test_every_call_but_the_open_ones_wants_a_key(self, document: dict[str, Any]) -> None:
+    def test_every_call_except_the_public_ones_requires_a_key(
+        self, document: dict[str, Any]
+    ) -> None:
         for method, path, operation in operations(document):
             wanted = set() if path.startswith(_OPEN) else {"key", "bearer"}
             named = {name for way in operation.get("security", []) for name in way}
@@ -117,7 +119,7 @@ class TestDocument:
         reference = content["application/json"]["schema"]["$ref"]
         assert reference == "#/components/schemas/JobRequest"
 
-    def test_the_schema_of_a_job_knows_no_other_field(self, document: dict[str, Any]) -> None:
+    def test_the_schema_of_a_job_forbids_unknown_fields(self, document: dict[str, Any]) -> None:
         schemas = document["components"]["schemas"]
         assert schemas["JobRequest"]["additionalProperties"] is False
         assert set(schemas["JobRequest"]["properties"]) == {
@@ -125,7 +127,7 @@ class TestDocument:
             *("objects", "priority", "metadata"),
         }
 
-    def test_the_schema_of_an_answer_is_what_is_answered(
+    def test_the_response_schema_matches_the_actual_response(
         self, client: Client, sample: bytes, document: dict[str, Any]
     ) -> None:
         described = document["components"]["schemas"]["JobView"]
@@ -133,7 +135,7 @@ class TestDocument:
         assert set(described["properties"]) == set(answered)
         assert set(described["required"]) == set(answered)
 
-    def test_the_headers_heeded_are_described(self, document: dict[str, Any]) -> None:
+    def test_the_supported_headers_are_described(self, document: dict[str, Any]) -> None:
         parameters = document["paths"]["/v1/jobs"]["post"]["parameters"]
         headers = {item["name"] for item in parameters if item["in"] == "header"}
         assert headers == {"Idempotency-Key", "Prefer"}
@@ -145,7 +147,7 @@ class TestDocument:
 
 
 def without_descriptions(schemas: Any) -> Any:
-    """The same without the `description` of any schema or field."""
+    """The document without the `description` of any schema or field."""
     if isinstance(schemas, list):
         return [without_descriptions(item) for item in schemas]
     if not isinstance(schemas, dict):
@@ -178,14 +180,14 @@ def test_the_document_is_served_without_docstrings(document: dict[str, Any]) -> 
 
 class TestPages:
     @pytest.mark.parametrize("path", ["/docs", "/redoc"])
-    def test_they_are_shown(self, client: Client, path: str) -> None:
+    def test_the_pages_are_served(self, client: Client, path: str) -> None:
         response = client.get(path)
         assert response.status_code == 200
         assert response.content_type.startswith("text/html")
         assert b"openapi.json" in response.data
 
     @pytest.mark.parametrize("path", ["/docs", "/redoc"])
-    def test_all_that_they_load_comes_from_here(self, client: Client, path: str) -> None:
+    def test_the_pages_load_nothing_from_other_hosts(self, client: Client, path: str) -> None:
         page = re.sub(rb"<!--.*?-->", b"", client.get(path).data, flags=re.DOTALL)
         links = [link.decode() for link in _LINK.findall(page)]
         assert links
@@ -196,7 +198,7 @@ class TestPages:
                 with client.get(link) as file:
                     assert file.status_code == 200, link
 
-    def test_the_front_door_leads_to_the_docs(self, client: Client) -> None:
+    def test_the_root_path_redirects_to_the_docs(self, client: Client) -> None:
         response = client.get("/")
         assert response.status_code == 302
         assert response.headers["Location"] == "/docs"

@@ -32,14 +32,14 @@ from tests.api.conftest import (
 
 @pytest.fixture
 def black_hole() -> Iterator[str]:
-    """The URL of a Redis that takes connections and never says a word."""
+    """The URL of a Redis that accepts connections and never replies."""
     with socket.create_server(("127.0.0.1", 0), backlog=64) as listener:
         yield f"redis://127.0.0.1:{listener.getsockname()[1]}/0"
 
 
 @pytest.fixture(params=["killed", "hanging"])
 def dead_redis(request: pytest.FixtureRequest) -> str:
-    """The URL of a Redis that is gone, and of one that does not answer."""
+    """The URL of a Redis that is down, then of one that never replies."""
     if request.param == "hanging":
         return str(request.getfixturevalue("black_hole"))
     redis: RedisProcess = request.getfixturevalue("own_redis")
@@ -49,7 +49,7 @@ def dead_redis(request: pytest.FixtureRequest) -> str:
 
 class TestRedisDown:
     @pytest.mark.parametrize("call", ["submit", "get", "list"])
-    def test_it_is_said_within_two_seconds(
+    def test_it_is_reported_within_two_seconds(
         self, make_client: MakeClient, sample: bytes, dead_redis: str, call: str
     ) -> None:
         client = make_client(redis_url=dead_redis)
@@ -60,7 +60,7 @@ class TestRedisDown:
         assert taken < 2
 
     @pytest.mark.parametrize("call", ["submit with a key", "cancel", "erase"])
-    def test_every_other_call_says_it_too(
+    def test_every_other_call_reports_it(
         self, make_client: MakeClient, sample: bytes, own_redis: RedisProcess, call: str
     ) -> None:
         client = make_client(redis_url=own_redis.url)
@@ -75,14 +75,14 @@ class TestRedisDown:
         own_redis.kill()
         assert_problem(submit(client, sample), 503, "queue_unavailable")
 
-    def test_bad_input_is_still_said_to_be_bad(
+    def test_bad_input_is_still_reported_as_bad(
         self, make_client: MakeClient, sample: bytes, dead_redis: str
     ) -> None:
         client = make_client(redis_url=dead_redis)
         response = submit(client, sample, job={"prompt": {"box": [1, 2, 0, 4]}})
         assert_problem(response, 422, "invalid_request", "prompt.box")
 
-    def test_it_works_again_as_soon_as_redis_does(
+    def test_requests_succeed_as_soon_as_redis_is_back(
         self, make_client: MakeClient, sample: bytes, own_redis: RedisProcess
     ) -> None:
         client = make_client(redis_url=own_redis.url)
@@ -93,7 +93,7 @@ class TestRedisDown:
         assert client.get(f"/v1/jobs/{first}").json["id"] == first
         accepted(submit(client, sample))
 
-    def test_a_waiting_caller_is_told_too(
+    def test_a_waiting_caller_is_told_of_the_outage(
         self, make_client: MakeClient, sample: bytes, own_redis: RedisProcess
     ) -> None:
         client = make_client(redis_url=own_redis.url)
@@ -151,7 +151,7 @@ class TestRedisNearlyFull:
         connection.close()
         assert client.get(f"/v1/jobs/{job_id}").json["status"] == "succeeded"
 
-    def test_an_upload_is_refused_alike_and_nothing_is_noted(
+    def test_an_upload_is_refused_and_nothing_is_recorded(
         self, make_client: MakeClient, sample: bytes, own_redis: RedisProcess
     ) -> None:
         client = make_client(redis_url=own_redis.url)
@@ -166,14 +166,14 @@ class TestRedisNearlyFull:
         _fill(own_redis, 0.5)
         assert client.post("/v1/uploads", json={"bytes": 1}).status_code == 201
 
-    def test_a_redis_that_is_quite_full_refuses_too(
+    def test_a_redis_above_its_memory_limit_refuses_too(
         self, make_client: MakeClient, own_redis: RedisProcess
     ) -> None:
         client = make_client(redis_url=own_redis.url)
         _fill(own_redis, 1.2)
         assert_problem(client.post("/v1/uploads", json={"bytes": 1}), 503, "queue_full")
 
-    def test_there_is_room_again_when_there_is(
+    def test_jobs_are_accepted_again_once_redis_has_room(
         self, make_client: MakeClient, sample: bytes, own_redis: RedisProcess
     ) -> None:
         client = make_client(redis_url=own_redis.url)
@@ -184,7 +184,7 @@ class TestRedisNearlyFull:
 
 
 def _fill(redis: RedisProcess, share: float) -> None:
-    """Set maxmemory so that what is used is this share of it."""
+    """Set maxmemory so that the memory in use is this share of it."""
     connection = Connection(redis.url)
     used = int(connection.redis.info("memory")["used_memory"])
     connection.redis.config_set("maxmemory", int(used / share))
@@ -192,7 +192,7 @@ def _fill(redis: RedisProcess, share: float) -> None:
 
 
 class MumblingStorage(MemoryStorage):
-    """Storage that stores, and whose answer is lost on the way."""
+    """Storage that writes the object, but whose response is lost."""
 
     def put(self, key: str, data: bytes | BinaryIO, content_type: str) -> None:
         super().put(key, data, content_type)
@@ -210,7 +210,7 @@ class TestStorageDown:
         photo = note.rpartition("/")[2]
         assert records(connection) == [redis_keys.INPUT.key(photo), redis_keys.SWEEP.key()]
 
-    def test_a_photo_whose_storing_was_not_confirmed_is_swept(
+    def test_a_photo_whose_write_was_not_confirmed_is_swept(
         self, make_client: MakeClient, sample: bytes, connection: Connection
     ) -> None:
         storage = MumblingStorage()
@@ -219,7 +219,7 @@ class TestStorageDown:
         assert noted(connection) == list(storage.objects)
 
     @pytest.mark.usefixtures("nothing_left_once_swept")
-    def test_an_upload_cannot_be_looked_at(
+    def test_an_upload_cannot_be_used(
         self, client: Client, sample: bytes, storage: MemoryStorage
     ) -> None:
         made = client.post("/v1/uploads", json={"bytes": len(sample)}).json
@@ -236,7 +236,7 @@ class TestStorageDown:
         response = client.get(f"/v1/jobs/{job_id}/result")
         assert_problem(response, 503, "storage_unavailable")
 
-    def test_jobs_can_still_be_looked_at(
+    def test_jobs_can_still_be_read(
         self, client: Client, sample: bytes, storage: MemoryStorage
     ) -> None:
         job_id = accepted(submit(client, sample))
@@ -246,7 +246,7 @@ class TestStorageDown:
         assert client.post(f"/v1/jobs/{job_id}/cancel").status_code == 200
 
     @pytest.mark.usefixtures("nothing_left")
-    def test_a_url_is_refused_though_it_needs_no_storage_yet(
+    def test_a_url_is_refused_although_it_needs_no_storage_yet(
         self, client: Client, storage: MemoryStorage
     ) -> None:
         storage.down = True

@@ -1,4 +1,4 @@
-"""The output of a job as the API takes it: canvases, presets, and images to put it on."""
+"""The `output` field of a job: canvases, presets and background images."""
 
 from __future__ import annotations
 
@@ -49,14 +49,14 @@ def refs(connection: Connection, upload: str) -> str | None:
         ("shadow.opacity", {"shadow": {"opacity": 2}}),
     ],
 )
-def test_what_cannot_be_is_422(
+def test_an_invalid_output_answers_422(
     client: Client, sample: bytes, field: str, output: dict[str, Any]
 ) -> None:
     response = submit(client, sample, job={"output": output})
     assert_problem(response, 422, "invalid_request", f"output.{field}")
 
 
-def test_the_job_shows_what_the_preset_means(client: Client, sample: bytes) -> None:
+def test_the_job_shows_the_presets_values(client: Client, sample: bytes) -> None:
     view = submit(client, sample, job={"output": {"preset": "amazon"}}).json
     assert view["output"]["preset"] == "amazon"
     assert view["output"]["format"] == "jpeg"
@@ -64,14 +64,14 @@ def test_the_job_shows_what_the_preset_means(client: Client, sample: bytes) -> N
     assert view["compliance"] is None
 
 
-def test_a_canvas_is_no_larger_than_a_photo_may_be(make_client: MakeClient, sample: bytes) -> None:
+def test_a_canvas_is_limited_to_the_size_of_a_photo(make_client: MakeClient, sample: bytes) -> None:
     client = make_client(max_megapixels=1.0)
     response = submit(client, sample, job={"output": {"size": [1001, 1000]}})
     assert_problem(response, 422, "invalid_request", "output.size")
     accepted(submit(client, sample, job={"output": {"size": [1000, 1000]}}))
 
 
-def test_a_canvas_counts_as_pixels_in_hand(
+def test_a_canvas_counts_towards_the_jobs_pixels(
     client: Client, sample: bytes, leases: LeaseTable
 ) -> None:
     plain = accepted(submit(client, sample))
@@ -84,7 +84,7 @@ def test_a_canvas_counts_as_pixels_in_hand(
 
 
 class TestBackdrops:
-    def test_it_is_kept_while_jobs_use_it(
+    def test_a_backdrop_is_kept_while_jobs_use_it(
         self, client: Client, sample: bytes, connection: Connection, storage: MemoryStorage
     ) -> None:
         upload = uploaded(client, sample)
@@ -95,7 +95,7 @@ class TestBackdrops:
         client.delete(f"/v1/jobs/{second}")
         assert storage.size(keys.input_key("default", upload)) is None
 
-    def test_it_may_be_the_photo_itself(
+    def test_the_photo_itself_can_be_the_backdrop(
         self, client: Client, sample: bytes, connection: Connection, storage: MemoryStorage
     ) -> None:
         upload = uploaded(client, sample)
@@ -104,24 +104,30 @@ class TestBackdrops:
         client.delete(f"/v1/jobs/{job_id}")
         assert storage.size(keys.input_key("default", upload)) is None
 
-    def test_its_pixels_count(self, client: Client, sample: bytes, jobs: JobQueue) -> None:
+    def test_a_backdrops_pixels_are_counted(
+        self, client: Client, sample: bytes, jobs: JobQueue
+    ) -> None:
         job_id = accepted(submit(client, sample, job=on(uploaded(client, sample))))
         assert jobs.get(job_id).extra_pixels == 240_000
 
-    def test_one_that_is_not_there_is_refused(self, client: Client, sample: bytes) -> None:
+    def test_a_missing_backdrop_is_refused(self, client: Client, sample: bytes) -> None:
         response = submit(client, sample, job=on("inp_" + "0" * 24))
         assert_problem(response, 422, "invalid_request", "output.background.upload")
 
-    def test_one_that_was_never_put_is_refused(self, client: Client, sample: bytes) -> None:
+    def test_a_backdrop_that_was_never_uploaded_is_refused(
+        self, client: Client, sample: bytes
+    ) -> None:
         made = client.post("/v1/uploads", json={"bytes": 10}).json
         response = submit(client, sample, job=on(made["id"]))
         assert_problem(response, 422, "invalid_request", "output.background.upload")
 
-    def test_one_that_is_no_image_is_refused(self, client: Client, sample: bytes) -> None:
+    def test_a_backdrop_that_is_not_an_image_is_refused(
+        self, client: Client, sample: bytes
+    ) -> None:
         response = submit(client, sample, job=on(uploaded(client, b"<svg/>  ")))
         assert_problem(response, 422, "invalid_request", "output.background.upload")
 
-    def test_anothers_is_not_there(self, keyed: Client, sample: bytes) -> None:
+    def test_another_tenants_backdrop_is_not_found(self, keyed: Client, sample: bytes) -> None:
         upload = uploaded(keyed, sample, headers=OTHER)
         response = submit(keyed, sample, job=on(upload), headers=SHOP)
         assert_problem(response, 422, "invalid_request", "output.background.upload")

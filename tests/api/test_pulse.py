@@ -1,4 +1,4 @@
-"""A storage that is down is told to every submit, and costs those that need none of it nothing."""
+"""A storage outage refuses every submit; submits without a file share one storage check."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.api.conftest import (
 
 URL = "https://example.com/photo.jpg"
 POINT = {"prompt": {"points": [[1, 1]]}}
-#: Of a submit that brings no file: what names its photo, given a finished job.
+#: How a submit without a file names its photo, given a finished job.
 SOURCES: dict[str, Callable[[str], dict[str, Any]]] = {
     "url": lambda _: {"url": URL},
     "job": lambda parent: {"job": parent} | POINT,
@@ -36,7 +36,7 @@ SOURCES: dict[str, Callable[[str], dict[str, Any]]] = {
 
 
 class Counting(MemoryStorage):
-    """Storage that counts how often it was asked whether it is there; its answer takes `pause`."""
+    """Storage that counts its pings; each takes `pause` seconds."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -59,7 +59,7 @@ def parent(client: Client, sample: bytes, finish: Finish) -> str:
 
 class TestSubmit:
     @pytest.mark.parametrize("source", SOURCES)
-    def test_without_a_file_it_is_refused_too_and_nothing_is_made(
+    def test_a_submit_without_a_file_is_refused_and_creates_nothing(
         self,
         client: Client,
         parent: str,
@@ -74,7 +74,7 @@ class TestSubmit:
         assert records(connection) == before
 
     @pytest.mark.parametrize("source", SOURCES)
-    def test_once_it_is_back_the_same_is_accepted(
+    def test_the_same_submit_is_accepted_once_storage_is_back(
         self, client: Client, parent: str, storage: MemoryStorage, source: str
     ) -> None:
         storage.down = True
@@ -84,7 +84,7 @@ class TestSubmit:
         time.sleep(REMEMBERED)
         accepted(client.post("/v1/jobs", json=body))
 
-    def test_an_outage_is_told_within_a_moment_of_an_answer(
+    def test_an_outage_is_noticed_once_the_last_result_expires(
         self, client: Client, storage: MemoryStorage
     ) -> None:
         accepted(client.post("/v1/jobs", json={"url": URL}))
@@ -92,7 +92,7 @@ class TestSubmit:
         time.sleep(REMEMBERED)
         assert_problem(client.post("/v1/jobs", json={"url": URL}), 503, "storage_unavailable")
 
-    def test_what_was_taken_before_is_answered(
+    def test_a_replayed_request_is_answered_during_an_outage(
         self, client: Client, storage: MemoryStorage
     ) -> None:
         key = {"Idempotency-Key": "order-17"}
@@ -101,21 +101,21 @@ class TestSubmit:
         time.sleep(REMEMBERED)
         assert accepted(client.post("/v1/jobs", json={"url": URL}, headers=key)) == first
 
-    def test_a_request_that_is_wrong_is_told_so_and_not_that_the_storage_is_down(
+    def test_an_invalid_request_is_reported_before_the_outage(
         self, client: Client, storage: MemoryStorage
     ) -> None:
         storage.down = True
         response = client.post("/v1/jobs", json={"url": "http://127.0.0.1/"})
         assert_problem(response, 422, "invalid_request", "url")
 
-    def test_a_burst_without_files_asks_the_storage_once(self, make_client: MakeClient) -> None:
+    def test_a_burst_without_files_pings_storage_once(self, make_client: MakeClient) -> None:
         storage = Counting()
         client = make_client(stored_in=storage)
         for _ in range(20):
             accepted(client.post("/v1/jobs", json={"url": URL}))
         assert storage.pings <= 2
 
-    def test_a_photo_that_comes_along_is_its_own_probe(
+    def test_a_submit_with_a_file_needs_no_ping(
         self, make_client: MakeClient, sample: bytes
     ) -> None:
         storage = Counting()
@@ -124,7 +124,7 @@ class TestSubmit:
 
 
 class TestPulse:
-    def test_many_at_once_share_one_answer(self) -> None:
+    def test_concurrent_checks_share_one_success(self) -> None:
         storage = Counting()
         storage.pause = 0.2
         pulse = Pulse(storage.ping)
@@ -135,7 +135,7 @@ class TestPulse:
         assert storage.pings == 1
         assert time.monotonic() - began < 1
 
-    def test_many_at_once_share_one_failure(self) -> None:
+    def test_concurrent_checks_share_one_failure(self) -> None:
         storage = Counting()
         storage.pause, storage.down = 0.2, True
         pulse = Pulse(storage.ping)
@@ -156,7 +156,7 @@ class TestPulse:
         assert len({id(error) for error in errors}) == 16  # tracebacks are not shared
 
     @pytest.mark.parametrize("down", [False, True])
-    def test_an_answer_is_forgotten(self, down: bool) -> None:
+    def test_a_result_expires(self, down: bool) -> None:
         storage = Counting()
         storage.down = down
         pulse = Pulse(storage.ping, remembered=0.1)
@@ -170,7 +170,7 @@ class TestPulse:
             time.sleep(0.11)
         assert storage.pings == 2
 
-    def test_it_says_what_the_storage_said(self) -> None:
+    def test_the_storage_error_is_passed_on(self) -> None:
         def ping() -> None:
             raise StorageUnavailable("the storage folder is gone")
 

@@ -20,7 +20,7 @@ from tests.api.conftest import (
 @pytest.mark.usefixtures("nothing_left")
 class TestRouting:
     @pytest.mark.parametrize("path", ["/nope", "/v1", "/v1/batches", "/v1/jobs/", "/v1/jobs/a/b/c"])
-    def test_an_unknown_address_is_a_problem(self, client: Client, path: str) -> None:
+    def test_an_unknown_path_is_a_problem(self, client: Client, path: str) -> None:
         assert_problem(client.get(path), 404, "not_found")
 
     @pytest.mark.parametrize(
@@ -44,13 +44,13 @@ class TestRouting:
     @pytest.mark.parametrize(
         ("method", "path"), [("GET", ""), ("DELETE", ""), ("GET", "/mask"), ("POST", "/cancel")]
     )
-    def test_what_is_no_jobs_id_is_not_found(
+    def test_a_malformed_job_id_is_not_found(
         self, client: Client, job_id: str, method: str, path: str
     ) -> None:
         response = client.open(f"/v1/jobs/{job_id}{path}", method=method)
         assert_problem(response, 404, "not_found")
 
-    def test_what_nobody_thought_of_says_nothing_of_the_inside(
+    def test_an_unexpected_error_reveals_no_internals(
         self, client: Client, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
         def broken(*_: object, **__: object) -> None:
@@ -67,7 +67,7 @@ class TestRouting:
 
 def _all_errors(root: type[ServiceError]) -> Iterator[type[ServiceError]]:
     for error in root.__subclasses__():
-        if error.__module__ == errors.__name__:  # the stack's own never meet a request
+        if error.__module__ == errors.__name__:  # those of the stack never occur in a request
             yield error
             yield from _all_errors(error)
 
@@ -78,6 +78,6 @@ class TestErrorTable:
         leaves = {error for error in _all_errors(ServiceError) if not error.__subclasses__()}
         assert set(HTTP_STATUS) == leaves - inside
 
-    def test_what_may_succeed_later_is_never_the_callers_fault(self) -> None:
+    def test_a_temporary_error_is_never_a_client_error(self) -> None:
         later = {HTTP_STATUS[error] for error in HTTP_STATUS if error.retryable}
         assert all(status >= 500 or status == 429 for status in later)

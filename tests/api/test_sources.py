@@ -29,7 +29,7 @@ from tests.api.conftest import (
 
 
 class TestSources:
-    def test_a_url_is_noted_and_not_fetched_yet(
+    def test_a_url_is_stored_but_not_fetched_yet(
         self, client: Client, jobs: JobQueue, storage: MemoryStorage
     ) -> None:
         job = jobs.get(accepted(post(client, url=URL)))
@@ -37,7 +37,7 @@ class TestSources:
         assert (photo.url, photo.stored) == (URL, False)
         assert storage.objects == {}
 
-    def test_an_upload_is_taken(
+    def test_an_upload_is_accepted(
         self, client: Client, sample: bytes, jobs: JobQueue, connection: Connection
     ) -> None:
         made = client.post("/v1/uploads", json={"bytes": len(sample)}).json
@@ -46,7 +46,7 @@ class TestSources:
         assert job.input_id == made["id"]
         assert noted(connection) == []
 
-    def test_a_job_names_its_photo(
+    def test_a_photo_can_be_named_by_its_job(
         self, client: Client, sample: bytes, finish: Finish, jobs: JobQueue
     ) -> None:
         first = accepted(submit(client, sample))
@@ -55,7 +55,7 @@ class TestSources:
         assert second.input_id == jobs.get(first).input_id
         assert second.lane is Lane.INTERACTIVE
 
-    def test_a_render_names_its_alpha(
+    def test_a_render_names_the_job_with_its_alpha(
         self, client: Client, sample: bytes, finish: Finish, jobs: JobQueue
     ) -> None:
         first = accepted(submit(client, sample))
@@ -73,7 +73,7 @@ class TestSources:
         second = accepted(post(client, render=first))
         assert doorbell.rung[-1] == (second, Lane.RENDER)
 
-    def test_a_photo_two_jobs_use_is_counted_twice(
+    def test_a_photo_used_by_two_jobs_has_two_references(
         self, client: Client, sample: bytes, finish: Finish, connection: Connection
     ) -> None:
         first = accepted(submit(client, sample))
@@ -83,7 +83,7 @@ class TestSources:
         assert connection.redis.hget(photo, "refs") == "2"
 
     @pytest.mark.usefixtures("nothing_left")
-    def test_none_is_refused(self, client: Client) -> None:
+    def test_a_job_without_a_source_is_refused(self, client: Client) -> None:
         assert_problem(post(client), 422, "invalid_request", "image")
 
     @pytest.mark.usefixtures("nothing_left")
@@ -117,7 +117,7 @@ class TestSources:
         assert len(jobs.page("default", limit=10).jobs) == 1
 
     @pytest.mark.parametrize("source", ["job", "render"])
-    def test_a_parent_that_is_being_done_conflicts(
+    def test_a_parent_that_is_running_conflicts(
         self, client: Client, sample: bytes, source: str, leases: LeaseTable
     ) -> None:
         parent = accepted(submit(client, sample))
@@ -125,7 +125,7 @@ class TestSources:
         assert_problem(post(client, **{source: parent}), 409, "not_finished")
 
     @pytest.mark.parametrize("source", ["job", "render"])
-    def test_a_parent_that_is_gone_is_not_found(
+    def test_a_deleted_parent_is_not_found(
         self, client: Client, sample: bytes, source: str, finish: Finish
     ) -> None:
         parent = accepted(submit(client, sample))
@@ -174,17 +174,17 @@ class TestSources:
         accepted(post(client, job=parent))
 
     @pytest.mark.parametrize("edge", ["hard", "soft"])
-    def test_a_render_takes_no_edge(self, client: Client, edge: str) -> None:
+    def test_a_render_refuses_an_edge(self, client: Client, edge: str) -> None:
         response = post(client, render=NOBODY, output={"edge": edge})
         assert_problem(response, 422, "invalid_request", "render")
 
-    def test_a_render_takes_no_prompt(self, client: Client) -> None:
+    def test_a_render_refuses_a_prompt(self, client: Client) -> None:
         response = post(client, render=NOBODY, prompt={"points": [[1, 1]]})
         assert_problem(response, 422, "invalid_request", "render")
 
 
 class TestMask:
-    def test_an_earlier_job_on_the_same_photo_is_the_start(
+    def test_an_earlier_job_on_the_same_photo_can_be_the_starting_mask(
         self, client: Client, sample: bytes, finish: Finish, jobs: JobQueue
     ) -> None:
         first = accepted(submit(client, sample))
@@ -206,7 +206,7 @@ class TestMask:
         first = accepted(submit(client, sample))
         finish(first)
         before = dict(storage.objects)
-        # A comment beyond its end: another file, though it shows the same.
+        # Bytes after its end: a different file that shows the same picture.
         response = submit(client, sample + b"\0", job={"prompt": {"mask": first}})
         assert_problem(response, 422, "invalid_request", "prompt.mask")
         assert storage.objects == before
@@ -217,6 +217,6 @@ class TestMask:
         assert_problem(response, 409, "not_finished")
 
     @pytest.mark.usefixtures("nothing_left")
-    def test_a_mask_that_is_gone_is_not_found(self, client: Client, sample: bytes) -> None:
+    def test_a_deleted_mask_is_not_found(self, client: Client, sample: bytes) -> None:
         response = submit(client, sample, job={"prompt": {"mask": NOBODY}})
         assert_problem(response, 404, "not_found")

@@ -33,12 +33,12 @@ class TestSubmit:
         assert response.json["status"] == "queued"
         assert response.json["queue_position"] == 1
 
-    def test_the_location_is_the_jobs_own_address(self, client: Client, sample: bytes) -> None:
+    def test_the_location_is_the_jobs_url(self, client: Client, sample: bytes) -> None:
         response = submit(client, sample)
         assert response.headers["Location"] == f"http://localhost/v1/jobs/{response.json['id']}"
         assert client.get(response.headers["Location"]).json == response.json
 
-    def test_the_public_url_begins_every_link(
+    def test_every_link_starts_with_the_public_url(
         self, make_client: MakeClient, sample: bytes, finish: Finish
     ) -> None:
         client = make_client(public_url="https://cut.example.com/")
@@ -103,7 +103,7 @@ class TestSubmit:
         accepted(submit(client, sample))
         assert submit(client, sample).json["queue_position"] == 2
 
-    def test_a_model_that_is_served_may_be_asked_for(
+    def test_a_served_model_is_accepted(
         self, client: Client, sample: bytes, sign_in: Callable[[str], None]
     ) -> None:
         sign_in("grabcut")
@@ -111,7 +111,7 @@ class TestSubmit:
         assert response.status_code == 202
         assert response.json["model"] == "grabcut"
 
-    def test_a_model_that_is_not_served_is_refused_with_those_that_are(
+    def test_an_unserved_model_is_refused_with_a_list_of_the_served_ones(
         self, client: Client, sample: bytes, sign_in: Callable[[str], None]
     ) -> None:
         sign_in("sam2.1_hiera_tiny")
@@ -140,7 +140,7 @@ class TestSubmit:
         job_id = accepted(submit(client, sample, job={"metadata": metadata}))
         assert client.get(f"/v1/jobs/{job_id}").json["metadata"] == metadata
 
-    def test_metadata_of_4096_bytes_is_taken(self, client: Client, sample: bytes) -> None:
+    def test_metadata_of_4096_bytes_is_accepted(self, client: Client, sample: bytes) -> None:
         metadata = {"k": "x" * (4096 - len('{"k":""}'))}
         assert submit(client, sample, job={"metadata": metadata}).json["metadata"] == metadata
 
@@ -157,34 +157,34 @@ class TestSubmit:
 
 
 class TestRequestId:
-    def test_one_is_made(self, client: Client) -> None:
+    def test_a_missing_request_id_is_generated(self, client: Client) -> None:
         first, second = (client.get("/v1/jobs").headers["X-Request-Id"] for _ in range(2))
         assert first.startswith("req_")
         assert first != second
 
-    def test_the_callers_is_echoed(self, client: Client) -> None:
+    def test_the_callers_request_id_is_echoed(self, client: Client) -> None:
         response = client.get("/v1/jobs", headers={"X-Request-Id": "order-17.a_b"})
         assert response.headers["X-Request-Id"] == "order-17.a_b"
 
     @pytest.mark.parametrize("given", ["", "with space", "<script>", "x" * 129, "é"])
-    def test_one_that_is_not_an_id_is_replaced(self, client: Client, given: str) -> None:
+    def test_an_invalid_request_id_is_replaced(self, client: Client, given: str) -> None:
         response = client.get("/v1/jobs", headers={"X-Request-Id": given})
         assert response.headers["X-Request-Id"].startswith("req_")
 
-    def test_a_problem_carries_it(self, client: Client) -> None:
+    def test_a_problem_contains_the_request_id(self, client: Client) -> None:
         response = client.get(f"/v1/jobs/{NOBODY}", headers={"X-Request-Id": "mine"})
         assert_problem(response, 404, "not_found")
         assert response.json["request_id"] == "mine"
 
 
 class TestObjects:
-    def test_several_objects_are_taken_and_told(self, client: Client, sample: bytes) -> None:
+    def test_several_objects_are_accepted_and_shown(self, client: Client, sample: bytes) -> None:
         objects = [{"points": [[10, 10]]}, {"box": [20, 20, 60, 80]}]
         response = submit(client, sample, job=json.dumps({"objects": objects}))
         assert response.status_code == 202
-        told = response.json["objects"]
-        assert [item["points"] for item in told] == [[[10, 10]], []]
-        assert told[1]["box"] == [20, 20, 60, 80]
+        shown = response.json["objects"]
+        assert [item["points"] for item in shown] == [[[10, 10]], []]
+        assert shown[1]["box"] == [20, 20, 60, 80]
 
     @pytest.mark.parametrize(
         ("fields", "complaint"),
@@ -198,7 +198,7 @@ class TestObjects:
             ({"objects": [{"points": [[1, 1]]}] * 33}, "at most 32"),
         ],
     )
-    def test_objects_that_mean_nothing_are_refused(
+    def test_invalid_objects_are_refused(
         self, client: Client, sample: bytes, fields: dict[str, Any], complaint: str
     ) -> None:
         response = submit(client, sample, job=json.dumps(fields))

@@ -1,4 +1,4 @@
-"""`/v1/uploads`: an address that takes exactly what it was signed for."""
+"""`/v1/uploads`: a signed URL that accepts exactly the bytes it was signed for."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ class Place:
 def place(
     request: pytest.FixtureRequest, make_client: MakeClient, storage: MemoryStorage, tmp_path: Path
 ) -> Place:
-    """The app on the double, and on a real folder."""
+    """The app with the storage double, then with a real folder."""
     chosen: Storage = storage if request.param == "memory" else LocalStorage(tmp_path / "folder")
     return Place(make_client(stored_in=chosen), chosen)
 
 
 @pytest.fixture
 def local(make_client: MakeClient, tmp_path: Path) -> Place:
-    """The app on a real folder, its addresses good for a second."""
+    """The app with a real folder; its signed URLs are valid for one second."""
     storage = LocalStorage(tmp_path / "folder")
     return Place(make_client(stored_in=storage, upload_expiry=1), storage)
 
@@ -62,7 +62,7 @@ def create(client: Client, size: int, **kwargs: Any) -> Any:
 
 
 def put(client: Client, photo: bytes) -> Any:
-    """Ask for an address and put the photo there; the upload."""
+    """Request an upload URL and PUT the photo to it; returns the upload."""
     made = create(client, len(photo))
     assert client.put(made["url"], data=photo).status_code == 200
     return made
@@ -73,7 +73,7 @@ def submit(client: Client, upload_id: str, **job: Any) -> Any:
 
 
 class TestCreate:
-    def test_it_says_where_to_put_what_and_until_when(
+    def test_it_answers_with_the_url_the_headers_and_the_expiry(
         self, client: Client, connection: Connection
     ) -> None:
         response = client.post("/v1/uploads", json={"bytes": 10, "content_type": "image/jpeg"})
@@ -87,7 +87,7 @@ class TestCreate:
         assert abs(ends - timedelta(hours=1)) < timedelta(minutes=1)
         assert noted(connection) == [f"default/inputs/{view['id']}"]
 
-    def test_the_public_url_begins_the_address(self, make_client: MakeClient) -> None:
+    def test_the_upload_url_starts_with_the_public_url(self, make_client: MakeClient) -> None:
         client = make_client(public_url="https://cut.example.com")
         assert create(client, 1)["url"].startswith("https://cut.example.com/v1/uploads/content/")
 
@@ -108,7 +108,7 @@ class TestCreate:
         ],
         ids=str,
     )
-    def test_a_field_that_is_wrong_is_named(
+    def test_an_invalid_field_is_named(
         self, client: Client, body: dict[str, Any], field: str
     ) -> None:
         response = client.post("/v1/uploads", json=body)
@@ -119,7 +119,7 @@ class TestCreate:
         ("text", "content_type"),
         [("{", "application/json"), ("", "application/json"), ('{"bytes": 1}', "text/plain")],
     )
-    def test_what_is_no_json_is_malformed(
+    def test_a_body_that_is_not_json_is_malformed(
         self, client: Client, text: str, content_type: str
     ) -> None:
         response = client.post("/v1/uploads", data=text, content_type=content_type)
@@ -127,24 +127,24 @@ class TestCreate:
 
     @pytest.mark.usefixtures("nothing_left")
     @pytest.mark.parametrize("text", ["[]", "1"])
-    def test_json_that_is_no_object_is_refused(self, client: Client, text: str) -> None:
+    def test_json_that_is_not_an_object_is_refused(self, client: Client, text: str) -> None:
         response = client.post("/v1/uploads", data=text, content_type="application/json")
         assert_problem(response, 422, "invalid_request", "body")
 
     @pytest.mark.usefixtures("nothing_left")
-    def test_json_beyond_all_measure_is_not_even_read(self, client: Client) -> None:
+    def test_an_oversized_json_body_is_not_read(self, client: Client) -> None:
         text = b" " * (16 * 1024 * 1024 + 1)
         response = client.post("/v1/uploads", data=text, content_type="application/json")
         assert_problem(response, 413, "request_entity_too_large")
 
     @pytest.mark.usefixtures("nothing_left")
-    def test_more_bytes_than_are_taken_are_refused(self, make_client: MakeClient) -> None:
+    def test_more_bytes_than_the_limit_are_refused(self, make_client: MakeClient) -> None:
         client = make_client(max_bytes=1000)
         response = client.post("/v1/uploads", json={"bytes": 1001})
         assert_problem(response, 413, "image_too_large")
 
     @pytest.mark.usefixtures("nothing_left")
-    def test_with_no_address_to_give_nothing_is_noted(
+    def test_nothing_is_recorded_if_no_url_can_be_signed(
         self, client: Client, storage: MemoryStorage
     ) -> None:
         storage.down = True
@@ -153,7 +153,7 @@ class TestCreate:
 
 
 class TestPut:
-    def test_exactly_the_signed_bytes_are_taken(self, place: Place, sample: bytes) -> None:
+    def test_exactly_the_signed_bytes_are_accepted(self, place: Place, sample: bytes) -> None:
         made = create(place.client, len(sample))
         response = place.client.put(made["url"], data=sample, headers=made["headers"])
         assert response.status_code == 200
@@ -172,7 +172,9 @@ class TestPut:
         response = place.client.put(made["url"], data=sample, environ_overrides=chunked)
         assert_problem(response, 422, "invalid_request", "Content-Length")
 
-    def test_a_body_shorter_than_it_says_is_not_kept(self, place: Place, sample: bytes) -> None:
+    def test_a_body_shorter_than_its_content_length_is_not_kept(
+        self, place: Place, sample: bytes
+    ) -> None:
         made = create(place.client, len(sample))
         promised = {"CONTENT_LENGTH": str(len(sample))}
         response = place.client.put(made["url"], data=sample[:-10], environ_overrides=promised)
@@ -183,7 +185,7 @@ class TestPut:
         made = create(keyed, len(sample), headers=SHOP)
         assert keyed.put(made["url"], data=sample).status_code == 200
 
-    def test_the_bytes_land_with_their_tenant(
+    def test_the_bytes_are_stored_in_their_tenants_folder(
         self, keyed: Client, sample: bytes, storage: MemoryStorage
     ) -> None:
         made = create(keyed, len(sample), headers=OTHER)
@@ -195,7 +197,7 @@ class TestPut:
         [lambda url: url[:-1], lambda url: url + "x", lambda url: url.replace(".", "", 1)],
         ids=["cut", "longer", "joined"],
     )
-    def test_a_tampered_address_leads_nowhere(
+    def test_a_tampered_url_is_refused(
         self, local: Place, sample: bytes, spoil: Callable[[str], str]
     ) -> None:
         made = create(local.client, len(sample))
@@ -203,7 +205,7 @@ class TestPut:
         assert_problem(response, 404, "not_found")
         assert local.storage.size(keys.input_key("default", made["id"])) is None
 
-    def test_an_address_of_another_house_leads_nowhere(
+    def test_a_url_signed_by_another_installation_is_refused(
         self, local: Place, sample: bytes, tmp_path: Path
     ) -> None:
         other = LocalStorage(tmp_path / "other")
@@ -213,7 +215,7 @@ class TestPut:
         response = local.client.put(signed.url, data=sample)
         assert_problem(response, 404, "not_found")
 
-    def test_an_expired_address_leads_nowhere(self, local: Place, sample: bytes) -> None:
+    def test_an_expired_url_is_refused(self, local: Place, sample: bytes) -> None:
         made = create(local.client, len(sample))
         time.sleep(2.1)  # itsdangerous counts whole seconds
         response = local.client.put(made["url"], data=sample)
@@ -222,7 +224,7 @@ class TestPut:
     def test_another_method_is_refused(self, local: Place) -> None:
         assert_problem(local.client.get(create(local.client, 1)["url"]), 405, "method_not_allowed")
 
-    def test_with_the_storage_down_it_says_so(
+    def test_a_storage_outage_is_reported(
         self, client: Client, sample: bytes, storage: MemoryStorage
     ) -> None:
         made = create(client, len(sample))
@@ -231,13 +233,13 @@ class TestPut:
 
 
 class TestUse:
-    def test_a_job_takes_it(self, place: Place, sample: bytes, jobs: JobQueue) -> None:
+    def test_a_job_can_use_an_upload(self, place: Place, sample: bytes, jobs: JobQueue) -> None:
         made = put(place.client, sample)
         job_id = accepted(submit(place.client, made["id"]))
         assert jobs.get(job_id).input_id == made["id"]
         assert jobs.input(made["id"], "default").bytes == len(sample)
 
-    def test_two_jobs_may_take_it(
+    def test_two_jobs_can_use_the_same_upload(
         self, place: Place, sample: bytes, connection: Connection
     ) -> None:
         made = put(place.client, sample)
@@ -247,12 +249,12 @@ class TestUse:
             place.client.delete(f"/v1/jobs/{job_id}")
         assert place.storage.size(keys.input_key("default", made["id"])) is None
 
-    def test_one_that_was_never_put_is_refused(self, place: Place, jobs: JobQueue) -> None:
+    def test_an_upload_without_a_file_is_refused(self, place: Place, jobs: JobQueue) -> None:
         made = create(place.client, 10)
         assert_problem(submit(place.client, made["id"]), 422, "invalid_request", "upload")
         assert jobs.page("default", limit=1).jobs == ()
 
-    def test_one_that_is_no_image_is_refused(self, place: Place) -> None:
+    def test_an_upload_that_is_not_an_image_is_refused(self, place: Place) -> None:
         made = create(place.client, 8)
         place.client.put(made["url"], data=b"<svg/>  ")
         assert_problem(submit(place.client, made["id"]), 415, "image_unsupported")
@@ -262,7 +264,7 @@ class TestUse:
         response = submit(place.client, made["id"], prompt={"points": [[600, 1]]})
         assert_problem(response, 422, "invalid_request", "prompt.points.0")
 
-    def test_one_larger_than_is_taken_is_refused(
+    def test_an_upload_above_the_size_limit_is_refused(
         self, make_client: MakeClient, sample: bytes
     ) -> None:
         made = create(make_client(), len(sample))
@@ -277,7 +279,7 @@ class TestUse:
 
 
 def _turned_at_its_end() -> bytes:
-    """A PNG stored as 600 × 400 and shown as 400 × 600, which its last chunk tells."""
+    """A PNG stored as 600 × 400 and displayed as 400 × 600, as its last chunk says."""
     image = Image.effect_noise((600, 400), 200).convert("RGB")
     whole = io.BytesIO()
     image.save(whole, "PNG", compress_level=0)
@@ -293,18 +295,18 @@ def _turned_at_its_end() -> bytes:
 
 class TestSweep:
     @pytest.mark.usefixtures("nothing_left_once_swept")
-    def test_one_that_no_job_takes_is_swept(
+    def test_an_upload_that_no_job_uses_is_swept(
         self, client: Client, sample: bytes, storage: MemoryStorage
     ) -> None:
         put(client, sample)
         assert len(storage.objects) == 1
 
     @pytest.mark.usefixtures("nothing_left_once_swept")
-    def test_one_that_was_never_put_is_swept(self, client: Client) -> None:
+    def test_an_upload_without_a_file_is_swept(self, client: Client) -> None:
         create(client, 10)
 
     @pytest.mark.usefixtures("nothing_left_once_swept")
-    def test_one_that_is_put_again_after_its_jobs_end_is_swept(
+    def test_an_upload_written_again_after_its_job_ended_is_swept(
         self, client: Client, sample: bytes, storage: MemoryStorage
     ) -> None:
         made = put(client, sample)
@@ -314,7 +316,7 @@ class TestSweep:
         assert client.put(made["url"], data=sample).status_code == 200
         assert len(storage.objects) == 1
 
-    def test_one_that_a_job_took_is_kept(
+    def test_an_upload_that_a_job_uses_is_kept(
         self, client: Client, sample: bytes, storage: MemoryStorage, clear: Clear
     ) -> None:
         made = put(client, sample)
@@ -322,7 +324,7 @@ class TestSweep:
         assert clear() == 0
         assert list(storage.objects.values()) == [sample]
 
-    def test_one_that_was_swept_cannot_be_taken(
+    def test_a_swept_upload_cannot_be_used(
         self, client: Client, sample: bytes, clear: Clear
     ) -> None:
         made = put(client, sample)

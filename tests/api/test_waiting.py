@@ -54,7 +54,7 @@ class TestPreferWait:
     @pytest.mark.parametrize(
         "wish", ["wait", "wait=", "wait=soon", "wait=-1", "wait=nan", "await=9", "wait=9e9", ";=,"]
     )
-    def test_a_wish_that_is_not_understood_is_ignored(
+    def test_an_invalid_preference_is_ignored(
         self, client: Client, sample: bytes, wish: str
     ) -> None:
         begun = time.monotonic()
@@ -63,7 +63,7 @@ class TestPreferWait:
         assert "Preference-Applied" not in response.headers
         assert time.monotonic() - begun < 1
 
-    def test_waiters_beyond_half_of_the_threads_are_answered_at_once(
+    def test_waits_beyond_half_of_the_threads_are_answered_at_once(
         self, make_client: MakeClient, sample: bytes
     ) -> None:
         client = make_client(api_threads=4)
@@ -90,7 +90,7 @@ class TestPreferWait:
             thread.join()
         assert [taken >= 1.4 for taken in sorted(seconds)] == [False, False, True, True]
 
-    def test_a_place_is_given_back(self, make_client: MakeClient, sample: bytes) -> None:
+    def test_a_finished_wait_frees_its_place(self, make_client: MakeClient, sample: bytes) -> None:
         client = make_client(api_threads=4)
         job_id = accepted(submit(client, sample))
         for _ in range(3):
@@ -110,7 +110,7 @@ class TestLongPoll:
         assert response.json["status"] == "succeeded"
         assert time.monotonic() - begun < 5
 
-    def test_it_answers_when_the_time_is_up(self, client: Client, sample: bytes) -> None:
+    def test_it_answers_after_the_requested_time(self, client: Client, sample: bytes) -> None:
         job_id = accepted(submit(client, sample))
         response = client.get(f"/v1/jobs/{job_id}?wait=0.2")
         assert response.status_code == 200
@@ -125,7 +125,7 @@ class TestLongPoll:
         assert client.get(f"/v1/jobs/{job_id}?wait=20").json["status"] == "succeeded"
         assert time.monotonic() - begun < 1
 
-    def test_a_job_erased_meanwhile_is_not_found(self, client: Client, sample: bytes) -> None:
+    def test_a_job_erased_during_the_wait_is_not_found(self, client: Client, sample: bytes) -> None:
         job_id = accepted(submit(client, sample))
         eraser = another_client(client.application)
         with meanwhile(lambda: eraser.delete(f"/v1/jobs/{job_id}")):
@@ -133,9 +133,7 @@ class TestLongPoll:
         assert_problem(response, 404, "not_found")
 
     @pytest.mark.parametrize("wait", ["soon", "-1", "61", "nan", "inf"])
-    def test_a_wait_that_is_no_number_of_seconds_is_refused(
-        self, client: Client, wait: str
-    ) -> None:
+    def test_an_invalid_wait_is_refused(self, client: Client, wait: str) -> None:
         response = client.get(f"/v1/jobs/{NOBODY}?wait={wait}")
         assert_problem(response, 422, "invalid_request", "wait")
 

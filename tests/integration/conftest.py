@@ -26,7 +26,7 @@ LOOPBACK = {"NUKKI_ALLOW_NETWORKS": "127.0.0.0/8"}
 
 
 def named_in_full(overrides: Mapping[str, str]) -> dict[str, str]:
-    """Variables that are given without `NUKKI_`, with it."""
+    """Add the prefix `NUKKI_` to variable names that lack it."""
     bare = ("S3_", "REDIS_", "PYTHON")
     return {
         name if name.startswith(bare) else f"NUKKI_{name}": value
@@ -35,13 +35,13 @@ def named_in_full(overrides: Mapping[str, str]) -> dict[str, str]:
 
 
 def simulation(**knobs: float) -> dict[str, str]:
-    """What `running` takes for the simulated segmenter with these knobs."""
+    """Settings for `running` that select the simulated segmenter with these knobs."""
     return {name.removeprefix("NUKKI_"): value for name, value in simulated(**knobs).items()}
 
 
 @contextmanager
 def running(data: Path, **overrides: str) -> Iterator[Stack]:
-    """A stack on this data folder; its settings by environment name, without `NUKKI_`."""
+    """Run a stack on this data folder; settings are environment names without `NUKKI_`."""
     named = named_in_full(overrides)
     with Stack(data, overrides=LOOPBACK | named, say=lambda _line: None) as stack:
         yield stack
@@ -62,7 +62,7 @@ def client(stack: Stack) -> Iterator[Client]:
 
 @dataclass
 class Receiver:
-    """A webhook receiver on loopback; it answers with `statuses` in turn, then with 204."""
+    """A webhook receiver on loopback that answers each of `statuses` in turn, then 204."""
 
     url: str
     messages: queue.Queue[tuple[dict[str, str], bytes]] = field(default_factory=queue.Queue)
@@ -91,7 +91,7 @@ def receiver() -> Iterator[Receiver]:
 
 
 def until(condition: Callable[[], Any], seconds: float = 20.0) -> Any:
-    """What `condition` gives, as soon as it is true."""
+    """Wait until `condition` returns a true value; that value."""
     deadline = time.monotonic() + seconds
     while True:
         value = condition()
@@ -103,20 +103,20 @@ def until(condition: Callable[[], Any], seconds: float = 20.0) -> Any:
 
 
 def worker_process(stack: Stack) -> psutil.Process:
-    """The worker under the stack's launcher."""
+    """The worker process of the stack's launcher."""
     child: psutil.Process = until(lambda: psutil.Process(stack.pid("worker")).children())[0]
     return child
 
 
 def plain(width: int) -> bytes:
-    """A PNG of that width: what the simulated segmenter crashes or hangs on, or does not."""
+    """A PNG of this width, which decides whether the simulated segmenter crashes or hangs."""
     data = io.BytesIO()
     Image.new("RGB", (width, 80), (200, 30, 30)).save(data, "PNG")
     return data.getvalue()
 
 
 def ended(client: Client, jobs: Sequence[Job]) -> list[Job] | None:
-    """The jobs as they ended; None while one has not."""
+    """The finished jobs; None while any is still unfinished."""
     seen = [client.get(job.id) for job in jobs]
     return seen if all(job.done for job in seen) else None
 

@@ -10,7 +10,7 @@ from tests.bench.engine.report import TARGETS, table
 from tests.bench.engine.run import QUICK, Run
 
 
-def test_the_device_bound_section_measures_and_is_drawn(tmp_path: Path) -> None:
+def test_the_device_bound_section_is_measured_and_plotted(tmp_path: Path) -> None:
     run = Run(replace(QUICK, device=24, batch_1=4), {})
     run.device()
     assert set(run.summary) == {target.key for target in TARGETS}

@@ -30,7 +30,7 @@ from tests.conftest import missing
 from tests.integration.conftest import Receiver, pixels, until
 
 BUCKET = "compose-test"
-#: Of ours and Redis. MinIO and `mc` are not to be had here.
+#: Our images and Redis. MinIO and `mc` are not available here.
 SERVICES = ("redis", "worker", "courier", "api")
 
 
@@ -90,13 +90,13 @@ class Plain:
         return [str(found), *rest]
 
     def environment(self, service: Tree) -> dict[str, str]:
-        """What the container would have, and what Python needs to find us."""
+        """The container's environment, plus what Python needs to find our packages."""
         kept = {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}
         given = service.get("environment", {})
         return kept | {name: self.here(value) for name, value in given.items()}
 
     def here(self, text: str) -> str:
-        """Hosts and ports as they are on this machine."""
+        """Replace hosts and ports by those on this machine."""
         if text == "0.0.0.0":
             return "127.0.0.1"
         own = {place.partition(":")[2]: str(port) for place, port in self.ports.items()}
@@ -108,7 +108,7 @@ class Plain:
         )
 
     def stop(self) -> dict[str, int]:
-        """SIGTERM to each, the last started first; their exit statuses."""
+        """Send SIGTERM to each, last started first; returns their exit statuses."""
         statuses = {}
         for name in reversed(list(self.children)):
             grace = self.services[name]["stop_grace_period"]
@@ -118,7 +118,7 @@ class Plain:
 
 @pytest.fixture
 def s3() -> Iterator[dict[str, str]]:
-    """The S3 server that the environment names, else moto's; with an empty bucket."""
+    """The S3 server named by the environment, or else moto; with an empty bucket."""
     moto = None
     endpoint = os.environ.get("NUKKI_TEST_S3_ENDPOINT")
     keys = [os.environ.get(f"NUKKI_TEST_S3_{name}", "") for name in ("ACCESS_KEY", "SECRET_KEY")]
@@ -146,7 +146,7 @@ def s3() -> Iterator[dict[str, str]]:
 
 @pytest.fixture
 def plain(tmp_path: Path, s3: dict[str, str]) -> Iterator[Plain]:
-    """compose.yaml with its overlay for a host without a GPU, nothing of it started."""
+    """compose.yaml with its overlay for a host without a GPU; no service is started."""
     s3_port = int(s3["endpoint"].rpartition(":")[2])
     variables: dict[str, Any] = example() | FILLED_IN | s3
     variables |= {

@@ -29,24 +29,26 @@ def test_kill_9_of_a_worker_loses_nothing(tmp_path: Path, sample: bytes) -> None
         until(lambda: client.get(jobs[0].id).status == "processing")
         worker_process(stack).kill()
         done = [client.wait(job, timeout=60) for job in jobs]
-        # Any of the six may have killed it, so no job loses an attempt.
+        # Any of the six may have killed it, so none is charged an attempt.
         assert {job.data["attempts"] for job in done} == {1}
         assert {pixels(client.download(job)).shape for job in done} == {(400, 600, 4)}
         results = [name for name in files_in(stack) if name.endswith("/result")]
-        assert len(results) == len(jobs)  # one each: the dead attempt left none
+        assert len(results) == len(jobs)  # one per job: the killed attempt left none
 
 
-def test_a_worker_that_is_told_to_stop_hands_its_job_back(tmp_path: Path, sample: bytes) -> None:
+def test_a_stopped_worker_returns_its_job_to_the_queue(tmp_path: Path, sample: bytes) -> None:
     slow = {**SLOW, "LEASE": "30", **simulation(seconds=2), "SHUTDOWN_GRACE": "0.5"}
     with running(tmp_path, **slow) as stack, Client(stack.url) as client:
         job = client.submit(sample)
         until(lambda: client.get(job.id).status == "processing")
         worker_process(stack).terminate()  # the launcher starts another
-        done = client.wait(job, timeout=30)  # long before the lease would have run out
+        done = client.wait(job, timeout=30)  # long before the lease expires
         assert done.data["attempts"] == 1
 
 
-def test_a_worker_finishes_what_it_can_within_its_grace(tmp_path: Path, sample: bytes) -> None:
+def test_a_stopping_worker_finishes_jobs_within_its_grace_period(
+    tmp_path: Path, sample: bytes
+) -> None:
     with running(tmp_path, **SLOW) as stack, Client(stack.url) as client:
         job = client.submit(sample)
         until(lambda: client.get(job.id).status == "processing")
@@ -56,14 +58,16 @@ def test_a_worker_finishes_what_it_can_within_its_grace(tmp_path: Path, sample: 
         until(lambda: not first.is_running())
 
 
-def test_jobs_queued_before_a_restart_are_finished_after_it(tmp_path: Path, sample: bytes) -> None:
+def test_queued_jobs_survive_a_restart(tmp_path: Path, sample: bytes) -> None:
     with running(tmp_path, **SLOW, SHUTDOWN_GRACE="0") as stack, Client(stack.url) as client:
         jobs = [client.submit(sample) for _ in range(8)]
     with running(tmp_path, **SLOW) as stack, Client(stack.url) as client:
         assert all(client.wait(job, timeout=60).status == "succeeded" for job in jobs)
 
 
-def test_a_storage_outage_costs_a_job_time_but_no_attempt(tmp_path: Path, sample: bytes) -> None:
+def test_a_storage_outage_delays_a_job_without_using_an_attempt(
+    tmp_path: Path, sample: bytes
+) -> None:
     with running(tmp_path, **SLOW) as stack, Client(stack.url) as client:
         job = client.submit(sample)
         until(lambda: client.get(job.id).status == "processing")
@@ -76,9 +80,7 @@ def test_a_storage_outage_costs_a_job_time_but_no_attempt(tmp_path: Path, sample
         assert pixels(client.download(done)).shape == (400, 600, 4)
 
 
-def test_a_storage_that_stays_away_fails_the_job_with_its_reason(
-    tmp_path: Path, sample: bytes
-) -> None:
+def test_a_long_storage_outage_fails_the_job_with_its_reason(tmp_path: Path, sample: bytes) -> None:
     with running(tmp_path, **SLOW, STORAGE_PATIENCE="1") as stack, Client(stack.url) as client:
         job = client.submit(sample)
         until(lambda: client.get(job.id).status == "processing")
@@ -105,11 +107,11 @@ def test_a_running_job_can_be_erased_with_all_its_files(tmp_path: Path, sample: 
         client.delete(job)
         with pytest.raises(NotFound):
             client.get(job.id)
-        time.sleep(2)  # its worker would have stored by now
+        time.sleep(2)  # by now its worker would have stored the result
         assert files_in(stack) == []
 
 
-def test_a_record_expired_from_redis_is_read_and_erased_in_the_storage(
+def test_a_job_expired_from_redis_is_read_and_erased_in_storage(
     tmp_path: Path, sample: bytes
 ) -> None:
     quick = SLOW | simulation(seconds=0)
@@ -126,7 +128,7 @@ def test_a_record_expired_from_redis_is_read_and_erased_in_the_storage(
 
 
 def _connect(stack: Stack) -> Connection:
-    """To the stack's own Redis."""
+    """Connect to the stack's own Redis."""
     port = (stack.data / "redis" / "redis.conf").read_text().split("port ")[1].split()[0]
     return Connection(f"redis://:{stack.secrets()['redis']}@127.0.0.1:{port}/0")
 
@@ -142,19 +144,19 @@ def test_erasing_everything_leaves_nothing_behind(tmp_path: Path, sample: bytes)
         connection.close()
         idempotency = set(filter(redis_keys.IDEMPOTENCY.matches, left))
         workers = set(filter(redis_keys.WORKER.matches, left)) | {redis_keys.WORKERS.key()}
-        assert set(left) == idempotency | workers  # both run out by themselves
+        assert set(left) == idempotency | workers  # both expire
         assert files_in(stack) == []
 
 
 @pytest.mark.parametrize("service", ["redis", "api", "courier", "worker"])
-def test_the_death_of_a_service_ends_the_stack_loudly(tmp_path: Path, service: str) -> None:
+def test_the_stack_exits_with_an_error_when_a_service_dies(tmp_path: Path, service: str) -> None:
     with running(tmp_path) as stack:
         os.kill(stack.pid(service), signal.SIGKILL)
         with pytest.raises(ServiceDied, match=service):
             until(lambda: stack.watch(0.01))
 
 
-def test_a_second_stack_on_the_same_folder_says_so(tmp_path: Path) -> None:
+def test_a_second_stack_on_the_same_folder_is_refused(tmp_path: Path) -> None:
     with (
         running(tmp_path),
         pytest.raises(AlreadyRunning, match=f"already running on .* \\(pid {os.getpid()}\\)"),
@@ -162,7 +164,7 @@ def test_a_second_stack_on_the_same_folder_says_so(tmp_path: Path) -> None:
         Stack(tmp_path, say=lambda _line: None).start()
 
 
-def test_a_folder_that_a_newer_redis_wrote_is_refused(tmp_path: Path) -> None:
+def test_a_folder_written_by_a_newer_redis_is_refused(tmp_path: Path) -> None:
     with running(tmp_path):
         pass
     (tmp_path / "redis" / "redis-version").write_text("99.0.0")
@@ -204,7 +206,7 @@ def test_the_command_prints_one_line_per_service_and_stops_on_ctrl_c(tmp_path: P
     assert not [child for child in children if child.is_running()]
 
 
-def test_kill_9_of_the_command_leaves_no_process(tmp_path: Path) -> None:
+def test_no_process_survives_kill_9_of_the_command(tmp_path: Path) -> None:
     with _up(tmp_path) as process:
         _lines_until_ready(process)
         children = psutil.Process(process.pid).children(recursive=True)

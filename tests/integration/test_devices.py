@@ -57,7 +57,7 @@ def names(stack: Stack) -> list[str]:
 
 
 def times_ready(stack: Stack, name: str) -> int:
-    """How often a worker of that name has started; the roll forgets a dead one only later."""
+    """How often a worker of this name has started; dead workers stay listed for a while."""
     lines = (stack.data / "logs" / "launcher.log").read_text().splitlines()
     return sum("ready:" in line and line.endswith(f"worker={name}") for line in lines)
 
@@ -71,7 +71,7 @@ def looked_at(port: int) -> float:
 
 
 def two_free_ports() -> int:
-    """The first of two in a row."""
+    """The first of two consecutive free ports."""
     while True:
         port = free_port()
         with contextlib.suppress(OSError), socket.socket() as next_one:
@@ -84,7 +84,7 @@ def named(launcher: psutil.Process, name: str) -> psutil.Process:
     return child
 
 
-def test_each_device_has_a_worker_that_is_restarted_alone(tmp_path: Path, sample: bytes) -> None:
+def test_each_device_has_its_own_worker_restarted_separately(tmp_path: Path, sample: bytes) -> None:
     port = two_free_ports()
     with (
         running(tmp_path, **SLOW) as stack,
@@ -129,7 +129,7 @@ def test_each_device_has_a_worker_that_is_restarted_alone(tmp_path: Path, sample
         ("GPU-77", "no such device: GPU-77"),
     ],
 )
-def test_a_wrong_list_of_devices_is_refused_at_once(
+def test_an_invalid_device_list_is_refused_at_once(
     tmp_path: Path, devices: str, complaint: str
 ) -> None:
     argv = [sys.executable, "-m", "nukki", "worker", "--devices", devices, "--model", "grabcut"]
@@ -139,7 +139,7 @@ def test_a_wrong_list_of_devices_is_refused_at_once(
     assert complaint in (tmp_path / "log").read_text()
 
 
-def test_asking_for_the_devices_loads_no_torch(tmp_path: Path) -> None:
+def test_listing_the_devices_does_not_import_torch(tmp_path: Path) -> None:
     program = (
         "import sys, worker.launcher.supervisor; from shared.settings import LauncherSettings;"
         "from worker.launcher.devices import places;"

@@ -20,12 +20,12 @@ SETTINGS = {
 }
 
 
-def test_a_hung_device_call_ends_its_worker_and_costs_its_neighbours_nothing(
+def test_a_hung_device_call_ends_the_worker_and_fails_only_its_job(
     tmp_path: Path,
 ) -> None:
     with running(tmp_path, **SETTINGS) as stack, Client(stack.url) as client:
         first = worker_process(stack)
-        # Sixteen at once wait for the device longer than the deadline, which is not a hang.
+        # Sixteen jobs at once wait longer than the deadline for the device; that is not a hang.
         slow = [client.submit(plain(100 + number)) for number in range(30)]
         busy = until(lambda: ended(client, slow), 30)
         assert {job.status for job in busy} == {"succeeded"}
@@ -44,6 +44,6 @@ def test_a_hung_device_call_ends_its_worker_and_costs_its_neighbours_nothing(
         assert failed.error is not None
         assert failed.error.code == "poisoned"
         assert {job.status for job in done} == {"succeeded"}
-        assert {job.data["attempts"] for job in done} == {1}  # no hang was laid at their door
+        assert {job.data["attempts"] for job in done} == {1}  # none was charged for the hang
         client.wait(client.submit(plain(150)), timeout=30)  # the launcher has not given up
-        stack.watch(0.1)  # raises where a service died
+        stack.watch(0.1)  # raises if a service died

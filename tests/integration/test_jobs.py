@@ -37,7 +37,7 @@ def test_a_photo_is_cut_out_at_its_full_size(
     assert not cutout[cutout[..., 3] == 0].any()  # no background under alpha 0
 
 
-def test_what_is_opaque_keeps_the_photos_own_colours(client: Client, sample: bytes) -> None:
+def test_opaque_pixels_keep_the_photos_colours(client: Client, sample: bytes) -> None:
     job = client.wait(client.submit(sample, box=BOX))
     cutout, photo = pixels(client.download(job)), pixels(sample)
     opaque = cutout[..., 3] == 255
@@ -45,9 +45,7 @@ def test_what_is_opaque_keeps_the_photos_own_colours(client: Client, sample: byt
     assert np.array_equal(cutout[opaque][:, :3], photo[opaque])
 
 
-def test_the_job_tells_of_its_file_its_subject_and_its_stages(
-    client: Client, sample: bytes
-) -> None:
+def test_the_job_describes_its_file_subject_and_stages(client: Client, sample: bytes) -> None:
     job = client.wait(client.submit(sample, box=BOX, metadata={"sku": "A-1"})).data
     content = client.download(job["id"])
     assert job["result"]["sha256"] == hashlib.sha256(content).hexdigest()
@@ -56,7 +54,7 @@ def test_the_job_tells_of_its_file_its_subject_and_its_stages(
     assert job["model"] == "grabcut"
     assert job["metadata"] == {"sku": "A-1"}
     x1, y1, x2, y2 = job["subject"]["box"]
-    assert x1 >= BOX[0] - 24  # the edge is looked for a little beyond the box too
+    assert x1 >= BOX[0] - 24  # the edge may lie slightly outside the box
     assert y2 <= BOX[3] + 24
     assert x1 < x2
     assert y1 < y2
@@ -79,11 +77,13 @@ def test_a_second_click_starts_from_the_first_mask(client: Client, sample: bytes
         client.submit(job=first.id, mask=first.id, points=[CUP, away], labels=[1, 0])
     )
     cutout = pixels(client.download(second))
-    assert cutout[CUP[1], CUP[0], 3] > 127  # which side of the edge; how soft is the photo's say
+    assert (
+        cutout[CUP[1], CUP[0], 3] > 127
+    )  # the side of the edge; its softness depends on the photo
     assert cutout[away[1], away[0], 3] < 127
 
 
-def test_a_render_uses_the_alpha_again(client: Client, sample: bytes) -> None:
+def test_a_render_reuses_the_alpha(client: Client, sample: bytes) -> None:
     parent = client.wait(client.submit(sample, box=BOX))
     output = {"format": "jpeg", "background": "#ffffff"}
     child = client.wait(client.submit(render=parent.id, output=output))
@@ -94,7 +94,7 @@ def test_a_render_uses_the_alpha_again(client: Client, sample: bytes) -> None:
     assert "segment" not in child.data["timings_ms"]
 
 
-def test_an_upload_goes_round_the_api(client: Client, sample: bytes) -> None:
+def test_an_upload_bypasses_the_api(client: Client, sample: bytes) -> None:
     job = client.wait(client.submit(upload=client.upload(sample), box=BOX))
     assert pixels(client.download(job)).shape == (400, 600, 4)
 
@@ -133,7 +133,7 @@ def test_prefer_wait_answers_with_the_finished_job(stack: Stack, sample: bytes) 
     assert answer.json()["status"] == "succeeded"
 
 
-def test_the_first_generations_call_answers_the_png(stack: Stack, sample: bytes) -> None:
+def test_the_first_generation_call_answers_with_the_png(stack: Stack, sample: bytes) -> None:
     answer = httpx.post(
         f"{stack.url}/background-removal/remove",
         files={"image": ("coffee.png", sample, "image/png")},
@@ -147,10 +147,10 @@ def test_the_first_generations_call_answers_the_png(stack: Stack, sample: bytes)
     assert cutout[120, 300, 3] == 255
 
 
-def test_a_webhook_tells_of_the_end_signed(
+def test_a_signed_webhook_reports_the_jobs_end(
     stack: Stack, client: Client, sample: bytes, receiver: Receiver
 ) -> None:
-    receiver.statuses.append(500)  # the first try fails, and is made again
+    receiver.statuses.append(500)  # the first attempt fails and is retried
     job = client.submit(sample, box=BOX, webhook={"url": receiver.url})
     first_headers, first_body = receiver.messages.get(timeout=30)
     headers, body = receiver.messages.get(timeout=30)
@@ -163,7 +163,7 @@ def test_a_webhook_tells_of_the_end_signed(
     assert body == first_body
 
 
-def test_a_photo_damaged_past_its_header_fails_with_its_reason(
+def test_a_photo_damaged_after_its_header_fails_with_its_reason(
     client: Client, sample: bytes
 ) -> None:
     middle = len(sample) // 2
@@ -183,7 +183,7 @@ def test_deleting_a_job_erases_its_files(stack: Stack, client: Client, sample: b
         client.get(job.id)
 
 
-def test_many_callers_at_once_each_get_their_own_photo(client: Client) -> None:
+def test_concurrent_callers_each_get_their_own_photo(client: Client) -> None:
     def cut(side: int) -> tuple[int, ...]:
         photo = np.full((side, side, 3), 255, np.uint8)
         cv2.circle(photo, (side // 2, side // 2), side // 4, (20, 60, 200), -1)
@@ -210,7 +210,7 @@ def test_several_objects_are_cut_as_one(client: Client) -> None:
     assert len(job.data["subject"]["scores"]) == 2
 
 
-def test_a_second_click_on_a_photo_costs_no_encode(client: Client, sample: bytes) -> None:
+def test_a_second_click_on_a_photo_needs_no_encode(client: Client, sample: bytes) -> None:
     side = sample + b"\x00"  # a photo that no other test has sent
     first = client.wait(client.submit(side, points=[CUP]))
     second = client.wait(client.submit(job=first.id, points=[CUP, (180, 330)]))
@@ -218,7 +218,7 @@ def test_a_second_click_on_a_photo_costs_no_encode(client: Client, sample: bytes
     assert second.data["timings_ms"]["encode"] < first.data["timings_ms"]["encode"] / 2
 
 
-def test_a_catalogs_look_is_changed_without_a_device(client: Client, sample: bytes) -> None:
+def test_finished_jobs_are_rendered_again_without_a_device(client: Client, sample: bytes) -> None:
     """Every kind of output is rendered from the stored alpha and photo."""
     parent = client.wait(client.submit(sample, box=BOX))
     behind = client.upload(sample)
@@ -251,7 +251,7 @@ def test_a_catalogs_look_is_changed_without_a_device(client: Client, sample: byt
     assert found[3]["result"]["content_type"] == "application/zip"
 
 
-def test_a_preset_that_cannot_be_met_says_so(client: Client, sample: bytes) -> None:
+def test_a_preset_that_cannot_be_met_fails_with_its_reason(client: Client, sample: bytes) -> None:
     job = client.wait(client.submit(sample, box=BOX, output={"preset": "amazon"}))
     report = job.data["compliance"]
     assert (report["passed"], report["upscale_required"]) == (False, True)

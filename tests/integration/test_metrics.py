@@ -62,7 +62,7 @@ def jobs_of(after: Scrape, before: Scrape) -> dict[tuple[str, str, str], float]:
     return {labels: count for labels, count in grown.items() if count}
 
 
-def test_the_stages_counted_are_those_of_the_jobs(
+def test_the_stage_metrics_match_the_jobs_timings(
     counted: Stack, caller: Client, sample: bytes
 ) -> None:
     before = worker()
@@ -85,15 +85,15 @@ def test_the_stages_counted_are_those_of_the_jobs(
     stages = {name for job in done for name in job["timings_ms"]}
     assert stages == {*WORKED, "queued", "encode", "segment", "total"}
     for stage in stages:
-        told = [job["timings_ms"][stage] for job in done if stage in job["timings_ms"]]
+        recorded = [job["timings_ms"][stage] for job in done if stage in job["timings_ms"]]
         count = after.since(before, "nukki_stage_seconds_count", stage=stage)
         seconds = after.since(before, "nukki_stage_seconds_sum", stage=stage)
-        assert count == len(told), stage
-        assert math.isclose(seconds * 1000, sum(told), abs_tol=1e-3), stage
-    assert set(done[-1]["timings_ms"]) == {"queued", "fetch", "total"}  # how far it came
+        assert count == len(recorded), stage
+        assert math.isclose(seconds * 1000, sum(recorded), abs_tol=1e-3), stage
+    assert set(done[-1]["timings_ms"]) == {"queued", "fetch", "total"}  # the stages it reached
 
 
-def test_the_processors_time_is_counted_by_stage(caller: Client, sample: bytes) -> None:
+def test_cpu_time_is_counted_by_stage(caller: Client, sample: bytes) -> None:
     before = worker()
     timings = caller.wait(caller.submit(sample + b"2")).data["timings_ms"]  # never encoded yet
     until(lambda: jobs_of(worker(), before))
@@ -108,7 +108,7 @@ def test_the_processors_time_is_counted_by_stage(caller: Client, sample: bytes) 
     assert spent("encode") + spent("segment") < 100
 
 
-def test_the_devices_batches_and_its_time_are_counted(caller: Client, sample: bytes) -> None:
+def test_device_batches_and_device_time_are_counted(caller: Client, sample: bytes) -> None:
     before = worker()
     jobs = [caller.submit(sample + b"device" + bytes([number])) for number in range(6)]
     timings = [caller.wait(job).data["timings_ms"] for job in jobs]
@@ -121,13 +121,13 @@ def test_the_devices_batches_and_its_time_are_counted(caller: Client, sample: by
         for step in ("encode", "decode")
     )
     assert encoded["sum"] == decoded["sum"] == len(jobs)
-    assert 1 <= encoded["count"] < len(jobs)  # some were taken together
+    assert 1 <= encoded["count"] < len(jobs)  # some shared a batch
     busy = after.since(before, "nukki_device_busy_seconds_total")
-    assert 0.4 * len(jobs) <= busy  # the simulated device sleeps so long a photo
+    assert 0.4 * len(jobs) <= busy  # the simulated device's sleep per photo
     assert busy * 1000 <= sum(spent["encode"] + spent["segment"] for spent in timings)
 
 
-def test_a_job_canceled_midway_is_one_canceled_and_one_lost(
+def test_a_job_canceled_midway_counts_as_canceled_and_as_lost(
     counted: Stack, caller: Client, sample: bytes
 ) -> None:
     api, losing = scrape(counted.url), worker()
@@ -139,7 +139,7 @@ def test_a_job_canceled_midway_is_one_canceled_and_one_lost(
     assert jobs_of(worker(), losing) == {}
 
 
-def test_the_reserved_pixels_are_those_of_the_photos(caller: Client, sample: bytes) -> None:
+def test_the_reserved_pixels_match_the_photos(caller: Client, sample: bytes) -> None:
     before = worker()
     assert (before.value("nukki_permits_megapixels", state="limit") or 0) > 100
     job = caller.submit(sample + b"4")  # never encoded yet
@@ -181,7 +181,7 @@ def test_jobs_waiting_for_a_hung_worker_are_shown_by_lane(
     assert shown.value("nukki_queue_oldest_seconds", lane="bulk") == 0
 
 
-def test_the_courier_counts_its_tries(caller: Client, sample: bytes, receiver: Receiver) -> None:
+def test_the_courier_counts_its_attempts(caller: Client, sample: bytes, receiver: Receiver) -> None:
     receiver.statuses += [500]
     url = f"http://127.0.0.1:{COURIER}"
     before = scrape(url)

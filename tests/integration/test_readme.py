@@ -1,4 +1,4 @@
-"""What the README tells people to type works."""
+"""The commands and code in the README work."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _environment(stack: Stack) -> dict[str, str]:
     return os.environ | {"PATH": programs, "NUKKI_URL": stack.url}
 
 
-def test_the_configuration_table_is_the_settings() -> None:
+def test_the_configuration_table_matches_the_settings() -> None:
     assert rendered(README.read_text()) == README.read_text()
 
 
@@ -53,7 +53,7 @@ def test_the_tour_in_python_works(stack: Stack, tmp_path: Path) -> None:
         assert (picture.size, picture.mode) == ((600, 400), "RGBA")
 
 
-def test_the_two_commands_are_the_makefiles() -> None:
+def test_the_two_commands_match_the_makefile() -> None:
     makefile = (ROOT / "Makefile").read_text()
     for command in ("demo", "test"):
         assert f"make {command}" in README.read_text()

@@ -30,7 +30,7 @@ SECRET = webhooks.new_secret()
 
 @dataclass
 class Receiver:
-    """A receiver: how long it takes, what it answers, and what it has seen."""
+    """A webhook receiver: its delay, its answer and the messages it has seen."""
 
     seconds: float = 0.0
     status: int = 204
@@ -72,7 +72,7 @@ def receiving(receiver: Receiver) -> Iterator[Receiver]:
                 self.send_response(status)
                 self.end_headers()
             except OSError:
-                pass  # the courier's patience had ended
+                pass  # the courier had timed out
 
         def log_message(self, *_: object) -> None:
             pass
@@ -146,7 +146,7 @@ def longest_wait(post: Post, receiver: Receiver) -> float:
     return max(waited)
 
 
-def test_a_receiver_that_hangs_delays_no_other(post: Post, run: Run) -> None:
+def test_a_hanging_receiver_delays_no_other(post: Post, run: Run) -> None:
     with (
         receiving(Receiver(seconds=60)) as dead,
         receiving(Receiver()) as alive,
@@ -159,7 +159,7 @@ def test_a_receiver_that_hangs_delays_no_other(post: Post, run: Run) -> None:
         assert dead.most_at_once == 4
 
 
-def test_what_was_queued_behind_a_hanging_receiver_arrives(post: Post, run: Run) -> None:
+def test_messages_queued_behind_a_hanging_receiver_arrive(post: Post, run: Run) -> None:
     with receiving(Receiver(seconds=60)) as dead, receiving(Receiver()) as alive:
         for _ in range(200):
             post.queue(dead.url)
@@ -172,7 +172,7 @@ def test_what_was_queued_behind_a_hanging_receiver_arrives(post: Post, run: Run)
         assert len(set(alive.ids)) == 50
 
 
-def test_many_receivers_that_hang_delay_no_other(post: Post, run: Run) -> None:
+def test_many_hanging_receivers_delay_no_other(post: Post, run: Run) -> None:
     with ExitStack() as stack:
         dead = [stack.enter_context(receiving(Receiver(seconds=60))) for _ in range(10)]
         alive = stack.enter_context(receiving(Receiver()))
@@ -192,7 +192,7 @@ def carried(post: Post, tenant: str) -> int:
     return sum(map(post.redis.zcard, post.names(redis_keys.CARRIED.key(f"{tenant}/*"))))
 
 
-def test_one_tenants_receivers_that_hang_delay_no_others(post: Post, run: Run) -> None:
+def test_one_tenants_hanging_receivers_do_not_delay_other_tenants(post: Post, run: Run) -> None:
     with hanging(40) as dead, receiving(Receiver()) as alive:
         for url in dead * 4:
             post.queue(url, tenant="other")
@@ -202,7 +202,7 @@ def test_one_tenants_receivers_that_hang_delay_no_others(post: Post, run: Run) -
         assert carried(post, "other") == SENDER_THREADS // 2
 
 
-def test_a_tenants_own_receivers_that_hang_do_not_delay_its_others(post: Post, run: Run) -> None:
+def test_a_tenants_hanging_receivers_do_not_delay_its_other_receivers(post: Post, run: Run) -> None:
     """Forty receivers have answered no attempt, and all their messages are due again."""
     with hanging(40) as dead, receiving(Receiver()) as alive:
         for url in dead * 4:
@@ -244,7 +244,7 @@ def test_a_killed_couriers_slots_are_freed(post: Post, run: Run) -> None:
         assert set(alive.ids) == {delivery.id for delivery in lost}
 
 
-def test_a_gone_receiver_gets_nothing_until_a_replay(post: Post, run: Run) -> None:
+def test_a_receiver_that_answered_410_gets_nothing_until_a_replay(post: Post, run: Run) -> None:
     with receiving(Receiver(status=410)) as gone:
         first = post.queue(gone.url)
         run()

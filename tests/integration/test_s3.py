@@ -18,7 +18,7 @@ from tests.integration.conftest import pixels, running
 BUCKET = f"nukki-{uuid.uuid4().hex[:12]}"
 BOX = (115, 15, 520, 375)
 
-#: The stack, and how many objects its bucket holds.
+#: The stack, and a function that counts the objects in its bucket.
 S3Stack = tuple[Stack, Callable[[], int]]
 
 
@@ -26,7 +26,7 @@ S3Stack = tuple[Stack, Callable[[], int]]
 def s3_stack(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[S3Stack]:
-    """A stack whose images are in S3: moto's server, and the real one where it is named."""
+    """A stack that stores images in S3: moto, and a real server if the environment names one."""
     moto = None
     if request.param == "moto":
         moto = ThreadedMotoServer("127.0.0.1", 0)
@@ -66,9 +66,7 @@ def s3_stack(
         moto.stop()
 
 
-def test_a_photo_is_cut_out_and_fetched_by_a_presigned_address(
-    s3_stack: S3Stack, sample: bytes
-) -> None:
+def test_a_cutout_is_fetched_by_a_presigned_url(s3_stack: S3Stack, sample: bytes) -> None:
     url = s3_stack[0].url
     with Client(url) as client:
         job = client.wait(client.submit(sample, box=BOX))

@@ -58,7 +58,7 @@ def embeddings_looked_up() -> tuple[float, float]:
     )
 
 
-def test_every_kind_of_prompt_is_served_and_a_second_click_costs_a_decode(
+def test_every_kind_of_prompt_works_and_a_second_click_needs_only_a_decode(
     sam_stack: Stack, sample: bytes
 ) -> None:
     with Client(sam_stack.url) as client:
@@ -119,7 +119,9 @@ def test_precisions_are_compared_on_a_photo(checkpoint: Path, tmp_path: Path) ->
     assert all(row["encode_ms"] > row["decode_ms"] > 0 for row in rows.values())
 
 
-def test_a_checkpoint_of_another_model_is_named_at_start(checkpoint: Path, tmp_path: Path) -> None:
+def test_a_checkpoint_of_another_model_is_refused_at_start(
+    checkpoint: Path, tmp_path: Path
+) -> None:
     with (
         pytest.raises(ServiceDied, match=r"sam2\.1_hiera_base_plus"),
         running(tmp_path, MODEL="sam2.1_hiera_base_plus", CHECKPOINT=str(checkpoint)),

@@ -91,7 +91,7 @@ def cluster() -> Iterator[Cluster]:
         yield found
 
 
-def test_a_killed_master_is_replaced_and_work_goes_on(
+def test_a_killed_master_is_replaced_and_work_continues(
     cluster: Cluster, tmp_path: Path, sample: bytes
 ) -> None:
     folder = tmp_path / "storage"
@@ -128,7 +128,9 @@ def test_a_killed_master_is_replaced_and_work_goes_on(
             stack.callback(processes.stop, child, 5)
         first = submit()
         until(lambda: succeeded(first), 20)
-        assert not connection.redis.keys("unacked*")  # early ack holds by sentinels too
+        assert not connection.redis.keys(
+            "unacked*"
+        )  # early acknowledgement also works through sentinels
         assert {QUEUES[lane] for lane in QUEUES} >= set(connection.redis.keys("nukki.*"))
 
         before = cluster.current()
@@ -146,5 +148,5 @@ def test_a_killed_master_is_replaced_and_work_goes_on(
         until(lambda: succeeded(second), 20)
         print(f"accepted {accepted:.1f} s, done {time.monotonic() - killed:.1f} s after the kill")
         assert cluster.current() != before
-        assert succeeded(first)  # the replica had it
+        assert succeeded(first)  # the replica had its record
     connection.close()
