@@ -1,9 +1,9 @@
 """Ranks the hypotheses.
 
-Each is described by a few numbers and ranked by their weighted sum. The weights are a ridge
-regression of IoU on hypotheses of thirteen photos (clicks in the middle, anywhere, none; at four
-scales), rounded. Refitted without each photo in turn they chose 0.927 on average, where the best
-hypothesis had 0.939.
+Each hypothesis is described by a few numbers and ranked by their weighted sum. The weights are
+rounded coefficients of a ridge regression of IoU on hypotheses of thirteen photos (with clicks in
+the middle, clicks anywhere, and none; at four scales). In leave-one-photo-out validation the chosen
+hypotheses had 0.927 IoU on average; the best ones had 0.939.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from worker.segmenters.classical.palette import histogram, separation
 from worker.segmenters.classical.view import View
 from worker.segmenters.masks import iou
 
-# The band on either side of the outline, as a share of the short side.
+# Width of the band on either side of the outline, as a share of the short side.
 _BAND = 0.06
 
 _WEIGHTS = {
@@ -36,18 +36,18 @@ _WEIGHTS = {
 
 @dataclass(frozen=True, slots=True)
 class Traits:
-    """What speaks for a region and against it.
+    """Measurements that speak for or against a region.
 
     Attributes:
-        sharper: mean log detail inside less outside.
-        sharper_at_edge: the same, in a band on either side of the outline.
-        agreement: mean IoU with all hypotheses, itself among them.
-        distinct: 0..1, how unlike the colours inside and outside are.
-        distinct_at_edge: the same, of the two bands.
-        edge: mean contrast along the outline, over the mean of the picture.
-        at_sides: shares of the four sides covered, summed: 0..4.
+        sharper: mean log detail inside minus outside.
+        sharper_at_edge: the same for the bands inside and outside the outline.
+        agreement: mean IoU with all hypotheses, including itself.
+        distinct: 0..1, how different the colours inside and outside are.
+        distinct_at_edge: the same for the two bands.
+        edge: mean contrast along the outline, relative to the mean of the picture.
+        at_sides: sum over the four sides of the picture of the share covered, 0..4.
         extent: square root of the share of the picture covered.
-        fills_box: IoU of the region's bounding box with the caller's; 0 without one.
+        fills_box: IoU of the region's bounding box with the caller's box; 0 without a box.
     """
 
     sharper: float
@@ -62,14 +62,14 @@ class Traits:
 
     @property
     def score(self) -> float:
-        """The higher, the better among hypotheses on one photo and prompt; no absolute meaning."""
+        """Rank among the hypotheses of one photo and prompt: higher is better; not an IoU."""
         return float(sum(weight * getattr(self, name) for name, weight in _WEIGHTS.items()))
 
 
 def traits(
     view: View, hints: Hints, region: BoolArray, others: Sequence[BoolArray]
 ) -> Traits | None:
-    """Describe a hypothesis among `others`; None where it is empty or everything."""
+    """Describe a hypothesis, compared with `others`; None if it is empty or the whole picture."""
     if not region.any() or region.all():
         return None
     inner, outer = _bands(region)
@@ -91,7 +91,7 @@ def traits(
 
 
 def _eroded(region: BoolArray, radius: int) -> BoolArray:
-    """Eroded, the picture's own sides not counting as an outline."""
+    """Erode a region; the sides of the picture do not count as outline."""
     shape = (2 * radius + 1, 2 * radius + 1)
     element = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, shape)
     return cv2.erode(region.astype(np.uint8), element).astype(bool)
@@ -118,14 +118,14 @@ def _unlike(view: View, one: BoolArray, other: BoolArray) -> float:
 
 
 def bounds(region: BoolArray) -> tuple[int, int, int, int]:
-    """(x1, y1, x2, y2) of the true pixels, of which there is one at least; x2, y2 beyond them."""
+    """Bounding box (x1, y1, x2, y2) of a region that is not empty; x2 and y2 are exclusive."""
     rows = np.flatnonzero(region.any(axis=1))
     columns = np.flatnonzero(region.any(axis=0))
     return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
 
 def _fit(region: BoolArray, frame: tuple[int, int, int, int]) -> float:
-    """IoU of the bounding box with the frame, given that it lies within."""
+    """IoU of the region's bounding box with a frame that contains it."""
     x1, y1, x2, y2 = bounds(region)
     whole = (frame[2] - frame[0]) * (frame[3] - frame[1])
     return min(1.0, (x2 - x1) * (y2 - y1) / max(1, whole))

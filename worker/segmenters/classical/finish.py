@@ -1,4 +1,4 @@
-"""The chosen region, redrawn at the fine size in a band around its outline."""
+"""Redraws the chosen region at the fine size, in a band around its outline."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from worker.segmenters.classical.view import View, contrast_of, features_of, lab
 _BAND = 0.04
 _STIFFNESS = 0.35
 
-# A hard mask is softened by this, in fine pixels, so that an edge filter can place the edge
-# between pixels; thresholded at a half it is the hard mask again, corners aside.
+# Standard deviation of the blur of the hard mask, in fine pixels. It lets an edge filter place the
+# edge between pixels; thresholded at 0.5 the result is the hard mask again, except at corners.
 _SOFTNESS = 0.8
 
 
 def redraw(view: View, hints: Hints, region: BoolArray) -> FloatArray:
-    """The (H, W) float32 mask in 0..1 at the fine size.
+    """Redraw the mask at the fine size, (H, W) float32 in 0..1.
 
     Args:
         view: the photo.
@@ -47,7 +47,7 @@ def redraw(view: View, hints: Hints, region: BoolArray) -> FloatArray:
 
 
 def _recut(view: View, hints: Hints, region: BoolArray, fixed: SignArray) -> BoolArray:
-    """The cut of the free pixels; only their surroundings are computed."""
+    """Cut the free pixels; computes only the window around them."""
     undecided = fixed == 0
     rows, columns = np.flatnonzero(undecided.any(axis=1)), np.flatnonzero(undecided.any(axis=0))
     mask: BoolArray = fixed > 0
@@ -69,10 +69,10 @@ def _recut(view: View, hints: Hints, region: BoolArray, fixed: SignArray) -> Boo
 
 
 def obey(mask: FloatArray, hints: Hints) -> FloatArray:
-    """Make the mask obey the prompt: clear outside the box; each click decides its own spot.
+    """Make the mask obey the prompt: empty outside the box, and set around each click.
 
-    A click's spot is 5 × 5 pixels where the mask disagreed and 3 × 3 where it agreed: a
-    value that is constant that far around survives the edge filter.
+    A click sets 5 × 5 pixels where the mask disagreed with it and 3 × 3 where it agreed. A value
+    that is constant over such an area is kept by the edge filter.
     """
     obeyed = np.where(hints.within, mask, np.float32(0.0))
     for points, value in ((hints.subject, 1.0), (hints.ground, 0.0)):

@@ -1,10 +1,11 @@
-"""The minimum cut for any log odds, by OpenCV's max-flow.
+"""Computes the minimum cut for any log odds with OpenCV's max-flow.
 
-OpenCV offers its max-flow only inside `cv2.grabCut`. With the models frozen it takes given
-mixtures, so the log odds travel in as an image: plane 0 holds them, quantised, and two
+OpenCV offers its max-flow only inside `cv2.grabCut`. With frozen models it uses the mixtures it is
+given, so the log odds are passed as part of an image: plane 0 holds them, quantised, and two
 one-component mixtures with equal variance have a log ratio that is linear in that plane. The
-other two planes hold colour, for the contrast-sensitive smoothness (Rother, Kolmogorov, Blake:
-"GrabCut", SIGGRAPH 2004, equations 8 to 11), and have a variance too large to matter.
+other two planes hold colour for the contrast-sensitive smoothness (Rother, Kolmogorov, Blake:
+"GrabCut", SIGGRAPH 2004, equations 8 to 11). The mixtures have so large a variance in these two
+planes that they do not affect the log ratio.
 """
 
 from __future__ import annotations
@@ -17,14 +18,17 @@ from shared.arrays import BoolArray, FloatArray, UInt8Array
 
 SignArray = NDArray[np.int8]
 
-# Plane 0 spans this many levels. It takes part in the contrast too: where the models change
-# their mind is a good place to cut. 16 to 160 cut alike, within 0.02.
+# Number of levels of plane 0. The plane also adds to the contrast, which is useful: a change in the
+# odds is a good place to cut. Values from 16 to 160 give the same cuts within 0.02.
 _LEVELS = 64.0
 _WIDE = 1e7
 
 
 def _mixture(mean: float, variance: float) -> NDArray[np.float64]:
-    """OpenCV's layout: 5 weights, 5 means of 3, 5 covariances of 3 × 3; the first counts."""
+    """A one-component mixture in OpenCV's layout, (1, 65) float64.
+
+    The layout is 5 weights, 5 means of 3 and 5 covariances of 3 × 3; only the first is used.
+    """
     model = np.zeros((1, 65))
     model[0, 0] = 1.0
     model[0, 5:8] = (mean, 128.0, 128.0)
@@ -35,14 +39,14 @@ def _mixture(mean: float, variance: float) -> NDArray[np.float64]:
 def minimum_cut(
     odds: FloatArray, fixed: SignArray, contrast: UInt8Array, stiffness: float, bound: float
 ) -> BoolArray:
-    """The (h, w) bool region of least energy.
+    """Find the region of least energy, (h, w) bool.
 
     Args:
-        odds: (h, w) float32 log odds of being subject; clipped at ± `bound`.
-        fixed: (h, w) int8, 1 certainly subject, −1 certainly ground, 0 free.
+        odds: (h, w) float32 log odds of being subject, clipped to ± `bound`.
+        fixed: (h, w) int8, 1 for subject, −1 for background, 0 where the cut decides.
         contrast: (h, w, 2) uint8 colour planes.
-        stiffness: weight of smoothness against the odds; 1 is OpenCV's own balance.
-        bound: the largest log odds.
+        stiffness: weight of smoothness relative to the odds; 1 is OpenCV's own balance.
+        bound: the largest absolute log odds.
     """
     if not (fixed == 0).any():
         decided: BoolArray = fixed > 0

@@ -1,4 +1,4 @@
-"""First guesses of where the subject is. No one radius fits: they compete."""
+"""Makes first guesses of where the subject is; they compete, as no single radius always fits."""
 
 from __future__ import annotations
 
@@ -12,32 +12,36 @@ from shared.arrays import BoolArray, FloatArray
 from worker.segmenters.classical.hints import Hints, distances
 from worker.segmenters.classical.view import View
 
-#: Stiffness of the cut: the loose one keeps thin parts, the firm one bridges patterns.
+#: Stiffness of the cut: a loose cut keeps thin parts, a firm cut bridges patterns.
 LOOSE, FIRM = 0.35, 1.0
 
-# Radii of the discs, and standard deviations of the windows on sharpness, in short sides.
+# Radii of the discs and standard deviations of the sharpness windows, as shares of the short side,
+# each with its stiffness.
 _DISCS = ((0.2, LOOSE), (0.45, LOOSE), (0.8, LOOSE), (0.3, FIRM), (0.8, FIRM))
 _WINDOWS = ((0.65, LOOSE), (0.4, FIRM))
-# The window on the whole picture, in widths and heights: photographers centre and focus.
+# Standard deviation of the window on the whole picture, as shares of its width and height, because
+# subjects are usually centred and in focus.
 _CENTRE = 0.25
-# Ellipses in a box, in its half sides; beyond 1 its corners come in, at 1.5 it is full.
+# Radii of the ellipses in a box, as shares of half its sides, each with its stiffness. Above 1 they
+# include part of the corners; at 1.5 they fill the box.
 _ELLIPSES = ((0.7, LOOSE), (1.0, LOOSE), (1.5, LOOSE), (0.7, FIRM), (1.0, FIRM), (1.5, FIRM))
 _FULL = 1.5
 _SMOOTHING = 0.03
 
-# A click amends an earlier mask this far around, in short sides, before the cut decides.
+# Radius around a click, as a share of the short side, in which it changes an earlier mask before
+# the cut.
 _AMENDED = 0.08
 
 
 @dataclass(frozen=True, slots=True)
 class Guess:
-    """Where to begin.
+    """A first guess from which a hypothesis is cut.
 
     Attributes:
-        start: (h, w) bool, the subject's first region.
-        core: (h, w) bool, the part of it that speaks for the subject's colours.
-        stiffness: of the cut.
-        nearby: whether colours are compared with those near by, instead of the whole picture's.
+        start: (h, w) bool, the first region of the subject.
+        core: (h, w) bool, the part used as a sample of the subject's colours.
+        stiffness: stiffness of the cut.
+        nearby: whether colours are compared with nearby ones instead of the whole picture.
     """
 
     start: BoolArray
@@ -47,7 +51,7 @@ class Guess:
 
 
 def focus(view: View) -> FloatArray:
-    """(h, w) float32 in 0..1, how sharp each neighbourhood is within this photo."""
+    """Relative sharpness of each neighbourhood of the photo, (h, w) float32 in 0..1."""
     smooth = cv2.GaussianBlur(view.detail, (0, 0), max(0.5, _SMOOTHING * min(view.shape)))
     low, high = float(smooth.min()), float(smooth.max())
     sharp: FloatArray = (smooth - low) / max(high - low, 1e-6)
@@ -55,7 +59,7 @@ def focus(view: View) -> FloatArray:
 
 
 def _upper(values: FloatArray, where: BoolArray) -> BoolArray:
-    """What lies above Otsu's threshold of the values in `where`."""
+    """The pixels of `where` above Otsu's threshold of its values."""
     low, high = float(values.min()), float(values.max())
     levels = ((values - low) * (255.0 / max(high - low, 1e-6))).astype(np.uint8)
     threshold, _ = cv2.threshold(levels[where].reshape(-1, 1), 0, 255, cv2.THRESH_OTSU)
@@ -64,7 +68,7 @@ def _upper(values: FloatArray, where: BoolArray) -> BoolArray:
 
 
 def _frame_distance(hints: Hints) -> FloatArray:
-    """Distance from the frame's middle, in its half sides: 1 on the inscribed ellipse."""
+    """Distance from the centre of the frame, in half sides: 1 on the inscribed ellipse."""
     x1, y1, x2, y2 = hints.frame
     rows, columns = np.ogrid[: hints.shape[0], : hints.shape[1]]
     across = (columns - (x1 + x2 - 1) / 2) / ((x2 - x1) / 2)
@@ -85,13 +89,13 @@ def _from_prior(prior: FloatArray, hints: Hints) -> Iterator[Guess]:
     columns, rows = hints.subject.astype(int).T
     denied = np.setdiff1d(denied, [0, *labels[rows, columns]])
     if len(denied) < labels.max():
-        start &= ~np.isin(labels, denied)  # a click on a separate piece means all of it
+        start &= ~np.isin(labels, denied)  # such a click removes the whole piece
     reach = _AMENDED * min(hints.shape)
     to_subject = distances(hints.shape, hints.subject)
     to_ground = distances(hints.shape, hints.ground)
     start |= (to_subject < reach) & (to_subject < to_ground)
     start &= ~((to_ground < reach) & (to_ground < to_subject))
-    # By near colours: the mask says where, so what is alike but elsewhere need not mislead.
+    # The mask says where to look, so only nearby colours are compared: distant ones could mislead.
     for stiffness in (LOOSE, FIRM):
         yield Guess(start, start, stiffness, nearby=True)
 
@@ -106,7 +110,7 @@ def _from_box(hints: Hints, sharp: FloatArray) -> Iterator[Guess]:
 
 
 def _from_centre(hints: Hints, away: FloatArray, sharp: FloatArray) -> Iterator[Guess]:
-    """Around the clicks, or around the middle where there are none."""
+    """Guesses around the clicks, or around the middle if there are none."""
     within = hints.within
     for radius, stiffness in _DISCS:
         yield Guess((away < radius) & within, (away < radius * 0.5) & within, stiffness)
@@ -117,7 +121,7 @@ def _from_centre(hints: Hints, away: FloatArray, sharp: FloatArray) -> Iterator[
 
 
 def guesses(view: View, hints: Hints) -> list[Guess]:
-    """The guesses worth trying for these hints, at the view's size."""
+    """List the guesses worth trying for these hints, at the size of the view."""
     if hints.prior is not None and (hints.prior >= 0.5).any():
         return list(_from_prior(hints.prior, hints))
     short = min(hints.shape)
@@ -133,7 +137,8 @@ def guesses(view: View, hints: Hints) -> list[Guess]:
         if hints.boxed:
             found += list(_from_box(hints, focus(view)))[:3]
     if len(hints.ground):
-        # Nearer to a click on the background than to any on the subject: not a first guess.
+        # Pixels close to a click on the background, and nearer to it than to any on the subject,
+        # are left out of the first guesses.
         to_ground = distances(hints.shape, hints.ground)
         to_subject = distances(hints.shape, hints.subject)
         barred = (to_ground < to_subject) & (to_ground < 0.1 * short)
