@@ -1,4 +1,4 @@
-"""The prompt as arrays at a working size."""
+"""Converts a prompt to arrays at a working size."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from shared.arrays import BoolArray, FloatArray
 from shared.schema import Prompt
 from worker.segmenters.classical.flow import SignArray
 
-# A click is exact and its surroundings are likely: this share of the short side is fixed …
+# Radius around a click, as a share of the short side, in which its side is fixed.
 _EXACT = 0.012
-# … and within this one the odds lean its way.
+# Standard deviation of its further influence, as a share of the short side, and the log odds that
+# it adds at the click.
 _NEAR, _LEAN = 0.04, 2.0
 
-# An earlier mask weighs this much in the log odds, save near a click that contradicts it.
+# Largest log odds that an earlier mask adds, and the standard deviation, as a share of the short
+# side, of the area around a contradicting click in which they are reduced.
 _TRUST, _CORRECTION = 2.5, 0.2
 
 
@@ -25,13 +27,13 @@ class Hints:
     """A prompt at a working size of (h, w).
 
     Attributes:
-        fixed: (h, w) int8, 1 where the subject surely is, −1 where it surely is not.
-        lean: (h, w) float32, log odds added everywhere.
+        fixed: (h, w) int8, 1 for subject, −1 for background, 0 where the cut decides.
+        lean: (h, w) float32, log odds added to those of the colours.
         subject: (n, 2) float32, x and y of the clicks on the subject.
-        ground: (m, 2) float32, of the clicks on the background.
-        frame: (x1, y1, x2, y2) whole pixels: the box, or the whole picture.
+        ground: (m, 2) float32, x and y of the clicks on the background.
+        frame: (x1, y1, x2, y2) in whole pixels: the box or the whole picture.
         boxed: whether the caller gave a box.
-        prior: (h, w) float32 in 0..1, the earlier mask, where one was named.
+        prior: (h, w) float32 in 0..1, the earlier mask; None if there is none.
     """
 
     fixed: SignArray
@@ -48,7 +50,7 @@ class Hints:
 
     @property
     def within(self) -> BoolArray:
-        """(h, w) bool, the box's inside."""
+        """The inside of the frame, (h, w) bool."""
         inside = np.zeros(self.shape, dtype=bool)
         x1, y1, x2, y2 = self.frame
         inside[y1:y2, x1:x2] = True
@@ -56,7 +58,7 @@ class Hints:
 
 
 def distances(shape: tuple[int, int], points: FloatArray) -> FloatArray:
-    """(h, w) float32 distance in pixels to the nearest of (n, 2) points; infinite for none."""
+    """Distance to the nearest of (n, 2) points, (h, w) float32 in pixels; infinite if none."""
     rows, columns = np.ogrid[: shape[0], : shape[1]]
     nearest = np.full(shape, np.inf, dtype=np.float32)
     for x, y in points:
@@ -65,7 +67,7 @@ def distances(shape: tuple[int, int], points: FloatArray) -> FloatArray:
 
 
 def _frame(prompt: Prompt, scale: tuple[float, float], shape: tuple[int, int]) -> list[int]:
-    """The box in whole pixels, one pixel at least."""
+    """The box in whole pixels, at least 1 × 1; without a box, the whole picture."""
     if prompt.box is None:
         return [0, 0, shape[1], shape[0]]
     frame = [0, 0, 0, 0]
@@ -89,11 +91,11 @@ def _prior(prior: FloatArray | None, shape: tuple[int, int]) -> FloatArray | Non
 def read(
     prompt: Prompt, prior: FloatArray | None, size: tuple[int, int], shape: tuple[int, int]
 ) -> Hints:
-    """The hints of a prompt on a photo of `size` (width, height), at `shape` (h, w)."""
+    """Convert a prompt on a photo of `size` (width, height) to hints at `shape` (h, w)."""
     scale = (shape[1] / size[0], shape[0] / size[1])
     limit = np.array((shape[1] - 1, shape[0] - 1), dtype=np.float32)
     points = np.array(prompt.points, dtype=np.float32).reshape(-1, 2) * scale
-    # Whole pixels: the one a click lies in is the one that must obey it.
+    # Rounded down, because the pixel that contains a click must obey it.
     points = np.clip(np.floor(points), 0, limit).astype(np.float32)
     signs = np.array(prompt.signs, dtype=np.int8)
     subject, ground = points[signs == 1], points[signs == 0]
@@ -106,7 +108,7 @@ def read(
     reach = _EXACT * short
     fixed[(to_ground <= reach) & (to_ground <= to_subject)] = -1
     fixed[(to_subject <= reach) & (to_subject < to_ground)] = 1
-    # Later clicks correct earlier ones, and each rules at least its own pixel.
+    # Each click decides at least its own pixel; later clicks override earlier ones.
     for (x, y), sign in zip(points.astype(int), signs, strict=True):
         fixed[y, x] = 1 if sign == 1 else -1
 

@@ -1,4 +1,4 @@
-"""From a guess to a region: colours, cut, colours, cut."""
+"""Turns a guess into a region by alternately modelling colours and cutting."""
 
 from __future__ import annotations
 
@@ -13,40 +13,43 @@ from worker.segmenters.classical.palette import SUREST, histogram, log_odds
 from worker.segmenters.classical.sides import open_sides, rim, strips
 from worker.segmenters.classical.view import View
 
-# More rounds change nothing (two and seven: 0.000).
+# More rounds change nothing (two against seven: 0.000).
 _ROUNDS = 2
 
-# Pieces smaller than this share of the largest are dust, where no click says otherwise.
+# Pieces smaller than this share of the largest are dropped as dust, unless a click asks for them.
 _DUST = 0.1
 
-#: Width of a cell of `nearby_odds`, in pixels.
+#: Side of a cell of `nearby_odds`, in pixels.
 CELL = 4
 
-# Its Gaussian, in short sides; the weight of the whole picture; pixels too few to speak.
+# For `nearby_odds`: standard deviation of the Gaussian, as a share of the short side; weight of the
+# whole picture; nearby pixels per cell at which the surroundings count half.
 _REACH, _WHOLE, _SCARCE = 0.2, 0.3, 1.0
 
-# A piece is known from an earlier mask that had this share of it.
+# A piece counts as part of an earlier mask if the first region covers this share of it.
 _KNOWN = 0.3
 
-# Clicks speak for this much of their side's colours, from this far around, in short sides.
+# Weight added around clicks, as a share of the total weight of their side (subject or background),
+# and the radius in which it is added, as a share of the short side.
 _EMPHASIS, _AROUND = 0.15, 0.05
 
-# A click this near a side, in short sides, opens it.
+# A click within this share of the short side from a side of the picture opens that side.
 _AT_SIDE = 0.03
 
 
 def odds_of(view: View, region: FloatArray, ground: FloatArray) -> FloatArray:
-    """(K,) log odds of each palette entry, from (h, w) weights of the two regions."""
+    """Log odds of each palette entry, (K,), from (h, w) weights of subject and background."""
     return log_odds(
         histogram(view.codes, region, view.palette), histogram(view.codes, ground, view.palette)
     )
 
 
 def nearby_odds(view: View, region: FloatArray, ground: FloatArray) -> FloatArray:
-    """(m, n, K) log odds of each palette entry in each cell, from the cell's surroundings.
+    """Log odds of each palette entry in each cell, (m, n, K), from the surroundings of the cell.
 
-    What is subject here may be background there: a white muzzle before white books. Cells are
-    `CELL` pixels wide; each counts its neighbours by a Gaussian, and a little of everything.
+    A colour may be subject in one place and background in another, such as a white muzzle in front
+    of white books. Cells are `CELL` pixels wide; each counts its neighbours with Gaussian weights,
+    and the whole picture with a small weight.
     """
     height, width = view.shape
     cells = (-(-height // CELL), -(-width // CELL))
@@ -66,7 +69,7 @@ def nearby_odds(view: View, region: FloatArray, ground: FloatArray) -> FloatArra
         whole = counts.reshape(-1, length).sum(axis=0)
         whole *= _WHOLE / max(1.0, float(whole.sum()))
         total = near.sum(axis=2, keepdims=True)
-        # Far from a region its surroundings say nothing of it: then the whole speaks.
+        # Far from a region there are no counts nearby; the whole picture then decides.
         mixed = near / (total + _SCARCE) + whole
         spread = mixed.reshape(-1, length) @ view.palette.kernel
         shares.append(spread / np.maximum(spread.sum(axis=1, keepdims=True), 1e-9))
@@ -85,7 +88,7 @@ def _opened(view: View, hints: Hints, guess: Guess) -> tuple[bool, ...]:
 
 
 def pursue(view: View, hints: Hints, guess: Guess) -> BoolArray:
-    """The (h, w) bool region that a guess leads to, with the pieces that matter."""
+    """Find the region that a guess leads to, (h, w) bool, without stray pieces."""
     is_open = _opened(view, hints, guess)
     closed = np.zeros(view.shape, dtype=bool)
     freed = np.zeros(view.shape, dtype=bool)
@@ -97,7 +100,8 @@ def pursue(view: View, hints: Hints, guess: Guess) -> BoolArray:
     region = (guess.start & ~closed & (fixed == 0)) | (fixed > 0)
     ground = (~region & ~freed).astype(np.float32)
     outside = (closed | ~hints.within) & ~region
-    # The sides count as much as all the rest: they are ground for sure, the rest is a guess.
+    # The closed sides and the outside of the box count as much as all other background, because
+    # they are certain and the rest is a guess.
     ground[outside] += ground.sum() / max(1, int(outside.sum()))
     for _ in range(_ROUNDS):
         if not region.any() or not ground.any():
@@ -117,7 +121,7 @@ def pursue(view: View, hints: Hints, guess: Guess) -> BoolArray:
 
 
 def _emphasise(weights: FloatArray, points: FloatArray) -> None:
-    """Let what lies around clicks after the first count for a share of its side, in place."""
+    """Add weight around the clicks, in place; does nothing for fewer than two clicks."""
     if len(points) < 2:
         return
     around = distances((weights.shape[0], weights.shape[1]), points)
@@ -126,7 +130,7 @@ def _emphasise(weights: FloatArray, points: FloatArray) -> None:
 
 
 def pieces(region: BoolArray, hints: Hints, start: BoolArray) -> BoolArray:
-    """The pieces that hold a click on the subject; without clicks, all but dust."""
+    """Keep the pieces with a click on the subject; without clicks, all but dust."""
     count, labels, stats, _ = cv2.connectedComponentsWithStats(
         region.astype(np.uint8), connectivity=4
     )
@@ -136,12 +140,12 @@ def pieces(region: BoolArray, hints: Hints, start: BoolArray) -> BoolArray:
     kept = np.zeros(count, dtype=bool)
     kept[1:] = areas >= _DUST * areas.max()
     if hints.prior is not None:
-        # What the earlier mask had not, and no click asks for, is not wanted now either.
+        # Pieces that were not in the earlier mask stay out unless a click asks for them.
         before = np.bincount(labels[start], minlength=count)[1:]
         kept[1:] &= before >= _KNOWN * areas
     if len(hints.subject):
         columns, rows = hints.subject.astype(int).T
-        # An earlier mask may have been of several pieces; a click alone means the one it is in.
+        # An earlier mask may have several pieces; without one, a click means only its own piece.
         kept[:] = kept & (hints.prior is not None)
         kept[labels[rows, columns]] = True
         kept[0] = False

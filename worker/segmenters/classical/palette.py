@@ -1,8 +1,8 @@
-"""A photo's own colours and sharpnesses, as a short list, and histograms over it.
+"""Quantises a photo's colours and sharpness to a short palette; computes histograms over it.
 
-GrabCut's colour models are Gaussian mixtures, learned anew in each round of each hypothesis. All
-hypotheses here share one vector-quantised photo instead: a model is then a count, and learning
-one costs a tenth of a millisecond.
+GrabCut's colour models are Gaussian mixtures, learned again in each round of each hypothesis. Here
+all hypotheses share one vector-quantised photo instead. A model is then a histogram, which takes a
+tenth of a millisecond to compute.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 
 from shared.arrays import FloatArray
 
-#: Entries. 48, 96 and 192 cut alike.
+#: Number of entries. 48, 96 and 192 give similar cuts.
 ENTRIES = 96
 
-#: The standard deviation by which a count spreads to similar entries, in Lab units. Less and
-#: small regions are taken for a model of their own; more and close colours run together.
+#: Standard deviation by which a count spreads to similar entries, in Lab units. With less, models
+#: overfit small regions; with more, similar colours are no longer told apart.
 SPREAD = 6.0
 
-#: Log odds beyond which one pixel's colour may not vote.
+#: Largest absolute log odds that the colour of one pixel may contribute.
 SUREST = 5.0
 
 _SAMPLES = 6000
@@ -31,11 +31,11 @@ _FLOOR = 1e-3
 
 @dataclass(frozen=True, slots=True)
 class Palette:
-    """The entries of a photo.
+    """The palette of a photo.
 
     Attributes:
         centres: (K, 4) float32, in the units of `view.features_of`.
-        kernel: (K, K) float32, how much of a count of one entry is lent to another.
+        kernel: (K, K) float32, the share of a count of one entry that is added to another.
     """
 
     centres: FloatArray
@@ -47,9 +47,9 @@ class Palette:
 
 
 def mix_palette(features: FloatArray) -> Palette:
-    """The entries of (N, 4) features, by k-means on a fixed sample from a fixed seed."""
+    """Compute the palette of (N, 4) features by k-means on a regular sample with a fixed seed."""
     sample = np.ascontiguousarray(features[:: max(1, len(features) // _SAMPLES)])
-    cv2.setRNGSeed(0)  # one global generator in OpenCV: calls come from the device's thread only
+    cv2.setRNGSeed(0)  # OpenCV's generator is global: only the device's thread calls this
     criteria = (cv2.TERM_CRITERIA_MAX_ITER + cv2.TERM_CRITERIA_EPS, 10, 0.5)
     count = min(ENTRIES, len(sample))
     labels = np.zeros((len(sample), 1), dtype=np.int32)
@@ -61,7 +61,7 @@ def mix_palette(features: FloatArray) -> Palette:
 
 
 def nearest(features: FloatArray, palette: Palette) -> NDArray[np.intp]:
-    """(N,) index of the entry nearest to each of (N, 4) features."""
+    """Index of the nearest entry for each of (N, 4) features, (N,) intp."""
     centres = palette.centres
     distances = (centres**2).sum(axis=1) - 2.0 * (features @ centres.T)
     indices: NDArray[np.intp] = distances.argmin(axis=1)
@@ -69,7 +69,7 @@ def nearest(features: FloatArray, palette: Palette) -> NDArray[np.intp]:
 
 
 def histogram(codes: NDArray[np.intp], weights: FloatArray, palette: Palette) -> FloatArray:
-    """(K,) float32 summing to one (or all zero): the share of each entry under (h, w) weights."""
+    """Share of each entry under (h, w) weights, (K,) float32; sums to 1, or is all 0."""
     counts = np.bincount(codes.ravel(), weights=weights.ravel(), minlength=len(palette.centres))
     spread = counts.astype(np.float32) @ palette.kernel
     total = float(spread.sum())
@@ -78,12 +78,12 @@ def histogram(codes: NDArray[np.intp], weights: FloatArray, palette: Palette) ->
 
 
 def log_odds(subject: FloatArray, ground: FloatArray) -> FloatArray:
-    """(…, K) float32 log of subject over ground for each entry, bounded by `SUREST`."""
+    """Log of subject over background for each entry, (…, K) float32, within ± `SUREST`."""
     floor = _FLOOR / subject.shape[-1]
     odds: FloatArray = np.log((subject + floor) / (ground + floor))
     return np.clip(odds, -SUREST, SUREST)
 
 
 def separation(one: FloatArray, other: FloatArray) -> float:
-    """How unlike two histograms are, 0..1: one less the Bhattacharyya coefficient."""
+    """Difference of two histograms, 0..1: one minus the Bhattacharyya coefficient."""
     return 1.0 - float(np.sqrt(one * other).sum())

@@ -1,8 +1,9 @@
-"""Which sides of the picture the subject runs out of.
+"""Finds the sides of the picture at which the subject is cut off.
 
-A subject often touches a side: a bust, a bag on a table. Taking every side for background spoils
-the background's model; taking none for it leaves the background without one. Each side's pixels
-are therefore compared under the colours of the subject's first guess and of the other sides.
+A subject often touches a side, such as a bust or a bag on a table. Using every side as background
+would then put subject colours in the background model; using none would leave that model without
+pixels. The colours of each side are therefore compared with those of the subject's first guess and
+of the other sides.
 """
 
 from __future__ import annotations
@@ -13,16 +14,17 @@ from shared.arrays import BoolArray, FloatArray
 from worker.segmenters.classical.palette import histogram
 from worker.segmenters.classical.view import View
 
-#: A side is this deep, as a share of the short side.
+#: Depth of the strip along each side, as a share of the short side.
 DEPTH = 0.04
 
-# The side most like the subject is open where this share of it fits; another needs the larger.
+# Least share of a side's pixels that must match the subject for it to be open: for the side most
+# like the subject, and for the others.
 _FIRST, _OTHERS = 0.28, 0.6
 _FLOOR = 1e-5
 
 
 def strips(shape: tuple[int, int]) -> tuple[BoolArray, ...]:
-    """Top, bottom, left and right, each (h, w) bool."""
+    """The strips along top, bottom, left and right, each (h, w) bool."""
     depth = max(1, round(DEPTH * min(shape)))
     sides = tuple(np.zeros(shape, dtype=bool) for _ in range(4))
     sides[0][:depth] = sides[1][-depth:] = True
@@ -31,7 +33,7 @@ def strips(shape: tuple[int, int]) -> tuple[BoolArray, ...]:
 
 
 def open_sides(view: View, seed: BoolArray) -> tuple[bool, ...]:
-    """Whether the subject, whose core is `seed`, runs out at top, bottom, left, right."""
+    """Whether the subject, whose core is `seed`, is cut off at top, bottom, left and right."""
     sides = [strip.astype(np.float32) for strip in strips(view.shape)]
     subject = histogram(view.codes, seed.astype(np.float32), view.palette)
     shares = [histogram(view.codes, side, view.palette) for side in sides]
@@ -54,7 +56,7 @@ def _counts(view: View, side: FloatArray) -> FloatArray:
 
 
 def rim(shape: tuple[int, int], is_open: tuple[bool, ...]) -> BoolArray:
-    """(h, w) bool, the outermost pixel of every closed side."""
+    """The outermost pixels along every closed side, (h, w) bool."""
     top, bottom, left, right = (0 if side else 1 for side in is_open)
     edge = np.ones(shape, dtype=bool)
     edge[top : shape[0] - bottom, left : shape[1] - right] = False

@@ -1,4 +1,4 @@
-"""A photo reduced to what the classical cut works on, computed once and kept."""
+"""Reduces a photo to what the classical cut needs, so that it can be cached."""
 
 from __future__ import annotations
 
@@ -11,21 +11,22 @@ from numpy.typing import NDArray
 from shared.arrays import FloatArray, UInt8Array
 from worker.segmenters.classical.palette import Palette, mix_palette, nearest
 
-#: Longest side of the size at which hypotheses compete, in pixels. Smaller loses thin parts
-#: (128: −0.02 to −0.1 IoU of the best); larger costs time without gain.
+#: Longest side at which hypotheses are compared, in pixels. A smaller one loses thin parts (at 128,
+#: the best hypothesis loses 0.02 to 0.1 IoU); a larger one costs time without gain.
 COARSE = 160
 
-#: Longest side of the size at which the chosen one is finished, and of the answer.
+#: Longest side at which the chosen hypothesis is finished, and of the returned mask, in pixels.
 FINE = 512
 
-#: No side of either is less: a 1 × 4000 photo is stretched rather than refused.
+#: Shortest side of both sizes, in pixels: a 1 × 4000 photo is stretched rather than refused.
 SHORTEST = 16
 
-# Weight of lightness against a and b, and of log detail against Lab units. Shading varies more
-# within one thing than hue does; one e-fold of detail counts as six Lab units.
+# Weight of lightness relative to a and b, and of log detail relative to Lab units. Lightness weighs
+# less because shading varies more within an object than hue; a factor of e in detail counts as six
+# Lab units.
 _LIGHTNESS, _DETAIL = 0.7, 6.0
 
-# Quantisation step of the contrast planes: 1.5 levels to one Lab unit.
+# Scale of the contrast planes: 1.5 levels per Lab unit.
 _CONTRAST = 1.5
 
 IntArray = NDArray[np.intp]
@@ -33,17 +34,17 @@ IntArray = NDArray[np.intp]
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """One photo, ready to be cut.
+    """A photo prepared for the classical cut.
 
     Attributes:
-        width: of the photo, in pixels.
-        height: of the photo, in pixels.
+        width: width of the photo, in pixels.
+        height: height of the photo, in pixels.
         fine: (H, W, 3) uint8 RGB, longest side `FINE`.
-        detail: (h, w) float32, log of the local energy of fine detail; sharp is high.
-        gradient: (h, w) float32, local contrast in Lab units a pixel.
+        detail: (h, w) float32, log of the local strength of fine detail; higher is sharper.
+        gradient: (h, w) float32, local contrast in Lab units per pixel.
         contrast: (h, w, 2) uint8, the two principal colour axes, for the cut's smoothness.
         codes: (h, w) intp, the palette entry nearest to each pixel.
-        palette: the photo's own colours.
+        palette: the palette of the photo.
     """
 
     width: int
@@ -57,12 +58,12 @@ class View:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Height and width at which hypotheses compete."""
+        """Height and width at which hypotheses are compared."""
         return self.codes.shape[0], self.codes.shape[1]
 
     @property
     def nbytes(self) -> int:
-        """Bytes held, for a cache that is bounded in bytes."""
+        """Bytes used, for a cache with a limit in bytes."""
         arrays = (self.fine, self.detail, self.gradient, self.contrast, self.codes)
         return sum(array.nbytes for array in arrays) + self.palette.nbytes
 
@@ -73,27 +74,27 @@ def _size(width: int, height: int, longest: int) -> tuple[int, int]:
 
 
 def resize(image: UInt8Array, size: tuple[int, int]) -> UInt8Array:
-    """(H, W, C) uint8 at `size` (width, height): by area where that is smaller."""
+    """Resize (H, W, C) uint8 to `size` (width, height), averaging areas to reduce."""
     smaller = size[0] < image.shape[1] or size[1] < image.shape[0]
     how = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(image, size, interpolation=how), dtype=np.uint8)
 
 
 def lab_of(rgb: UInt8Array) -> FloatArray:
-    """(H, W, 3) float32 CIE Lab: L in 0..100, a and b around 0."""
+    """Convert (H, W, 3) uint8 sRGB to CIE Lab, float32: L in 0..100, a and b around 0."""
     lab = cv2.cvtColor(rgb.astype(np.float32) / np.float32(255.0), cv2.COLOR_RGB2LAB)
     return np.asarray(lab, dtype=np.float32)
 
 
 def features_of(lab: FloatArray, detail: FloatArray) -> FloatArray:
-    """(N, 4) float32, what the palette tells apart: weighted Lab and log detail."""
+    """Features for the palette, (N, 4) float32: weighted Lab and log detail."""
     planes = (lab[..., 0] * _LIGHTNESS, lab[..., 1], lab[..., 2], detail * _DETAIL)
     features: FloatArray = np.stack(planes, axis=-1).reshape(-1, 4).astype(np.float32)
     return features
 
 
 def _detail(fine: UInt8Array, size: tuple[int, int]) -> FloatArray:
-    """Log of the root mean square of what a 1.2 px blur removes; the 1 is the noise floor."""
+    """Log of 1 plus the root mean square of what a 1.2 px blur removes; 1 is the noise floor."""
     grey = cv2.cvtColor(fine, cv2.COLOR_RGB2GRAY).astype(np.float32)
     fringe = grey - cv2.GaussianBlur(grey, (0, 0), 1.2)
     energy = cv2.GaussianBlur(fringe * fringe, (0, 0), 4.0)
@@ -111,7 +112,7 @@ def _gradient(lab: FloatArray) -> FloatArray:
 
 
 def contrast_of(lab: FloatArray) -> UInt8Array:
-    """(H, W, 2) uint8, the two principal axes of (H, W, 3) Lab."""
+    """Project (H, W, 3) Lab on its two principal axes, (H, W, 2) uint8."""
     pixels = lab.reshape(-1, 3)
     centred = pixels - pixels.mean(axis=0)
     _, axes = np.linalg.eigh(centred.T.astype(np.float64) @ centred)
@@ -121,7 +122,7 @@ def contrast_of(lab: FloatArray) -> UInt8Array:
 
 
 def take_in(rgb: UInt8Array) -> View:
-    """Reduce a photo, (H, W, 3) uint8 RGB of any size, to a `View`. Deterministic."""
+    """Reduce a photo, (H, W, 3) uint8 RGB of any size, to a `View`; deterministic."""
     height, width = rgb.shape[:2]
     fine = resize(rgb, _size(width, height, FINE))
     size = _size(width, height, COARSE)
