@@ -13,10 +13,13 @@ from nukki.models_command import models
 from nukki.precision_command import precision
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Cut subjects out of photos on your own machine.",
+)
 @click.version_option(package_name="nukki")
 def main() -> None:
-    """Cut subjects out of photos on your own machine."""
+    pass
 
 
 main.add_command(cut)
@@ -24,7 +27,7 @@ main.add_command(models)
 main.add_command(precision)
 
 
-@main.command()
+@main.command(help="Run the whole service on this machine until Ctrl-C.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option(
     "--port",
@@ -47,7 +50,6 @@ main.add_command(precision)
     help="The model's weights file.  [default: the one in the models folder]",
 )
 def up(host: str, port: int, data: Path, model: str | None, checkpoint: Path | None) -> None:
-    """Run the whole service on this machine until Ctrl-C."""
     from nukki.data_folder import AlreadyRunning
     from nukki.stack import ServiceDied, Stack
     from shared.checkpoints import resolve
@@ -86,7 +88,7 @@ def _interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
 
-@main.command()
+@main.command(help="Start the service, cut a sample photo in four ways, and stop.")
 @click.option(
     "-o",
     "--output",
@@ -96,7 +98,6 @@ def _interrupt(*_: object) -> None:
     help="Folder for the PNGs.",
 )
 def demo(output: Path) -> None:
-    """Start the service, cut a sample photo in four ways, and stop."""
     from nukki.demo import run
     from shared.errors import ServiceError
 
@@ -110,27 +111,32 @@ def demo(output: Path) -> None:
     raise SystemExit(status)
 
 
-@main.command(context_settings={"ignore_unknown_options": True}, add_help_option=False)
+@main.command(
+    context_settings={"ignore_unknown_options": True},
+    add_help_option=False,
+    help="Run only the API, as in a cluster.",
+)
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def api(arguments: tuple[str, ...]) -> None:
-    """Run only the API, as in a cluster."""
     from api.__main__ import main as serve
 
     raise SystemExit(serve(list(arguments)))
 
 
-@main.command(context_settings={"ignore_unknown_options": True}, add_help_option=False)
+@main.command(
+    context_settings={"ignore_unknown_options": True},
+    add_help_option=False,
+    help="Run only this host's workers, as in a cluster.",
+)
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def worker(arguments: tuple[str, ...]) -> None:
-    """Run only this host's workers, as in a cluster."""
     from worker.launcher.__main__ import main as launch
 
     raise SystemExit(launch(list(arguments)))
 
 
-@main.command()
+@main.command(help="Run only the courier (webhooks and upkeep), as in a cluster.")
 def courier() -> None:
-    """Run only the courier (webhooks and upkeep), as in a cluster."""
     from worker.courier.__main__ import main as carry
 
     raise SystemExit(carry())

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from shared.settings import StorageSettings
 
 
-@click.group()
+@click.group(help="Download, list and verify the models' weights.")
 def models() -> None:
-    """Download, list and verify the models' weights."""
+    pass
 
 
 def _dir_option(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -70,7 +70,10 @@ class _Bar:
         self._shown.close()
 
 
-@models.command()
+@models.command(
+    help="Download the weights of model NAME and verify their SHA-256.\n\n"
+    "An interrupted pull continues where it stopped. `nukki models list` shows the names."
+)
 @click.argument("name")
 @click.option(
     "--from",
@@ -81,10 +84,6 @@ class _Bar:
 @click.option("--sha256", metavar="HEX", help="Expected digest, for a model without a pinned one.")
 @_dir_option
 def pull(name: str, source: str | None, sha256: str | None, directory: Path | None) -> None:
-    """Download the weights of model NAME and verify their SHA-256.
-
-    An interrupted pull continues where it stopped. `nukki models list` shows the names.
-    """
     from shared.checkpoints import find
     from shared.checkpoints.pull import pull as bring
 
@@ -104,13 +103,13 @@ def pull(name: str, source: str | None, sha256: str | None, directory: Path | No
     click.echo(f"{pulled.path}  ({state}, SHA-256 {pulled.sha256})")
 
 
-@models.command("list")
+@models.command(
+    "list",
+    help="List the models, best first, and whether their weights are here.\n\n"
+    '"verified" trusts the file\'s modification time; `nukki models verify` reads the whole file.',
+)
 @_dir_option
 def list_(directory: Path | None) -> None:
-    """List the models, best first, and whether their weights are here.
-
-    "verified" trusts the file's modification time; `nukki models verify` reads the whole file.
-    """
     from shared.checkpoints import CATALOGUE
 
     with _opened(directory) as (folder, _):
@@ -135,14 +134,13 @@ def list_(directory: Path | None) -> None:
     click.echo(f"\nin {folder.path}; `nukki up` would serve {chosen}")
 
 
-@models.command()
+@models.command(
+    help="Verify the SHA-256 of model NAME's weights, or of all that are here.\n\n"
+    "Exits 0 if all are correct, else 1."
+)
 @click.argument("name", required=False)
 @_dir_option
 def verify(name: str | None, directory: Path | None) -> None:
-    """Verify the SHA-256 of model NAME's weights, or of all that are here.
-
-    Exits 0 if all are correct, else 1.
-    """
     from shared.checkpoints import find
     from shared.checkpoints.folder import DigestCheck
 
@@ -167,11 +165,10 @@ def verify(name: str | None, directory: Path | None) -> None:
         raise SystemExit(1)
 
 
-@models.command()
+@models.command(help="Print the path of model NAME's weights; exits 1 if they are not there.")
 @click.argument("name")
 @_dir_option
 def path(name: str, directory: Path | None) -> None:
-    """Print the path of model NAME's weights; exits 1 if they are not there."""
     from shared.checkpoints import find
 
     with _opened(directory) as (folder, _):

@@ -9,7 +9,10 @@ from pathlib import Path
 import click
 
 
-@click.command()
+@click.command(
+    help="Compare a model's number formats on PHOTOS, a file or a folder.\n\n"
+    "Shows speed, memory and how much the masks differ from FP32's."
+)
 @click.argument("photos", type=click.Path(exists=True, path_type=Path))
 @click.option("--model", help="Model to compare.  [default: the best one that was pulled]")
 @click.option(
@@ -35,10 +38,6 @@ def precision(
     runs: int,
     target: Path | None,
 ) -> None:
-    """Compare a model's number formats on PHOTOS, a file or a folder.
-
-    Shows speed, memory and how much the masks differ from FP32's.
-    """
     from concurrent.futures import ProcessPoolExecutor
     from multiprocessing import get_context
 

@@ -141,6 +141,45 @@ def test_default_messages_survive_without_docstrings() -> None:
     assert messages == [error().message for error in SERVER_ERRORS]
 
 
+#: Prints the help of every `nukki` command but `cut`, and of the processes, as JSON.
+HELP_PROBE = """
+import contextlib, io, json
+import api.__main__, worker.__main__, worker.launcher.__main__
+from nukki.command import main
+
+def commands(group, path):
+    yield path, group
+    for name, command in getattr(group, "commands", {}).items():
+        yield from commands(command, f"{path} {name}")
+
+shown = {path: command.help for path, command in commands(main, "nukki") if path != "nukki cut"}
+for module in (api.__main__, worker.__main__, worker.launcher.__main__):
+    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.suppress(SystemExit):
+        module.main(["--help"])
+    shown[module.__name__] = out.getvalue()
+print(json.dumps([api.__main__.__doc__, shown]))
+"""
+
+
+def test_help_texts_survive_without_docstrings() -> None:
+    """`python -OO` removes docstrings; the help of commands and processes stays the same."""
+    (docstring, whole), (gone, bare) = (
+        json.loads(
+            subprocess.run(
+                [sys.executable, *flags, "-c", HELP_PROBE],
+                capture_output=True,
+                text=True,
+                check=True,
+            ).stdout
+        )
+        for flags in ([], ["-OO"])
+    )
+    assert docstring is not None
+    assert gone is None  # the second child really has none
+    assert {"nukki up", "nukki models pull", "worker.launcher.__main__"} <= whole.keys()
+    assert bare == whole
+
+
 @pytest.mark.parametrize("error", SERVER_ERRORS, ids=lambda error: error.__name__)
 def test_an_error_says_what_it_is_given(error: type[ServiceError]) -> None:
     assert error("in other words").message == "in other words"
