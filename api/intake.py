@@ -43,13 +43,13 @@ REQUEST_HEADERS: list[dict[str, Any]] = [
     {
         "name": "Idempotency-Key",
         "in": "header",
-        "description": "The same key and request again answer the same job, for 24 hours.",
+        "description": "Within 24 hours, the same request with the same key returns the same job.",
         "schema": {"type": "string", "maxLength": 255},
     },
     {
         "name": "Prefer",
         "in": "header",
-        "description": "`wait=N`: answer 200 if the job ends within N seconds, at most 60.",
+        "description": "`wait=N`: wait up to N seconds (at most 60); 200 if the job ends in time.",
         "schema": {"type": "string", "example": "wait=30"},
     },
 ]
@@ -77,17 +77,17 @@ def image_part(*beside: str) -> BinaryIO | None:
     """The multipart request's `image` file, at its start; `beside` names its other parts.
 
     Raises:
-        InvalidRequest: parts that mean nothing here, or several images.
+        InvalidRequest: unknown parts, or several images.
     """
     parts = ("image", *beside)
     unknown = (set(request.files) | set(request.form)) - set(parts)
     if unknown:
-        raise InvalidRequest.field(min(unknown), f"no such part; there are {', '.join(parts)}")
+        raise InvalidRequest.field(min(unknown), f"unknown part; the parts are {', '.join(parts)}")
     if "image" in request.form:
         raise InvalidRequest.field("image", "must be a file: give the part a filename")
     files = request.files.getlist("image")
     if len(files) > 1:
-        raise InvalidRequest.field("image", "one image a job")
+        raise InvalidRequest.field("image", "give one image per job")
     return cast(BinaryIO, files[0].stream) if files else None
 
 
@@ -100,7 +100,7 @@ def _job_part() -> bytes:
 
 def _parse(text: bytes) -> JobRequest:
     try:
-        return JobRequest.model_validate_json(text, strict=True)  # "5" is no number
+        return JobRequest.model_validate_json(text, strict=True)  # "5" is not a number
     except ValidationError as error:
         if error.error_count() == 1:  # listing a million takes seconds
             first = error.errors(include_input=False, include_url=False)[0]
@@ -113,7 +113,7 @@ def idempotency_key() -> str | None:
     """The request's `Idempotency-Key`."""
     key = request.headers.get("Idempotency-Key")
     if key is not None and not _IDEMPOTENCY_KEY.match(key):
-        raise InvalidRequest.field("Idempotency-Key", "1 to 255 visible ASCII characters")
+        raise InvalidRequest.field("Idempotency-Key", "must be 1 to 255 visible ASCII characters")
     return key
 
 

@@ -1,4 +1,4 @@
-"""Errors as callers see them: RFC 9457 problems, and the one table that maps ours to HTTP."""
+"""Errors as callers see them: RFC 9457 problems, and the HTTP status of each of our errors."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def problem(status: int, code: str, detail: str, fields: tuple[FieldProblem, ...
 
 
 def invalid(error: ValidationError, prefix: str = "") -> InvalidRequest:
-    """Pydantic's errors as ours; each names its field and never repeats its value."""
+    """Convert pydantic's errors to ours; each names its field and never repeats its value."""
     if error.error_count() > _MOST_LISTED:
         return InvalidRequest.field(prefix or "body", f"{error.error_count():,} fields are wrong")
     fields = []
@@ -117,7 +117,7 @@ def invalid(error: ValidationError, prefix: str = "") -> InvalidRequest:
         path += [str(part) for part in item["loc"]]
         message = item["msg"]
         if item["type"] == "extra_forbidden":
-            message = "there is no such field"
+            message = "unknown field"
         if item["type"] == REFUSED and (own := item["ctx"]["field"]) is not None:
             path.append(own)
         fields.append(FieldProblem(".".join(path)[:200] or "body", message))
@@ -168,4 +168,4 @@ def install(app: Flask) -> None:
     @app.errorhandler(Exception)
     def _(error: Exception) -> Response:
         log.error("unexpected", exc_info=error, extra={"request_id": g.get("request_id", "")})
-        return problem(500, "internal", "something went wrong inside the service; see its log")
+        return problem(500, "internal", "internal error; see the service's log")

@@ -24,7 +24,8 @@ from shared.storage import Storage, open_storage
 from shared.webhooks import SecretBook
 
 _EXTENSION = "nukki"
-#: Seconds without an answer after which the storage counts as down; a caller waits under two.
+#: Seconds without an answer after which the storage counts as down, so that a caller is answered
+#: in under two seconds.
 STORAGE_TIMEOUT = 1.2
 
 
@@ -79,7 +80,7 @@ class Services:
         )
 
     def close(self) -> None:
-        """Send the last doorbells, once no request is running any more."""
+        """Send the remaining doorbells; call it once no request is running any more."""
         if isinstance(self.doorbell, Notifier):
             self.doorbell.close()
 

@@ -67,7 +67,9 @@ def find(services: Services, tenant: str, request: JobRequest, file: File | None
     given = request.sources + (["image"] if file is not None else [])
     if len(given) != 1:
         named = f"{', '.join(given)} given" if given else "none given"
-        raise InvalidRequest.field("image", f"give one of image, url, upload, job, render; {named}")
+        raise InvalidRequest.field(
+            "image", f"give exactly one of image, url, upload, job, render; {named}"
+        )
     if file is not None:
         source = _from_file(services, tenant, file, request)
     elif request.url is not None:
@@ -123,7 +125,7 @@ def _from_job(services: Services, tenant: str, parent_id: str) -> Source:
     if not parent.is_terminal:
         raise NotFinished(f"{parent_id} is still {parent.status.value}")
     photo = services.jobs.input(parent.input_id, tenant)
-    if photo.url is not None and not photo.stored:  # an upload is there before its first job
+    if photo.url is not None and not photo.stored:  # an upload is stored before its first job
         raise NoResult(f"{parent_id} never received its photo")
     return Source(photo)
 

@@ -27,7 +27,7 @@ from shared.queue.answers import Accepted, Idempotency
 from shared.schema import JobRequest
 from shared.storage import keys
 
-#: How long an image is kept before a job uses it.
+#: Milliseconds for which an image is kept that no job uses yet.
 _UNCLAIMED_MS = 10 * 60 * 1000
 
 
@@ -88,7 +88,7 @@ def submit(services: Services, submission: Submission) -> Accepted:
             _discard(services, source.photo)
         raise
     if accepted.repeated and source.file is not None:
-        _discard(services, source.photo)  # the same request, sent at the same time, was first
+        _discard(services, source.photo)  # a concurrent copy of the request was accepted first
     if not accepted.repeated:
         services.doorbell.ring(job.id, Lane.of(request))
     return accepted
@@ -129,7 +129,7 @@ def _check_model(services: Services, request: JobRequest) -> None:
     served = sorted({worker.model for worker in services.workers.present()})
     if request.model not in served:
         listed = ", ".join(served) or "none: no worker is ready"
-        raise ModelNotServed(f"{request.model} is not served; these are: {listed}")
+        raise ModelNotServed(f"{request.model} is not served; the served models are: {listed}")
 
 
 def _idempotency(submission: Submission, file: File | None) -> Idempotency | None:

@@ -1,4 +1,4 @@
-"""Every error Nukki raises on purpose.
+"""The errors that the service raises.
 
 The tree (codes in brackets are what the API and a failed job report):
 
@@ -71,7 +71,7 @@ class ServiceError(Exception):
 
 
 class CallerError(ServiceError):
-    default_message = "The request cannot be served as it stands."
+    default_message = "The request cannot be served without changes."
 
 
 class InvalidRequest(CallerError):

@@ -1,4 +1,4 @@
-"""The job record: what Redis holds, frozen, and the moves its status may make."""
+"""The job record as Redis holds it, and the allowed transitions of its status."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from shared.schema import JobRequest, Model, Priority
 
 
 class Status(StrEnum):
-    """Where a job is in its life."""
+    """The state of a job."""
 
     QUEUED = "queued"
     PROCESSING = "processing"
@@ -25,7 +25,7 @@ class Status(StrEnum):
 
 TERMINAL = frozenset({Status.SUCCEEDED, Status.FAILED, Status.CANCELED})
 
-#: The Lua scripts enforce these; a test holds them to it.
+#: Allowed transitions. The Lua scripts enforce them; a test checks that they do.
 TRANSITIONS: Mapping[Status, frozenset[Status]] = {
     Status.QUEUED: frozenset({Status.PROCESSING, Status.CANCELED}),
     Status.PROCESSING: frozenset({Status.QUEUED, *TERMINAL}),
@@ -49,7 +49,7 @@ class Lane(StrEnum):
 
 
 class Result(Model):
-    """The file made."""
+    """The result file."""
 
     content_type: str
     width: int
@@ -74,7 +74,7 @@ class Subject(Model):
 
 
 class Check(Model):
-    """One rule of a preset, and what the finished file measures."""
+    """One rule of a preset, and the finished file's value for it."""
 
     name: str
     wanted: str
@@ -83,7 +83,7 @@ class Check(Model):
 
 
 class Compliance(Model):
-    """How the finished file, read again, measures against its preset.
+    """Whether the finished file, decoded again, meets the rules of its preset.
 
     `upscale_required`: a rule is not met because nothing was enlarged; `output.upscale` allows it.
     """
@@ -102,7 +102,7 @@ class Failure(Model):
 
 
 class Outcome(Model):
-    """What a worker reports when it finishes a job, well or not."""
+    """What a worker reports when a job succeeds or fails."""
 
     model: str | None = None
     result: Result | None = None
@@ -121,9 +121,9 @@ class Input:
     tenant: str
     url: str | None = None  #: fetch it from here first, while not `stored`
     stored: bool = False
-    digest: str | None = None  #: SHA-256 in hex, by whoever first read the bytes
+    digest: str | None = None  #: SHA-256 in hex, once some process has read the bytes
     bytes: int | None = None  #: as declared for an upload, as stored otherwise
-    pixels: int | None = None  #: by its header, once somebody has looked
+    pixels: int | None = None  #: from its header, once that has been read
 
     @classmethod
     def from_fields(cls, input_id: str, fields: Mapping[str, str]) -> Self:
@@ -168,7 +168,7 @@ class Job:
         return replace(self, **changes)
 
     def to_fields(self) -> dict[str, str]:
-        """What accept writes; the scripts add the rest."""
+        """The Redis fields that `accept` writes; the scripts add the rest."""
         fields = {
             "tenant": self.tenant,
             "request": self.request.model_dump_json(exclude_unset=True),

@@ -1,4 +1,4 @@
-"""What marketplaces ask for, as data: `presets.toml` is the one place that holds the figures."""
+"""Marketplaces' requirements for images; only `presets.toml` holds the figures."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Range = tuple[float, float]
 
 
 class Look(Model):
-    """What fills the fields of `output` that a caller left out; see `presets.toml`."""
+    """Values for the fields of `output` that a caller left out; see `presets.toml`."""
 
     format: str
     background: str
@@ -26,7 +26,7 @@ class Look(Model):
 
 
 class Rules(Model):
-    """What the finished file is held to; None is not checked. See `presets.toml`."""
+    """Rules checked on the finished file; None is not checked. See `presets.toml`."""
 
     formats: tuple[str, ...]
     shortest_side: Range | None = None
@@ -38,7 +38,7 @@ class Rules(Model):
 
 
 class Preset(Model):
-    """One marketplace."""
+    """One marketplace's look and rules, and where they come from."""
 
     title: str
     source: str
@@ -50,6 +50,6 @@ class Preset(Model):
 
 @cache
 def presets() -> Mapping[str, Preset]:
-    """All there are, by name."""
+    """All presets by name."""
     text = (resources.files(__name__) / "presets.toml").read_text(encoding="utf-8")
     return {name: Preset.model_validate(data) for name, data in tomllib.loads(text).items()}

@@ -1,4 +1,4 @@
-"""What a caller asks for: the one schema that the API validates and the worker reads."""
+"""The schema of a job request: the API validates it, and the worker reads it."""
 
 from shared.model import HttpUrl, InputId, JobId, Model
 from shared.schema.canvas import Align, Backdrop, Shadow

@@ -43,7 +43,7 @@ class Edge(StrEnum):
 
 def _preset(value: str) -> str:
     if value not in presets():
-        raise refusal(f"is not one of {', '.join(presets())}")
+        raise refusal(f"must be one of {', '.join(presets())}")
     return value
 
 
@@ -111,7 +111,7 @@ class Output(Model):
 
     @model_validator(mode="before")
     @classmethod
-    def _take_on_the_look(cls, data: Any) -> Any:
+    def _fill_from_preset(cls, data: Any) -> Any:
         """Fill the fields that the caller left out from the preset."""
         name = data.get("preset") if isinstance(data, dict) else None
         if not isinstance(name, str) or name not in presets():
@@ -129,11 +129,11 @@ class Output(Model):
         return self
 
     @model_validator(mode="after")
-    def _stands_on_nothing(self) -> Self:
+    def _check_mask_and_zip(self) -> Self:
         """Refuse a background, shadow or preset for a mask, or for a ZIP of colours and alpha."""
         zipped = self.format is OutputFormat.ZIP
         if self.type is OutputType.MASK and zipped:
-            raise refusal("a ZIP holds a cutout's colours and its alpha", field="type")
+            raise refusal("must be cutout for a ZIP, which holds colours and alpha", field="type")
         if self.type is not OutputType.MASK and not zipped:
             return self
         what = "a ZIP" if zipped else "a mask"
@@ -145,18 +145,19 @@ class Output(Model):
         }
         for field, given in refused.items():
             if given:
-                raise refusal(f"{what} has none", field=field)
+                raise refusal(f"not available for {what}", field=field)
         return self
 
     @model_validator(mode="after")
-    def _frame_has_room(self) -> Self:
+    def _check_room(self) -> Self:
         if self.scale is not None and self.crop and self.size is None and self.preset is None:
             raise refusal(
-                "a crop is as large as the subject; give a size, or a margin", field="scale"
+                "a crop is as large as the subject; add `size`, or replace `scale` by `margin`",
+                field="scale",
             )
         margin = self.margin if isinstance(self.margin, int) else 0
         if self.size is not None and 2 * margin >= min(self.size):
-            raise refusal("leaves nothing of the canvas", field="margin")
+            raise refusal("leaves no room on the canvas", field="margin")
         return self
 
     @property

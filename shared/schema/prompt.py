@@ -1,4 +1,4 @@
-"""Where the subject is."""
+"""The prompt: where the subject is in the photo."""
 
 from __future__ import annotations
 
@@ -36,7 +36,8 @@ class Prompt(Model):
     def _fits_together(self) -> Self:
         if self.labels and len(self.labels) != len(self.points):
             raise refusal(
-                f"{len(self.labels)} given for {len(self.points)} points; give one per point",
+                f"{len(self.labels)} labels for {len(self.points)} points; "
+                "give one label per point",
                 field="labels",
             )
         if self.box is not None:

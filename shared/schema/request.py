@@ -134,10 +134,10 @@ class JobRequest(Model):
         if self.render is not None and (
             self.model is not None or self.objects or not self.prompt.is_auto
         ):
-            raise refusal("takes a new output only, no prompt and no model", field="render")
+            raise refusal("takes only a new `output`: no prompt, objects or model", field="render")
         if self.render is not None and self.output.edge is not Output().edge:
             raise refusal(
-                "keeps its edges; leave `output.edge` out, or name the job in `job`",
+                "keeps its job's edges; leave out `output.edge`, or use `job` instead of `render`",
                 field="render",
             )
         return self

@@ -118,7 +118,7 @@ class TestSubmit:
         sign_in("grabcut")
         response = submit(client, sample, job={"model": "sam_vit_h"})
         assert_problem(response, 422, "model_not_served")
-        assert response.json["detail"].endswith("these are: grabcut, sam2.1_hiera_tiny")
+        assert response.json["detail"].endswith("the served models are: grabcut, sam2.1_hiera_tiny")
 
     @pytest.mark.usefixtures("nothing_left")
     def test_without_a_worker_no_model_is_served(self, client: Client, sample: bytes) -> None:

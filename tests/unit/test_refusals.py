@@ -24,11 +24,11 @@ REFUSALS: list[tuple[dict[str, Any], str, str]] = [
     (
         {"prompt": {"points": [[1, 2], [3, 4]], "labels": [1, 0, 1]}},
         "prompt.labels",
-        "3 given for 2 points; give one per point",
+        "3 labels for 2 points; give one label per point",
     ),
     ({"prompt": {"box": [5, 1, 5, 9]}}, "prompt.box", CORNERS),
     ({"objects": [{"box": [1, 9, 5, 9]}]}, "objects.0.box", CORNERS),
-    ({"output": {"preset": "ebay"}}, "output.preset", f"is not one of {PRESETS}"),
+    ({"output": {"preset": "ebay"}}, "output.preset", f"must be one of {PRESETS}"),
     ({"output": {"background": "white"}}, "output.background", COLOUR),
     ({"output": {"margin": -1}}, "output.margin", MARGIN),
     ({"output": {"margin": "46%"}}, "output.margin", MARGIN),
@@ -41,25 +41,29 @@ REFUSALS: list[tuple[dict[str, Any], str, str]] = [
     (
         {"output": {"type": "mask", "format": "zip"}},
         "output.type",
-        "a ZIP holds a cutout's colours and its alpha",
+        "must be cutout for a ZIP, which holds colours and alpha",
     ),
-    ({"output": {"type": "mask", "preset": "amazon"}}, "output.preset", "a mask has none"),
-    ({"output": {"type": "mask", "shadow": {}}}, "output.shadow", "a mask has none"),
-    ({"output": {"format": "zip", "background": "#ffffff"}}, "output.background", "a ZIP has none"),
+    ({"output": {"type": "mask", "preset": "amazon"}}, "output.preset", "not available for a mask"),
+    ({"output": {"type": "mask", "shadow": {}}}, "output.shadow", "not available for a mask"),
+    (
+        {"output": {"format": "zip", "background": "#ffffff"}},
+        "output.background",
+        "not available for a ZIP",
+    ),
     (
         {"output": {"format": "zip", "keep_metadata": True}},
         "output.keep_metadata",
-        "a ZIP has none",
+        "not available for a ZIP",
     ),
     (
         {"output": {"scale": 0.5, "crop": True}},
         "output.scale",
-        "a crop is as large as the subject; give a size, or a margin",
+        "a crop is as large as the subject; add `size`, or replace `scale` by `margin`",
     ),
     (
         {"output": {"margin": 50, "size": 100}},
         "output.margin",
-        "leaves nothing of the canvas",
+        "leaves no room on the canvas",
     ),
     (
         {"metadata": {"note": "x" * 5000}},
@@ -80,14 +84,14 @@ REFUSALS: list[tuple[dict[str, Any], str, str]] = [
     (
         {"render": JOB, "model": "grabcut"},
         "render",
-        "takes a new output only, no prompt and no model",
+        "takes only a new `output`: no prompt, objects or model",
     ),
     (
         {"render": JOB, "output": {"edge": "hard"}},
         "render",
-        "keeps its edges; leave `output.edge` out, or name the job in `job`",
+        "keeps its job's edges; leave out `output.edge`, or use `job` instead of `render`",
     ),
-    ({"colour": 1}, "colour", "there is no such field"),
+    ({"colour": 1}, "colour", "unknown field"),
 ]
 
 
