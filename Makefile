@@ -58,7 +58,9 @@ test: $(VENV)/.dev
 	exit $$status
 
 # Whole files go to a process, so that a file's stack is started once; the longest files first.
-PARALLEL = -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder tests/integration tests
+# pytest merges overlapping paths and sorts them, so each folder is named.
+PARALLEL = -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder \
+	tests/integration tests/unit tests/api tests/chaos tests/fuzz tests/gpu
 
 test-quick: $(VENV)/.dev
 	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile -m "not serial and not slow" tests/unit tests/api
