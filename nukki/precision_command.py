@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import click
+
+from nukki.environment import changed
 
 
 @click.command(
@@ -52,7 +53,6 @@ def precision(
         )
         if not choice.published or choice.checkpoint is None:
             raise click.ClickException(f"{choice.model} is no SAM: it has no number formats")
-        os.environ["PYTHONSAFEPATH"] = "1"  # its processes import nothing from this folder
         from worker.segmenters.comparison import beside, measure
         from worker.segmenters.precision import Precision
 
@@ -61,7 +61,10 @@ def precision(
         measured = []
         for item in (Precision.FP32, Precision.BF16, Precision.FP16):
             # One process per format, so that each has its own memory peak.
-            with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as alone:
+            with (
+                changed({"PYTHONSAFEPATH": "1"}),  # it imports nothing from this folder
+                ProcessPoolExecutor(1, mp_context=get_context("spawn")) as alone,
+            ):
                 measured.append(alone.submit(measure, choice, item, paths, clicks, runs).result())
     except ServiceError as error:
         raise click.ClickException(str(error)) from error

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import os
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
 
-from nukki import redis_server
+from nukki import environment, redis_server
 from nukki.data_folder import DataFolder
 from shared import processes
 from shared.errors import ConfigError, QueueUnavailable, ServiceError
@@ -119,7 +118,7 @@ class Stack:
         return self._folder.secrets(tenants)
 
     def _settings(self) -> StackSettings:
-        with _environment(self.overrides):
+        with environment.changed(self.overrides):
             return StackSettings.load()
 
     def _prepare(self) -> None:
@@ -209,18 +208,3 @@ def _require_free(host: str, port: int) -> None:
         if error.errno == errno.EADDRINUSE:
             raise ConfigError(f"port {port} is taken; choose another with --port") from error
         raise ConfigError(f"cannot listen on {host}:{port}: {error.strerror}") from error
-
-
-@contextlib.contextmanager
-def _environment(changes: Mapping[str, str]) -> Iterator[None]:
-    """Change `os.environ` within the block, to read settings as a child would."""
-    before = {name: os.environ.get(name) for name in changes}
-    os.environ.update(changes)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value

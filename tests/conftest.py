@@ -15,6 +15,20 @@ from shared.queue.connection import Connection
 from shared.testing import RedisProcess
 
 
+@pytest.fixture(autouse=True)
+def _environment_is_kept() -> Iterator[None]:
+    """Fail a test that leaves this process's environment changed for the tests after it."""
+    before = dict(os.environ)
+    yield
+    after = dict(os.environ)
+    os.environ.clear()
+    os.environ.update(before)
+    for name in ("PYTEST_CURRENT_TEST", "PYTEST_VERSION"):  # pytest's own
+        before.pop(name, None)
+        after.pop(name, None)
+    assert after == before
+
+
 def missing(what: str) -> None:
     """Skip because a service is missing; fail in CI, which must have it."""
     if os.environ.get("CI"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +19,10 @@ FORBIDDEN = {
     "api": {"worker", "nukki", "torch"},
     "worker": {"api", "nukki", "flask"},
 }
+
+
+#: For interpreters that find our packages and the tests whatever this one was told.
+ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT)}
 
 
 def _modules(room: str) -> list[Path]:
@@ -47,7 +52,11 @@ def test_imports_point_one_way(room: str) -> None:
 def _printed(probe: str) -> str:
     """What a fresh interpreter prints."""
     shown = subprocess.run(
-        [sys.executable, "-c", probe], capture_output=True, text=True, check=True, cwd=ROOT
+        [sys.executable, "-c", probe],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=ENVIRONMENT,
     )
     return shown.stdout.strip()
 
@@ -111,7 +120,7 @@ def test_every_module_imports_alone() -> None:
         capture_output=True,
         text=True,
         check=True,
-        cwd=ROOT,
+        env=ENVIRONMENT,
     )
     assert child.stdout == "", child.stderr
 
