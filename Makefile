@@ -10,7 +10,7 @@ export NUKKI_TEST_MATERIAL ?= $(abspath ../shared)
 TEST_PROCESSES ?= 2
 
 .PHONY: help demo test test-quick coverage install up check format docs clean chaos chaos-short
-.PHONY: fuzz bench bench-quick bench-codecs bench-quality bench-sam
+.PHONY: fuzz hostile bench bench-quick bench-codecs bench-quality bench-sam
 
 help:
 	@echo "make demo           set up the small stack, cut a sample photo four ways, stop"
@@ -21,6 +21,7 @@ help:
 	@echo "make check          ruff, mypy --strict, workflow and compose schemas, hadolint"
 	@echo "make chaos          20 minutes of faults under load; nothing may be lost"
 	@echo "make chaos-short    each kind of fault once: three minutes, part of make test"
+	@echo "make hostile        what an adversary tried, at full length"
 	@echo "make fuzz           20,000 mutated image files through the header parsers"
 	@echo "make bench          compare the service with its bounds on this machine: ten minutes"
 	@echo "make bench-quick    the same with smaller counts: four minutes"
@@ -60,7 +61,7 @@ test: $(VENV)/.dev
 # Whole files go to a process, so that a file's stack is started once; the longest files first.
 # pytest merges overlapping paths and sorts them, so each folder is named.
 PARALLEL = -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder \
-	tests/integration tests/unit tests/api tests/chaos tests/fuzz tests/gpu
+	tests/integration tests/hostile tests/unit tests/api tests/chaos tests/fuzz tests/gpu
 
 test-quick: $(VENV)/.dev
 	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile -m "not serial and not slow" tests/unit tests/api
@@ -85,6 +86,10 @@ format: $(VENV)/.dev
 
 chaos-short: $(VENV)/.dev
 	$(BIN)/python -m pytest -s tests/chaos
+
+# What an adversary tried, at full length; make test runs each for seconds.
+hostile: $(VENV)/.dev
+	NUKKI_HOSTILE_LONG=1 $(BIN)/python -m pytest -s tests/hostile
 
 chaos: $(VENV)/.dev
 	mkdir -p bench-results
