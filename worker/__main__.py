@@ -70,7 +70,8 @@ def main(argv: list[str] | None = None) -> int:
         except StorageUnavailable as error:
             log.critical("%s", error)
             return 1  # starting again may help
-    watch_in_flight(lambda: runtime.pixels_in_flight.held, runtime.pixels_in_flight.limit)
+    in_flight = runtime.pixels_in_flight
+    watch_in_flight(lambda: in_flight.held, lambda: in_flight.limit)
     _register(celery, runtime, gate)
     _warm_up(runtime)
     runtime.heartbeat.start()

@@ -48,10 +48,10 @@ for _step in _STAGE_OF:
     BATCH_SIZE.labels(_step)  # exported from the start, so that rate() counts the first batch
 
 
-def watch_in_flight(held: Callable[[], int], limit: int) -> None:
-    """Export the pixels in memory, read at each scrape, and their limit."""
+def watch_in_flight(held: Callable[[], int], limit: Callable[[], int]) -> None:
+    """Export the pixels in memory and their limit, read at each scrape."""
     PERMITS.labels("held").set_function(lambda: held() / 1e6)
-    PERMITS.labels("limit").set(limit / 1e6)
+    PERMITS.labels("limit").set_function(lambda: limit() / 1e6)
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from worker.engine import InFlightLimit
+from worker.engine import InFlightLimit, in_flight
 from worker.engine.device_queue import MAX_PASSED_OVER
 
 
@@ -145,6 +145,51 @@ def test_shrinking_a_reservation_admits_others(holders: Holders) -> None:
         reservation.shrink(90)  # no effect: a reservation never grows
         assert holders.limit.held == 100
     holders.go("a", then=["a"])
+
+
+def test_after_running_short_of_memory_half_as_much_is_admitted(holders: Holders) -> None:
+    holders.limit.ran_short()
+    holders.come("a", 40)
+    holders.come("b", 40)
+    assert holders.entered == ["a"]
+    holders.go("a", then=["a", "b"])
+
+
+def test_one_shortage_halves_the_limit_once(holders: Holders) -> None:
+    for _ in range(8):  # all that was in hand felt it
+        holders.limit.ran_short()
+    assert holders.limit.limit == 50
+
+
+def test_the_limit_never_shrinks_to_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(in_flight, "_SAME_SHORTAGE", 0.0)
+    limit = InFlightLimit(1000)
+    for _ in range(100):
+        limit.ran_short()
+    assert limit.limit == 1000 // 16
+
+
+def test_what_is_larger_than_the_shrunken_limit_runs_alone(holders: Holders) -> None:
+    holders.limit.ran_short()
+    holders.come("a", 1)
+    holders.come("large", 90)
+    assert holders.entered == ["a"]
+    holders.go("a", then=["a", "large"])
+    holders.come("b", 1)
+    assert holders.entered == ["a", "large"]
+
+
+def test_the_limit_grows_back(holders: Holders, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(in_flight, "_GROW_EVERY", 0.05)
+    holders.limit.ran_short()
+    grown = []
+    deadline = time.monotonic() + 5
+    while holders.limit.limit < 100 and time.monotonic() < deadline:
+        with holders.limit.holding(1):
+            grown.append(holders.limit.limit)
+        time.sleep(0.005)
+    assert grown == sorted(grown)
+    assert grown[0] < 100 == holders.limit.limit
 
 
 def test_an_error_releases_the_reservation() -> None:

@@ -185,7 +185,7 @@ def test_a_failed_device_call_counts_as_busy_time() -> None:
 
 def test_the_in_flight_gauge_is_read_at_scrape_time() -> None:
     held = [0]
-    watch_in_flight(lambda: held[0], 400_000_000)
+    watch_in_flight(lambda: held[0], lambda: 400_000_000)
     try:
         held[0] = 24_000_000
         shown = scrape()

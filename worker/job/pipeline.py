@@ -37,7 +37,7 @@ def process(runtime: Runtime, job_id: str) -> None:
             return
         pixels = (load.pixels or runtime.settings.max_pixels) + load.extra_pixels
         if load.alone:  # it reserves everything, so that a crash takes no other job with it
-            pixels = runtime.pixels_in_flight.limit
+            pixels = runtime.pixels_in_flight.whole
         came = time.perf_counter()
         with runtime.pixels_in_flight.holding(
             pixels, urgent=load.lane is not Lane.BULK
