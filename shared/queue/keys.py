@@ -5,7 +5,51 @@
 
 from __future__ import annotations
 
+from shared.queue.delivery_keys import (
+    CARRIED,
+    DELIVERIES,
+    DELIVERY,
+    PENDING,
+    RECEIVERS,
+    SHARES,
+    SUSPENDED,
+    TRIES,
+    WAITING,
+)
 from shared.queue.family import PREFIX, Family, Kind
+from shared.queue.process_keys import BINDINGS, DOORBELLS, PERMANENT_BINDINGS, WORKER, WORKERS
+
+__all__ = [
+    "BINDINGS",
+    "CARRIED",
+    "DELIVERIES",
+    "DELIVERY",
+    "DOORBELLS",
+    "DUE",
+    "EVERY_KEY",
+    "EXPIRY",
+    "FAMILIES",
+    "FINISHED",
+    "IDEMPOTENCY",
+    "INPUT",
+    "JOB",
+    "JOBS",
+    "LANE",
+    "LEASED",
+    "PENDING",
+    "PERMANENT_BINDINGS",
+    "QUEUED",
+    "RECEIVERS",
+    "SERVED",
+    "SHARES",
+    "STORED",
+    "SUSPENDED",
+    "SWEEP",
+    "TRIES",
+    "WAITING",
+    "WORKER",
+    "WORKERS",
+]
 
 #: A glob pattern that matches every key of ours, but not those of Celery.
 EVERY_KEY = f"{PREFIX}*"
@@ -121,127 +165,6 @@ FINISHED = Family(
     "finish, release, cancel, overdue, erase",
     "not stored",
 )
-DELIVERY = Family(
-    "delivery",
-    "DELIVERY",
-    Kind.HASH,
-    "One webhook: tenant, url, event, state, created, due (ms of the next try), attempts (times "
-    "taken, also the token), spent (tries of the schedule), lost (leases lost in a row).",
-    "finish, release, cancel, overdue; then take_deliveries, settle_delivery, replay_delivery",
-    "erase of its job",
-)
-TRIES = Family(
-    "tries",
-    "DELIVERY",
-    Kind.LIST,
-    "Its last twenty tries: ms when it began, ms it took, status or 0, error.",
-    "settle_delivery, take_deliveries",
-    "erase of its job",
-)
-DELIVERIES = Family(
-    "deliveries",
-    "TENANT",
-    Kind.ZSET,
-    "A tenant's deliveries for listing: delivery id → µs when it was made.",
-    "finish, release, cancel, overdue",
-    "erase of its job",
-)
-PENDING = Family(
-    "pending",
-    "",
-    Kind.SET,
-    "Deliveries that are neither delivered, dead nor suspended, for the metrics.",
-    "finish, release, cancel, overdue, settle_delivery, replay_delivery",
-    "settle_delivery, take_deliveries, erase",
-)
-WAITING = Family(
-    "waiting",
-    "RECEIVER",
-    Kind.ZSET,
-    "Deliveries to one receiver (TENANT/host:port): delivery id → ms when it is due.",
-    "finish, release, cancel, overdue, settle_delivery, replay_delivery, take_deliveries",
-    "take_deliveries, erase",
-)
-CARRIED = Family(
-    "carried",
-    "RECEIVER",
-    Kind.ZSET,
-    "Deliveries in flight to one receiver: delivery id → ms when the lease ends.",
-    "take_deliveries",
-    "settle_delivery, erase; take_deliveries once the lease has ended",
-)
-RECEIVERS = Family(
-    "receivers",
-    "SHARE",
-    Kind.ZSET,
-    "Receivers of one share of the sender threads (TENANT, or TENANT/silent for receivers that "
-    "gave no answer to their last try): receiver → ms when it is due.",
-    "whatever adds to waiting; settle_delivery moves a receiver between its tenant's shares",
-    "with the last delivery that waits for it or is in flight",
-)
-SHARES = Family(
-    "shares",
-    "",
-    Kind.ZSET,
-    "Share → µs when it was last served (0: never).",
-    "whatever adds to receivers; take_deliveries",
-    "with the last of its receivers",
-)
-SUSPENDED = Family(
-    "suspended",
-    "TENANT",
-    Kind.ZSET,
-    "URLs that answered 410 Gone: URL → ms until which nothing is sent to it.",
-    "settle_delivery, take_deliveries, and what ends a job",
-    "replay_delivery; expires a retention after its last entry",
-)
-WORKERS = Family(
-    "workers",
-    "",
-    Kind.SET,
-    "Names of the workers that have signed in.",
-    "WorkerRoll.sign_in",
-    "WorkerRoll.sign_out; WorkerRoll.present drops those that have gone",
-)
-WORKER = Family(
-    "worker",
-    "NAME",
-    Kind.STRING,
-    "A ready worker as JSON: name, model, device, threads.",
-    "WorkerRoll.sign_in",
-    "WorkerRoll.sign_out; expires after 15 seconds",
-)
-DOORBELLS = Family(
-    "nukki",
-    "LANE",
-    Kind.LIST,
-    "Celery messages of a lane, each naming a job that may be ready.",
-    "Doorbell.ring, through Celery",
-    "a worker takes them; an empty list is no key",
-    prefix="",
-    separator=".",
-)
-BINDINGS = Family(
-    "_kombu.binding",
-    "NAME",
-    Kind.SET,
-    "The queues of an exchange, by kombu, Celery's transport.",
-    "Celery, as a process connects",
-    "never; one for each lane",
-    prefix="",
-    separator=".",
-)
-PERMANENT_BINDINGS = Family(
-    "_kombu.binding_permanent",
-    "NAME",
-    Kind.SET,
-    "Those of an exchange's queues that never expire, by kombu from 5.7 on.",
-    "Celery, as a process connects",
-    "never; one for each lane",
-    prefix="",
-    separator=".",
-)
-
 FAMILIES: tuple[Family, ...] = (
     *(JOB, INPUT, JOBS, IDEMPOTENCY),
     *(LANE, QUEUED, SERVED, DUE, LEASED, EXPIRY, SWEEP, STORED, FINISHED),
