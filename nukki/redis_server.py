@@ -67,13 +67,17 @@ def dotted(version: Version) -> str:
     return ".".join(map(str, version))
 
 
-def write_config(folder: Path, port: int, password: str) -> Path:
-    """Write the server's configuration, readable only by its owner; returns its path."""
+def write_config(folder: Path, port: int, password: str, memory: int) -> Path:
+    """Write the server's configuration, readable only by its owner; returns its path.
+
+    `memory`: bytes above which the server refuses writes.
+    """
     config = folder / "redis.conf"
     config.touch(mode=0o600)
     config.write_text(
         f"bind 127.0.0.1\nport {port}\nrequirepass {password}\n"
         f'dir "{folder}"\nappendonly yes\nappendfsync everysec\nsave ""\n'
+        f"maxmemory {memory}\n"
         "maxmemory-policy noeviction\ndaemonize no\n"
     )
     return config

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import httpx
 
-from nukki import environment, redis_server
+from nukki import environment, memory, redis_server
 from nukki.data_folder import DataFolder
 from shared import processes
 from shared.errors import ConfigError, QueueUnavailable, ServiceError
@@ -135,7 +135,7 @@ class Stack:
         folder = (self.data / "redis").resolve()
         redis_server.require_not_older(version, folder)
         port, kept = redis_server.free_port(), self.secrets()
-        config = redis_server.write_config(folder, port, kept["redis"])
+        config = redis_server.write_config(folder, port, kept["redis"], self._redis_memory())
         self._spawn("redis", [server, str(config)], {}, pass_fds=self._folder.lock_descriptors)
         url = f"redis://:{kept['redis']}@127.0.0.1:{port}/0"
         self._await_redis(url)
@@ -150,6 +150,11 @@ class Stack:
         if not self._settings().webhook_secrets:
             env["NUKKI_WEBHOOK_SECRETS"] = ",".join(signing)
         return env
+
+    def _redis_memory(self) -> int:
+        """Bytes that Redis may use."""
+        given = self._settings().redis_mb
+        return memory.redis_limit() if given is None else int(given * 1_000_000)
 
     def _spawn(
         self,

@@ -31,6 +31,7 @@ from shared.settings.common import (
     ShutdownSettings,
     SigningSettings,
 )
+from shared.settings.services import EmbeddedRedisSettings
 from shared.settings.worker import PlacementSettings
 from tests import redis_map
 
@@ -45,7 +46,7 @@ PROCESSES: Mapping[str, type[Settings]] = {
 }
 #: The sections of the table, and the classes whose own settings they list.
 _SECTIONS: Mapping[str, Sequence[type[Settings]]] = {
-    "Redis": [RedisSettings],
+    "Redis": [RedisSettings, EmbeddedRedisSettings],
     "Storage": [StorageSettings],
     "API": [ApiSettings],
     "Worker": [ModelSettings, PlacementSettings, SegmenterSettings, WorkerSettings],

@@ -22,6 +22,17 @@ class RedisSettings(Settings):
     )
 
 
+class EmbeddedRedisSettings(Settings):
+    """The Redis that `nukki up` starts."""
+
+    redis_mb: float | None = Field(
+        default=None,
+        ge=64,
+        description="Megabytes that the Redis of `nukki up` may use. If unset, a quarter of the "
+        "memory of the machine or its container.",
+    )
+
+
 class StorageSettings(Settings):
     """The storage of photos and results: an S3 bucket, or a local folder."""
 

@@ -21,6 +21,7 @@ from shared.settings import (
     WorkerSettings,
 )
 from shared.settings.base import Settings, variable
+from shared.settings.services import EmbeddedRedisSettings
 from tests.readme import PROCESSES, tables
 
 SECRET = "hunter2-hunter2-hunter2"
@@ -272,7 +273,8 @@ def test_every_process_accepts_the_variables_of_the_others(
 
 
 def test_the_stack_has_the_settings_of_every_process() -> None:
-    every = {name for kind in PROCESSES.values() for name in kind.model_fields}
+    kinds = [*PROCESSES.values(), EmbeddedRedisSettings]
+    every = {name for kind in kinds for name in kind.model_fields}
     assert every == set(StackSettings.model_fields)
 
 
