@@ -27,7 +27,7 @@ class EmbeddedRedisSettings(Settings):
 
     redis_mb: float | None = Field(
         default=None,
-        ge=64,
+        ge=32,
         description="Megabytes that the Redis of `nukki up` may use. If unset, a quarter of the "
         "memory of the machine or its container.",
     )

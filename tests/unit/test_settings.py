@@ -273,7 +273,7 @@ def test_every_process_accepts_the_variables_of_the_others(
 
 
 def test_the_stack_has_the_settings_of_every_process() -> None:
-    kinds = [*PROCESSES.values(), EmbeddedRedisSettings]
+    kinds: list[type[Settings]] = [*PROCESSES.values(), EmbeddedRedisSettings]
     every = {name for kind in kinds for name in kind.model_fields}
     assert every == set(StackSettings.model_fields)
 
