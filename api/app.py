@@ -14,7 +14,7 @@ from flask_openapi3_redoc.plugins import RegisterPlugin as Redoc
 from flask_openapi3_swagger.plugins import RegisterPlugin as Swagger
 from werkzeug.wrappers import Response as BaseResponse
 
-from api import compat, health, jobs, metrics, problems, uploads, webhooks
+from api import compat, health, hosts, jobs, metrics, problems, uploads, webhooks
 from api import services as parts
 from api.intake import MAX_FIELD_BYTES
 from api.keyring import presented_key
@@ -52,6 +52,7 @@ def create_app(settings: ApiSettings, services: Services | None = None) -> OpenA
     problems.install(app)
     _trace_requests(app)
     metrics.install(app)
+    hosts.install(app, settings)
     for blueprint in (
         jobs.blueprint,
         uploads.blueprint,

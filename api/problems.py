@@ -13,7 +13,8 @@ from pydantic import BaseModel, Field, ValidationError
 from werkzeug.exceptions import HTTPException
 
 from shared import errors
-from shared.errors import FieldProblem, InvalidRequest, MalformedRequest, NotFound, ServiceError
+from shared.errors import InvalidRequest, MalformedRequest, NotFound, ServiceError
+from shared.field_problem import FieldProblem
 from shared.model import REFUSED
 
 log = logging.getLogger("nukki.api")
@@ -22,6 +23,8 @@ HTTP_STATUS: Mapping[type[ServiceError], int] = {
     errors.InvalidRequest: 422,
     errors.MalformedRequest: 400,
     errors.Unauthorized: 401,
+    errors.HostNotAllowed: 421,
+    errors.CrossSite: 403,
     errors.NotFound: 404,
     errors.NotFinished: 409,
     errors.NoResult: 409,

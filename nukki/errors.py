@@ -5,6 +5,7 @@ NukkiError
 ├── ApiError                the server answered with a problem
 │   ├── InvalidRequest      400, 415, 422: the request is wrong
 │   ├── Unauthorized        401
+│   ├── Forbidden           403, 421: the server does not answer for that address
 │   ├── NotFound            404
 │   ├── Conflict            409
 │   ├── TooLarge            413
@@ -67,6 +68,10 @@ class Unauthorized(ApiError):
     """A valid API key is required."""
 
 
+class Forbidden(ApiError):
+    """The server does not answer for the address it was called by."""
+
+
 class NotFound(ApiError):
     """There is no such job, or it is another tenant's."""
 
@@ -107,10 +112,12 @@ class WaitTimeout(NukkiError):
 BY_STATUS: dict[int, type[ApiError]] = {
     400: InvalidRequest,
     401: Unauthorized,
+    403: Forbidden,
     404: NotFound,
     409: Conflict,
     413: TooLarge,
     415: InvalidRequest,
+    421: Forbidden,
     422: InvalidRequest,
     429: Unavailable,
     503: Unavailable,

@@ -7,6 +7,8 @@ The tree (codes in brackets are what the API and a failed job report):
     │   ├── InvalidRequest              [invalid_request]
     │   ├── MalformedRequest            [malformed_request]
     │   ├── Unauthorized                [unauthorized]
+    │   ├── HostNotAllowed              [host_not_allowed]
+    │   ├── CrossSite                   [cross_site]
     │   ├── NotFound                    [not_found]
     │   ├── NotFinished                 [not_finished]
     │   ├── NoResult                    [no_result]
@@ -42,19 +44,9 @@ because `python -OO` removes docstrings. The message also says what the class me
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import ClassVar
 
-
-@dataclass(frozen=True, slots=True)
-class FieldProblem:
-    """One field that is wrong: `field` is a dotted path such as `prompt.points.0`."""
-
-    field: str
-    message: str
-
-    def __str__(self) -> str:
-        return f"{self.field}: {self.message}"
+from shared.field_problem import FieldProblem
 
 
 class ServiceError(Exception):
@@ -101,6 +93,16 @@ class MalformedRequest(CallerError):
 class Unauthorized(CallerError):
     code = "unauthorized"
     default_message = "A valid API key is required."
+
+
+class HostNotAllowed(CallerError):
+    code = "host_not_allowed"
+    default_message = "This service does not answer for that host."
+
+
+class CrossSite(CallerError):
+    code = "cross_site"
+    default_message = "A web page of another site may not call this service while it has no keys."
 
 
 class NotFound(CallerError):

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import FailFast, Field, model_validator
 
-from shared.errors import FieldProblem
+from shared.field_problem import FieldProblem
 from shared.model import JobId, Model, Pixel, refusal
 
 MAX_POINTS = 256

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, FailFast, Field, field_serializer, model_validator
 
-from shared.errors import FieldProblem
+from shared.field_problem import FieldProblem
 from shared.model import HttpUrl, InputId, JobId, Model, refusal
 from shared.schema.output import Output
 from shared.schema.prompt import Prompt

@@ -14,7 +14,7 @@ from shared.settings.common import (
     SigningSettings,
 )
 from shared.settings.services import RedisSettings, StorageSettings
-from shared.settings.values import TenantSecrets, is_loopback
+from shared.settings.values import Hosts, TenantSecrets, is_loopback
 
 
 class ApiSettings(
@@ -37,6 +37,13 @@ class ApiSettings(
     public_url: str | None = Field(
         default=None,
         description="Base URL that callers use. If unset, it is taken from each request.",
+    )
+    allowed_hosts: Hosts = Field(
+        default=(),
+        description="Hosts that callers may address, beside loopback and the one of "
+        "`NUKKI_PUBLIC_URL`: names (`*.name` for those below it, `*` for any), addresses and "
+        "networks, without a port, separated by commas. If unset, any host with API keys, and no "
+        "other without. `/health/` answers to all.",
     )
     api_threads: int = Field(default=32, ge=4, description="Request threads per API process.")
     upload_expiry: float = Field(

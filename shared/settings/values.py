@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Iterable
 from typing import Annotated, Any
 
 from pydantic import AliasChoices, BeforeValidator, Field
@@ -12,6 +13,7 @@ from pydantic_settings import NoDecode
 #: The tenant of every caller while no API keys are set.
 DEFAULT_TENANT = "default"
 
+_NAME = re.compile(r"\*|(\*\.)?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
 _TENANT = re.compile(r"^[a-z0-9][a-z0-9_-]{0,31}$")
 
 
@@ -41,10 +43,40 @@ def _split(value: object) -> object:
     return value
 
 
+def _hosts(value: object) -> object:
+    """Split a list of hosts, and refuse an entry that no Host header could match."""
+    entries = _split(value)
+    for number, entry in enumerate(entries if isinstance(entries, tuple) else (), 1):
+        if not (_NAME.fullmatch(entry) or _network(entry)):
+            raise ValueError(f"entry {number} is no host: give names or addresses without a port")
+    return tuple(map(str.lower, entries)) if isinstance(entries, tuple) else entries
+
+
+def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:
+    try:
+        return ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        return None
+
+
+def matches_host(name: str, entries: Iterable[str]) -> bool:
+    """Whether a host, in lower case and without port or brackets, is one of these entries."""
+    network = _network(name)
+    for entry in entries:
+        if entry in {"*", name} or (entry.startswith("*.") and name.endswith(entry[1:])):
+            return True
+        listed = _network(entry)
+        if network and listed and network[0] in listed:  # never of the other IP version
+            return True
+    return False
+
+
 #: `tenant:secret,tenant:secret`.
 TenantSecrets = Annotated[tuple[tuple[str, str], ...], NoDecode, BeforeValidator(_pairs)]
 #: A field's type is tuple[...]; its variable holds the items with commas between them.
 COMMA_SEPARATED = (NoDecode, BeforeValidator(_split))
+#: Names (`*.name` for all below it, `*` for any), addresses and networks, in lower case.
+Hosts = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_hosts)]
 
 
 def is_loopback(host: str) -> bool:

@@ -17,7 +17,8 @@ from api.problems import HTTP_STATUS, STATUS_OF_CODE
 from nukki import errors as client_errors
 from nukki.answers import problem_of
 from shared import errors
-from shared.errors import FieldProblem, InvalidRequest, ServiceError
+from shared.errors import InvalidRequest, ServiceError
+from shared.field_problem import FieldProblem
 
 #: Raised where no caller waits for an answer.
 NOT_ANSWERED = {errors.LeaseLost, errors.ConfigError, errors.CheckpointError}

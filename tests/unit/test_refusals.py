@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from api.problems import invalid
-from shared.errors import FieldProblem
+from shared.field_problem import FieldProblem
 from shared.model import refusal
 from shared.schema import JobRequest, Prompt
 

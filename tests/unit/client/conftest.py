@@ -32,7 +32,10 @@ def make_place(
         storage, line = MemoryStorage(), Line()
         bell = Bell(connection, storage)
         settings = ApiSettings.load(
-            redis_url=shared_redis.url, storage_dir=tmp_path / "storage", **overrides
+            redis_url=shared_redis.url,
+            storage_dir=tmp_path / "storage",
+            allowed_hosts="nukki.test",
+            **overrides,
         )
         services = dataclasses.replace(Services.connect(settings), storage=storage, doorbell=bell)
         rooms.append(services.waiting)
