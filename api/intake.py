@@ -100,13 +100,17 @@ def _job_part() -> bytes:
 
 def _parse(text: bytes) -> JobRequest:
     try:
-        return JobRequest.model_validate_json(text, strict=True)  # "5" is not a number
+        parsed = JobRequest.model_validate_json(text, strict=True)  # "5" is not a number
     except ValidationError as error:
         if error.error_count() == 1:  # listing a million takes seconds
             first = error.errors(include_input=False, include_url=False)[0]
             if first["type"] == "json_invalid":
                 raise MalformedRequest(f"the job is not JSON: {first['msg']}") from error
         raise problems.invalid(error) from error
+    excess = parsed.excess()
+    if excess is not None:
+        raise InvalidRequest.of(excess)
+    return parsed
 
 
 def idempotency_key() -> str | None:

@@ -42,6 +42,7 @@ HTTP_STATUS: Mapping[type[ServiceError], int] = {
     errors.QueueUnavailable: 503,
     errors.QueueFull: 503,
     errors.TooManyJobs: 429,
+    errors.UploadQuota: 429,
     errors.StorageUnavailable: 503,
     errors.UrlUnavailable: 502,
     errors.Busy: 503,

@@ -63,7 +63,12 @@ class Services:
             connection,
             retention_ms=settings.retention_ms,
             record_ms=settings.record_ms,
-            room=Room(settings.max_queued, settings.max_queued_of_a_tenant),
+            room=Room(
+                settings.max_queued,
+                settings.max_queued_of_a_tenant,
+                settings.max_record_bytes,
+                settings.share_of_a_tenant,
+            ),
         )
         return cls(
             settings=settings,

@@ -24,7 +24,7 @@ blueprint = APIBlueprint(
     url_prefix="/v1/uploads",
     abp_security=SECURITY,
     abp_tags=[Tag(name="uploads", description="Upload large photos directly to storage.")],
-    abp_responses=problem_responses(400, 401, 413, 422, 503),
+    abp_responses=problem_responses(400, 401, 413, 422, 429, 503),
 )
 #: Our own signed URLs, for storage in a local folder; they need no API key.
 content_blueprint = APIBlueprint(
@@ -76,7 +76,12 @@ def create(body: UploadRequest) -> Response:
     # Kept twice as long as its URL is valid: one finished just in time is still usable.
     open_ms = int(1000 * expiry)
     swept_ms = parts.jobs.note_input(
-        upload_id, tenant(), expiry_ms=2 * open_ms, open_ms=open_ms, size=body.bytes
+        upload_id,
+        tenant(),
+        expiry_ms=2 * open_ms,
+        open_ms=open_ms,
+        size=body.bytes,
+        quota=parts.settings.upload_quota,
     )
     view = UploadView(
         id=upload_id,

@@ -29,6 +29,7 @@ The tree (codes in brackets are what the API and a failed job report):
     │   ├── QueueUnavailable            [queue_unavailable]
     │   ├── QueueFull                   [queue_full]
     │   ├── TooManyJobs                 [too_many_jobs]
+    │   ├── UploadQuota                 [upload_quota]
     │   ├── StorageUnavailable          [storage_unavailable]
     │   ├── UrlUnavailable              [url_unavailable]
     │   └── Busy                        [busy]
@@ -204,6 +205,13 @@ class QueueFull(Unavailable):
 class TooManyJobs(Unavailable):
     code = "too_many_jobs"
     default_message = "Too many jobs are queued already."
+
+
+class UploadQuota(Unavailable):
+    code = "upload_quota"
+    default_message = (
+        "This API key's unused uploads fill its quota; use them in jobs or wait until they expire."
+    )
 
 
 class StorageUnavailable(Unavailable):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shared.errors import IdempotencyMismatch, NotFound, QueueFull
+from shared.errors import IdempotencyMismatch, NotFound, QueueFull, UploadQuota
 from shared.job import Input, Job, Lane
 from shared.queue import keys as redis_keys
 from shared.queue.answers import Accepted, Idempotency, Room, refuse_full
@@ -31,6 +31,7 @@ class Admission:
         expiry_ms: int,
         open_ms: int | None = None,
         size: int | None = None,
+        quota: int | None = None,
     ) -> int:
         """Note an input before it is stored; returns when it is swept if no job takes it, in ms.
 
@@ -40,22 +41,28 @@ class Admission:
             expiry_ms: how long it waits for a job.
             open_ms: how long its signed address can be put to.
             size: in bytes, where it is known.
+            quota: bytes of uploads that the tenant may have waiting; this one counts until a job
+                uses it or it is swept. None: it is not an upload.
 
         Raises:
             QueueFull: Redis's memory is nearly used up; nothing is noted.
+            UploadQuota: the tenant's quota has no room for it; nothing is noted.
         """
-        expires = self._connection.run(
+        answer = self._connection.run(
             "note_input",
             id=input_id,
             tenant=tenant,
             expiry_ms=expiry_ms,
             open_ms=open_ms,
             bytes=size,
+            quota=quota,
             memory_share=MEMORY_SHARE,
         )
-        if expires is None:
+        if answer == "memory":
             raise QueueFull(_NO_MEMORY)
-        return int(expires)
+        if answer == "quota":
+            raise UploadQuota
+        return int(answer)
 
     def input(self, input_id: str, tenant: str) -> Input:
         """The input of that id.
@@ -86,7 +93,7 @@ class Admission:
 
         Raises:
             QueueFull: Redis's memory is nearly used up.
-            TooManyJobs: the queue is full, or the tenant's share of it.
+            TooManyJobs: the queue is full, or the tenant's share of it, in jobs or bytes.
         """
         answer = self._connection.run(
             "admit",
@@ -106,7 +113,8 @@ class Admission:
         Raises:
             IdempotencyMismatch: the key was used with another request.
             NotFound: the photo, or its backdrop, was deleted meanwhile.
-            TooManyJobs: the queue is full, or the tenant's share of it.
+            QueueFull: the records hold all the bytes that they may.
+            TooManyJobs: the queue is full, or the tenant's share of it, in jobs or bytes.
         """
         lane = Lane.of(job.request)
         answer, job_id, *fresh = self._connection.run(

@@ -6,9 +6,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Self
 
-from shared.errors import TooManyJobs
+from shared.errors import QueueFull, TooManyJobs
 from shared.job import Job, Lane
 from shared.storage import keys
+
+#: Share of Redis's maxmemory that records may hold by the scripts' estimate. The rest is for what
+#: is not counted: photos' records, doorbells, what Redis itself needs.
+RECORDS_SHARE = 0.7
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,14 +92,27 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """How many jobs may be queued: in all, and of one tenant."""
+    """How much the queue may hold.
+
+    Attributes:
+        queue: jobs queued, in all.
+        tenant: jobs queued of one tenant.
+        bytes: of Redis that records may hold, finished and archived ones too; None: no limit. If
+            Redis has a maxmemory, at most `RECORDS_SHARE` of that.
+        share: of `bytes` that one tenant's records may hold.
+    """
 
     queue: int
     tenant: int
+    bytes: int | None = None
+    share: float = 1.0
 
     def limits(self) -> dict[str, object]:
         """As the scripts take it."""
-        return {"lanes": list(Lane), "queue": self.queue, "tenant": self.tenant}
+        jobs: dict[str, object] = {"lanes": list(Lane), "queue": self.queue, "tenant": self.tenant}
+        if self.bytes is None:
+            return jobs
+        return jobs | {"bytes": self.bytes, "share": self.share, "memory_share": RECORDS_SHARE}
 
 
 class CancelAnswer(StrEnum):
@@ -107,8 +124,12 @@ class CancelAnswer(StrEnum):
 
 
 def refuse_full(answer: str | None) -> None:
-    """Raise TooManyJobs if a script answered that there is no room."""
+    """Raise TooManyJobs or QueueFull if a script answered that there is no room."""
     if answer == "queue":
         raise TooManyJobs("the queue is full; try again later")
     if answer == "tenant":
         raise TooManyJobs("this API key's share of the queue is full; try again later")
+    if answer == "tenant_bytes":
+        raise TooManyJobs("this API key's share of the queue's memory is full; try again later")
+    if answer == "bytes":
+        raise QueueFull("the queue's memory is nearly full; try again later")

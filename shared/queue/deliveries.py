@@ -13,6 +13,8 @@ from shared.queue.connection import Connection, pairs
 #: up to `LONGEST_WAIT_MS`. That is four hours of couriers that die while sending this delivery.
 MOST_LOST = 12
 LONGEST_WAIT_MS = 3600 * 1000
+#: Characters of a try's error that are kept.
+MOST_OF_AN_ERROR = 300
 
 
 class DeliveryState(StrEnum):
@@ -123,7 +125,7 @@ class DeliveryQueue:
                 spends=step.spends,
                 took_ms=took_ms,
                 status=status,
-                error=error,
+                error=error[:MOST_OF_AN_ERROR],
                 retention_ms=self._retention_ms,
             )
         )

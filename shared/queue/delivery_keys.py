@@ -9,7 +9,8 @@ DELIVERY = Family(
     "DELIVERY",
     Kind.HASH,
     "One webhook: tenant, url, event, state, created, due (ms of the next try), attempts (times "
-    "taken, also the token), spent (tries of the schedule), lost (leases lost in a row).",
+    "taken, also the token), spent (tries of the schedule), lost (leases lost in a row), bytes "
+    "(counted in held).",
     "finish, release, cancel, overdue; then take_deliveries, settle_delivery, replay_delivery",
     "erase of its job",
 )
@@ -74,7 +75,7 @@ SUSPENDED = Family(
     "suspended",
     "TENANT",
     Kind.ZSET,
-    "URLs that answered 410 Gone: URL → ms until which nothing is sent to it.",
+    "URLs that answered 410 Gone, the latest 10,000: URL → ms until which nothing is sent to it.",
     "settle_delivery, take_deliveries, and what ends a job",
     "replay_delivery; expires a retention after its last entry",
 )

@@ -42,6 +42,11 @@ class DeliveryRecord:
     attempts: int  #: times it was taken, whatever the result
     tries: tuple[Try, ...]
 
+    @property
+    def size(self) -> int:
+        """Bytes of its text."""
+        return len(self.url) + sum(100 + len(item.error or "") for item in self.tries)
+
     @classmethod
     def from_fields(cls, delivery_id: str, fields: Mapping[str, str], log: Sequence[str]) -> Self:
         due = fields.get("due")
@@ -97,9 +102,9 @@ class DeliveryLog:
             NotFound: the cursor's delivery is gone.
         """
 
-        def read(ids: Sequence[str]) -> list[DeliveryRecord]:
+        def read(ids: Sequence[str]) -> list[tuple[DeliveryRecord, int]]:
             found = self._read(ids, tenant)
-            return [record for record in found if state is None or record.state is state]
+            return [(item, item.size) for item in found if state is None or item.state is state]
 
         redis, index = self._connection.redis, redis_keys.DELIVERIES.key(tenant)
         return DeliveryPage(

@@ -30,6 +30,7 @@ __all__ = [
     "EXPIRY",
     "FAMILIES",
     "FINISHED",
+    "HELD",
     "IDEMPOTENCY",
     "INPUT",
     "JOB",
@@ -38,6 +39,7 @@ __all__ = [
     "LEASED",
     "PENDING",
     "PERMANENT_BINDINGS",
+    "PROMISED",
     "QUEUED",
     "RECEIVERS",
     "SERVED",
@@ -62,7 +64,8 @@ JOB = Family(
     "attempts (tries spent), claims (times claimed), worker and token (of the lease), ended_by "
     "(the token that finished it); rung and rings (its doorbell), not_before (the end of a delay); "
     "crashes, quarantined; outage_since, outage_seen, outages (storage outages); parent_alpha, "
-    "backdrop, extra_pixels. Times in ms, outage_seen in µs.",
+    "backdrop, extra_pixels; slot (its idempotency key), bytes (counted in held). Times in ms, "
+    "outage_seen in µs.",
     "accept, then claim, release, overdue, finish, cancel",
     "let_go once it is archived; erase",
 )
@@ -71,7 +74,8 @@ INPUT = Family(
     "INPUT",
     Kind.HASH,
     "One photo: tenant, url (to fetch it from), stored (1), digest, bytes, pixels, refs (jobs that "
-    "use it), lingers (ms until which someone may still store it).",
+    "use it), lingers (ms until which someone may still store it), promised (bytes counted in "
+    "promised).",
     "note_input, admit, accept, record_input; erase counts refs down",
     "erase of the last job that uses it; sweepable where no job does",
 )
@@ -90,6 +94,22 @@ QUEUED = Family(
     "Tenant → its number of queued jobs.",
     "whatever adds to a lane or takes from it",
     "a tenant's field goes with its last queued job",
+)
+HELD = Family(
+    "held",
+    "",
+    Kind.HASH,
+    "Tenant → bytes that its records hold in Redis, estimated from above; `*` → those of all.",
+    "accept, let_go, whatever ends a job",
+    "a field goes with the last record: erase, let_go",
+)
+PROMISED = Family(
+    "promised",
+    "",
+    Kind.HASH,
+    "Tenant → bytes of its uploads that no job has used.",
+    "note_input",
+    "accept, sweepable, erase; a field goes with the last such upload",
 )
 SERVED = Family(
     "served",
@@ -155,7 +175,7 @@ IDEMPOTENCY = Family(
     Kind.HASH,
     "A caller's idempotency key: job, fingerprint (the digest of the request).",
     "accept",
-    "expires after a day",
+    "erase of its job while that is in Redis; expires after a day",
 )
 FINISHED = Family(
     "finished",
@@ -167,7 +187,7 @@ FINISHED = Family(
 )
 FAMILIES: tuple[Family, ...] = (
     *(JOB, INPUT, JOBS, IDEMPOTENCY),
-    *(LANE, QUEUED, SERVED, DUE, LEASED, EXPIRY, SWEEP, STORED, FINISHED),
+    *(LANE, QUEUED, HELD, PROMISED, SERVED, DUE, LEASED, EXPIRY, SWEEP, STORED, FINISHED),
     *(DELIVERY, TRIES, DELIVERIES, PENDING, WAITING, CARRIED, RECEIVERS, SHARES, SUSPENDED),
     *(WORKERS, WORKER, DOORBELLS, BINDINGS, PERMANENT_BINDINGS),
 )

@@ -12,7 +12,9 @@ from shared.queue.connection import translated
 
 #: Records that a filtered listing looks at before it returns a cursor.
 SCAN_LIMIT = 1_000
-_CHUNK = 100
+#: Bytes of records in a page, beside its last record: a page ends early rather than be larger.
+PAGE_BYTES = 1_000_000
+_CHUNK = 20
 
 
 class Record(Protocol):
@@ -28,7 +30,7 @@ R = TypeVar("R", bound=Record)
 def page(
     redis: Any,
     index: str,
-    read: Callable[[Sequence[str]], Iterable[R]],
+    read: Callable[[Sequence[str]], Iterable[tuple[R, int]]],
     *,
     limit: int,
     cursor: str | None,
@@ -39,8 +41,9 @@ def page(
     Args:
         redis: the client.
         index: key of the sorted set; its members are ids.
-        read: reads the records of these ids and leaves out those that are gone or not wanted.
-        limit: most records in the page.
+        read: reads the records of these ids, each with its size in bytes, and leaves out those
+            that are gone or not wanted.
+        limit: most records in the page, which ends early at `PAGE_BYTES`.
         cursor: id of the last record of the page before; None for the first page.
         what: what a record is called in the error.
 
@@ -57,25 +60,35 @@ def page(
             start = int(rank) + 1
         scanned: list[str] = redis.zrevrange(index, start, start + SCAN_LIMIT)
     found: list[R] = []
+    size = 0
     for offset in range(0, len(scanned), _CHUNK):
-        for record in read(scanned[offset : offset + _CHUNK]):
-            if len(found) == limit:
+        for record, its_size in read(scanned[offset : offset + _CHUNK]):
+            if len(found) == limit or size >= PAGE_BYTES:
                 return tuple(found), found[-1].id
             found.append(record)
+            size += its_size
     more = len(scanned) > SCAN_LIMIT
     return tuple(found), scanned[-1] if more else None
 
 
-def read_jobs(redis: Any, ids: Sequence[str], status: Status | None = None) -> Iterator[Job]:
-    """The jobs of these ids that exist and have this status (None: any)."""
+def read_jobs(
+    redis: Any, ids: Sequence[str], status: Status | None = None
+) -> Iterator[tuple[Job, int]]:
+    """The jobs of these ids that exist and have this status (None: any), with their bytes."""
     with translated():
+        if status is not None:
+            pipeline = redis.pipeline(transaction=False)
+            for job_id in ids:
+                pipeline.hget(redis_keys.JOB.key(job_id), "status")
+            found = zip(ids, pipeline.execute(), strict=True)
+            ids = [job_id for job_id, its_status in found if its_status == status]
         pipeline = redis.pipeline(transaction=False)
         for job_id in ids:
             pipeline.hgetall(redis_keys.JOB.key(job_id))
         answers = pipeline.execute()
     for job_id, fields in zip(ids, answers, strict=True):
         if fields and (status is None or fields["status"] == status):
-            yield Job.from_fields(job_id, fields)
+            yield Job.from_fields(job_id, fields), sum(map(len, fields.values()))
 
 
 def positions(redis: Any, jobs: Sequence[Job]) -> list[int | None]:

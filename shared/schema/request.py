@@ -14,6 +14,8 @@ from shared.schema.output import Output
 from shared.schema.prompt import Prompt
 
 MAX_OBJECTS = 32
+#: In all objects together: a record stays below 100 KB, and so does the time to draw its prompts.
+MAX_POINTS_OF_A_JOB = 1_000
 MAX_METADATA_BYTES = 4096
 
 
@@ -89,7 +91,8 @@ class JobRequest(Model):
     objects: Annotated[tuple[Prompt, ...], FailFast()] = Field(
         default=(),
         max_length=MAX_OBJECTS,
-        description="Instead of `prompt`: several objects, by points or a box, cut out together.",
+        description="Instead of `prompt`: several objects, by points or a box, cut out together. "
+        f"At most {MAX_POINTS_OF_A_JOB:,} points in all.",
     )
     output: Output = Field(default_factory=Output)
     webhook: Webhook | None = None
@@ -107,6 +110,18 @@ class JobRequest(Model):
     def prompts(self) -> tuple[Prompt, ...]:
         """What to segment in the photo: the objects, or the one prompt."""
         return self.objects or (self.prompt,)
+
+    def excess(self) -> FieldProblem | None:
+        """More points than a job may have; None if there are not.
+
+        No validator, because records that were accepted before this limit must stay readable.
+        """
+        count = sum(len(prompt.points) for prompt in self.prompts)
+        if count <= MAX_POINTS_OF_A_JOB:
+            return None
+        return FieldProblem(
+            "objects", f"{count:,} points in all; at most {MAX_POINTS_OF_A_JOB:,} are taken"
+        )
 
     def misfit(self, width: int, height: int) -> FieldProblem | None:
         """`Prompt.misfit` of the first prompt that does not fit; None if all do."""

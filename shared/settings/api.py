@@ -56,18 +56,45 @@ class ApiSettings(
         gt=0,
         description="Maximum number of queued jobs; more get 429. Each takes 3 KiB of Redis.",
     )
+    max_record_mb: float = Field(
+        default=4000.0,
+        gt=0,
+        description="Megabytes of Redis that the records of jobs and webhooks may hold, and never "
+        "more than 70% of its maxmemory; beyond that submits get 503.",
+    )
+    upload_quota_mb: float = Field(
+        default=20_000.0,
+        gt=0,
+        description="Megabytes of unused uploads per tenant; more get 429. Each counts 65 KB or "
+        "more until a job uses it or it expires.",
+    )
     tenant_share: float = Field(
         default=0.5,
         gt=0,
         le=1,
-        description="Largest share of the queue for one tenant, if there are several.",
+        description="Largest share of the queue for one tenant, if there are several: of "
+        "`NUKKI_MAX_QUEUED` and of `NUKKI_MAX_RECORD_MB`; beyond that its submits get 429.",
     )
 
     @property
-    def max_queued_of_a_tenant(self) -> int:
+    def share_of_a_tenant(self) -> float:
         """The whole queue if there is one tenant, since nobody else could use the rest."""
         several = len({tenant for tenant, _ in self.api_keys}) > 1
-        return max(1, int(self.max_queued * self.tenant_share)) if several else self.max_queued
+        return self.tenant_share if several else 1.0
+
+    @property
+    def max_queued_of_a_tenant(self) -> int:
+        """Jobs that one tenant may have queued."""
+        return max(1, int(self.max_queued * self.share_of_a_tenant))
+
+    @property
+    def max_record_bytes(self) -> int:
+        return int(self.max_record_mb * 1_000_000)
+
+    @property
+    def upload_quota(self) -> int:
+        """Bytes of unused uploads per tenant."""
+        return int(self.upload_quota_mb * 1_000_000)
 
     def require_keys(self, host: str) -> None:
         """Refuse to serve other machines without API keys.

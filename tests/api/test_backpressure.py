@@ -26,6 +26,7 @@ from tests.api.conftest import (
     OTHER,
     SHOP,
     Clear,
+    Client,
     MakeClient,
     accepted,
     another_client,
@@ -85,6 +86,30 @@ class TestTooMany:
         assert_problem(response, 429, "too_many_jobs")
         assert "share" in response.json["detail"]
         accepted(submit(client, sample, headers=OTHER))
+
+    def test_a_tenant_is_limited_to_its_share_of_memory(
+        self, make_client: MakeClient, sample: bytes
+    ) -> None:
+        client = make_client(api_keys=KEYS, max_record_mb=0.02)
+        statuses = [submit(client, sample, headers=SHOP) for _ in range(8)]
+        assert {response.status_code for response in statuses} == {202, 429}
+        assert_problem(statuses[-1], 429, "too_many_jobs")
+        assert int(statuses[-1].headers["Retry-After"]) > 0
+        accepted(submit(client, sample, headers=OTHER))
+
+    def test_the_points_of_all_objects_are_limited(self, client: Client, sample: bytes) -> None:
+        body = {"objects": [{"points": [[1, 1]] * 126}] * 8}
+        assert_problem(submit(client, sample, job=body), 422, "invalid_request", "objects")
+        accepted(submit(client, sample, job={"objects": body["objects"][:7]}))
+
+    def test_unused_uploads_are_limited_to_a_quota(self, make_client: MakeClient) -> None:
+        client = make_client(api_keys=KEYS, upload_quota_mb=0.1)
+        asked = [client.post("/v1/uploads", json={"bytes": 60_000}, headers=SHOP) for _ in "ab"]
+        assert asked[0].status_code == 201
+        assert_problem(asked[1], 429, "upload_quota")
+        assert int(asked[1].headers["Retry-After"]) > 0
+        other = client.post("/v1/uploads", json={"bytes": 60_000}, headers=OTHER)
+        assert other.status_code == 201
 
     def test_a_replayed_request_is_answered_when_the_queue_is_full(
         self, make_client: MakeClient, sample: bytes

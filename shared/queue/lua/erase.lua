@@ -1,4 +1,4 @@
--- uses: names, jobs, webhooks
+-- uses: names, jobs, held, promised, webhooks
 -- Forget a job in any state, and note its files for sweeping before they are deleted. For a job that
 -- Redis has dropped, the caller passes what it knows of it: `archived`.
 -- Returns nil if there is no such job, else {storage keys to delete, 1 if nobody can still store}.
@@ -6,7 +6,9 @@ local job = load_job(args.id)
 local counted = true -- does the photo's count of uses still include this job?
 if not job and args.archived then
   job = args.archived
-  counted = redis.call('ZREM', key('expiry'), remains_name(job, args.id)) == 1
+  local name = remains_name(job, args.id)
+  counted = redis.call('ZREM', key('expiry'), name) == 1
+  if counted then hold(job.tenant, -archived_bytes(name)) end
 end
 if not job or (args.tenant and job.tenant ~= args.tenant) then return nil end
 
@@ -32,6 +34,7 @@ for _, input in ipairs({job.input, job.backdrop}) do
   if tonumber(used or 0) <= 0 then
     swept = math.max(swept, lingers)
     busy = busy or swept > now
+    keep_promise(input)
     redis.call('DEL', photo)
     discard(input_name(job.tenant, input), true)
   elseif busy then
@@ -43,12 +46,16 @@ for _, name in ipairs(files) do
   redis.call('ZADD', key('sweep'), busy and swept + args.linger_ms or now, name)
 end
 
+let_bytes_go(key('job', args.id), job.tenant)
 redis.call('DEL', key('job', args.id))
+local slot = job.slot and key('idempotency', job.tenant .. ':' .. job.slot)
+if slot and redis.call('HGET', slot, 'job') == args.id then redis.call('DEL', slot) end
 for _, kind in ipairs({'', '_review'}) do
   local delivery = 'msg_' .. string.sub(args.id, 5) .. kind
   local url = redis.call('HGET', key('delivery', delivery), 'url')
   if url then
     unqueue_delivery(delivery, job.tenant, url)
+    let_bytes_go(key('delivery', delivery), job.tenant)
     redis.call('DEL', key('delivery', delivery), key('tries', delivery))
     redis.call('ZREM', key('deliveries', job.tenant), delivery)
   end

@@ -1,4 +1,4 @@
--- uses: names, jobs
+-- uses: names, jobs, held
 -- Drop the record of an archived job, keeping until its expiry what erasing it needs.
 -- Returns 1, or 0 if there is no such record: another sweeper dropped it, or it was erased.
 local name = remains_name(args.archived, args.id)
@@ -9,6 +9,8 @@ if job and job.finished then
   redis.call('ZADD', key('expiry'), tonumber(job.finished) + args.retention_ms, name)
   redis.call('ZREM', key('sweep'), archive)
   redis.call('ZREM', key('jobs', job.tenant), args.id)
+  let_bytes_go(key('job', args.id), job.tenant)
+  hold(job.tenant, archived_bytes(name))
   redis.call('DEL', key('job', args.id))
   return 1
 end

@@ -1,4 +1,4 @@
--- uses: names
+-- uses: names, promised
 -- Storage names to delete now. Each stays noted, for a minute later, until its deletion is confirmed.
 local found = {}
 local due = redis.call('ZRANGEBYSCORE', key('sweep'), '-inf', now, 'LIMIT', 0, args.limit)
@@ -7,7 +7,10 @@ for _, name in ipairs(due) do
   if input and tonumber(redis.call('HGET', key('input', input), 'refs') or 0) > 0 then
     redis.call('ZREM', key('sweep'), name)
   else
-    if input then redis.call('DEL', key('input', input)) end
+    if input then
+      keep_promise(input)
+      redis.call('DEL', key('input', input))
+    end
     redis.call('ZADD', key('sweep'), now + 60000, name)
     table.insert(found, name)
   end

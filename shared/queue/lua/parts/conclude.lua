@@ -1,4 +1,4 @@
--- uses: names, jobs, webhooks
+-- uses: names, jobs, held, webhooks
 -- Queue the webhook's events for this end. Without `events`: the end itself, but no review event.
 local function tell(id, job, status, outcome)
   local webhook = cjson.decode(job.request).webhook
@@ -19,7 +19,10 @@ end
 local function conclude(id, job, status, outcome)
   redis.call('HSET', key('job', id), 'status', status, 'finished', now)
   redis.call('HDEL', key('job', id), 'token')
-  if outcome then redis.call('HSET', key('job', id), 'outcome', outcome) end
+  if outcome then
+    redis.call('HSET', key('job', id), 'outcome', outcome)
+    hold_more(key('job', id), job.tenant, text_bytes(#outcome))
+  end
   redis.call('ZREM', key('due'), id)
   redis.call('ZREM', key('leased'), id)
   leave_lane(id, job)

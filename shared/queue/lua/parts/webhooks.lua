@@ -1,3 +1,4 @@
+-- uses: held
 -- Deliveries wait per receiver (tenant, host and port), so that one that hangs with thousands waiting
 -- delays no other. A tenant's receivers are in two shares: `TENANT/silent` for those whose last try got
 -- no answer, `TENANT` for the rest. receivers:SHARE holds when to look at each receiver, `shares` when
@@ -66,12 +67,14 @@ local function is_suspended(tenant, url)
   return till and tonumber(till) > now
 end
 
--- Stop sending to this URL. Remembered as long as the last delivery that can be replayed.
+-- Stop sending to this URL. Remembered as long as the last delivery that can be replayed, and of a
+-- tenant the latest 10,000.
 local function suspend(id, tenant, url)
   local suspended = key('suspended', tenant)
   redis.call('HSET', key('delivery', id), 'state', 'suspended')
   redis.call('ZREMRANGEBYSCORE', suspended, '-inf', now)
   redis.call('ZADD', suspended, now + args.retention_ms, url)
+  redis.call('ZREMRANGEBYRANK', suspended, 0, -10001)
   redis.call('PEXPIRE', suspended, args.retention_ms)
 end
 
@@ -84,6 +87,7 @@ end
 local function announce(id, job, url, event)
   redis.call('HSET', key('delivery', id), 'tenant', job.tenant, 'url', url, 'event', event,
     'attempts', 0, 'created', now)
+  hold_more(key('delivery', id), job.tenant, DELIVERY_BYTES + text_bytes(3 * #url))
   redis.call('ZADD', key('deliveries', job.tenant), turn, id)
   if is_suspended(job.tenant, url) then
     suspend(id, job.tenant, url)
