@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 import time
 from importlib.metadata import version
 from typing import Any
 
-from flask import Response, g, redirect, request
+from flask import Response, current_app, g, redirect, request
 from flask_openapi3 import Info, OpenAPI
 from flask_openapi3_redoc.plugins import RegisterPlugin as Redoc
 from flask_openapi3_swagger.plugins import RegisterPlugin as Swagger
 from werkzeug.wrappers import Response as BaseResponse
 
-from api import compat, health, hosts, jobs, metrics, problems, uploads, webhooks
+from api import bodies, compat, health, hosts, jobs, metrics, problems, uploads, webhooks
 from api import services as parts
 from api.intake import MAX_FIELD_BYTES
 from api.keyring import presented_key
@@ -49,6 +50,7 @@ def create_app(settings: ApiSettings, services: Services | None = None) -> OpenA
         MAX_FORM_MEMORY_SIZE=MAX_FIELD_BYTES,
     )
     parts.install(app.extensions, services or Services.connect(settings))
+    bodies.install(app)
     problems.install(app)
     _trace_requests(app)
     metrics.install(app)
@@ -72,8 +74,9 @@ def create_app(settings: ApiSettings, services: Services | None = None) -> OpenA
 def _identify() -> None:
     """Find the caller's tenant, before the request's body is read."""
     g.tenant = parts.services().keyring.tenant(presented_key())
-    if request.mimetype != "multipart/form-data":
-        request.max_content_length = MAX_FIELD_BYTES  # only a request with a photo may be longer
+    with_photo = request.mimetype == "multipart/form-data"  # only that may be long
+    most = current_app.config["MAX_CONTENT_LENGTH"] if with_photo else MAX_FIELD_BYTES
+    bodies.expect(parts.services().bodies, most)
 
 
 def _trace_requests(app: OpenAPI) -> None:
@@ -109,11 +112,11 @@ def _place_docs(app: OpenAPI) -> None:
         app.register_blueprint(plugin.register(doc_url="openapi.json"))
     app.add_url_rule("/docs", "docs", app.view_functions["swagger.swagger"])
 
-    document = _without_guesses(app.api_doc)
+    document = json.dumps(_without_guesses(app.api_doc))
 
     @app.route("/openapi.json")
-    def openapi() -> dict[str, Any]:
-        return document
+    def openapi() -> Response:
+        return Response(document, content_type="application/json")
 
     @app.route("/")
     def home() -> BaseResponse:

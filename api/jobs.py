@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
+from contextlib import suppress
 
 from flask import Response, make_response, redirect, request
 from flask_openapi3 import APIBlueprint, Tag
@@ -15,7 +15,7 @@ from api.keyring import SECURITY, tenant
 from api.problems import problem_responses
 from api.services import Services, services
 from api.submission import submit
-from shared.errors import NoResult, NotFinished, NotFound, StorageUnavailable
+from shared.errors import Busy, NoResult, NotFinished, NotFound, StorageUnavailable
 from shared.job import Job, Status
 from shared.metrics.jobs import count_end
 from shared.queue.answers import CancelAnswer
@@ -88,7 +88,7 @@ def create() -> Response:
         job, waited = accepted.job, False
         response = json_answer(JobView.of(job, queue_position=accepted.position), 202)
     else:
-        job, waited = _waited(parts, accepted.job_id, wait)
+        job, waited = _finished(parts, accepted.job_id, wait)
         response = _answer(parts, job, 200 if waited and job.is_terminal else 202)
     response.headers["Location"] = f"{job.base_url}/v1/jobs/{job.id}"
     if waited:
@@ -116,12 +116,13 @@ def index(query: ListQuery) -> Response:
 @blueprint.get(
     "/<job_id>",
     summary="Get a job",
-    description="`?wait=N` answers when the job has finished, or after N seconds.",
+    description="`?wait=N` answers when the job has finished, or after N seconds; 503 `busy` "
+    "if too many callers are waiting.",
     responses={200: JobView},
 )
 def show(path: JobPath, query: WaitQuery) -> Response:
     parts = services()
-    job, _ = _waited(parts, path.job_id, query.wait)
+    job = _waited(parts, path.job_id, query.wait)
     return _answer(parts, job, 200)
 
 
@@ -183,13 +184,23 @@ def erase(path: JobPath) -> Response:
     return Response(status=204)
 
 
-def _waited(parts: Services, job_id: str, seconds: float) -> tuple[Job, bool]:
-    """The job, after waiting if asked to and a waiting slot is free; and whether it waited."""
+def _waited(parts: Services, job_id: str, seconds: float) -> Job:
+    """The job, after waiting for its end if asked to.
+
+    Raises:
+        Busy: too many callers are waiting.
+    """
     if seconds > 0:
-        with parts.waiting.place() as free:
-            if free:
-                with contextlib.suppress(NotFound):  # it may be archived
-                    return parts.waiting.wait(job_id, tenant(), seconds), True
+        with suppress(NotFound), parts.waiting.place(tenant()) as place:  # it may be archived
+            return parts.waiting.wait(place, job_id, seconds)
+    return parts.records.get(job_id, tenant())
+
+
+def _finished(parts: Services, job_id: str, seconds: float) -> tuple[Job, bool]:
+    """The job, after waiting as `Prefer` asks, and whether the preference was applied."""
+    if seconds > 0:
+        with suppress(Busy):  # a preference, which need not be applied
+            return _waited(parts, job_id, seconds), True
     return parts.records.get(job_id, tenant()), False
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import time
 
 from flask import Flask, Response, g, request
 from flask_openapi3 import APIBlueprint, Tag
-from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram, multiprocess
 from prometheus_client.exposition import choose_encoder
 
 from api.services import services
@@ -55,7 +56,10 @@ def install(app: Flask) -> None:
 )
 def metrics() -> Response:
     registry = CollectorRegistry()
-    registry.register(REGISTRY)
+    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:  # several processes behind this port
+        multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    else:
+        registry.register(REGISTRY)
     registry.register(QueueCollector(DepthReader(services().connection)))
     encode, content_type = choose_encoder(request.headers.get("Accept", ""))
     return Response(encode(registry), content_type=content_type)

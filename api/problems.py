@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import re
 from collections.abc import Mapping
@@ -53,6 +54,8 @@ HTTP_STATUS: Mapping[type[ServiceError], int] = {
 STATUS_OF_CODE: Mapping[str, int] = {error.code: status for error, status in HTTP_STATUS.items()}
 
 _RETRY_AFTER = "2"
+#: What the system says when a disk, a quota, the memory or the descriptors are used up.
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.ENOMEM, errno.EMFILE, errno.ENFILE})
 #: More errors than this are only counted: pydantic takes seconds to list a million.
 _MOST_LISTED = 1000
 
@@ -168,6 +171,13 @@ def install(app: Flask) -> None:
             if name.lower() in {"allow", "retry-after"}:
                 response.headers[name] = value
         return response
+
+    @app.errorhandler(OSError)
+    def _(error: OSError) -> Response:
+        if error.errno not in _NO_ROOM:
+            raise error
+        log.warning("no room to receive a request: %s", error.strerror)
+        return problem(503, errors.Busy.code, "the server has no room for this request; try again")
 
     @app.errorhandler(Exception)
     def _(error: Exception) -> Response:

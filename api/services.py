@@ -7,6 +7,7 @@ from typing import cast
 
 from flask import current_app
 
+from api.bodies import Bodies
 from api.keyring import Keyring
 from api.pulse import Pulse
 from api.waiting import WaitingRoom
@@ -46,9 +47,12 @@ class Services:
     waiting: WaitingRoom
     #: Always watches `storage`.
     pulse: Pulse = field(init=False)
+    #: The request bodies that are being received.
+    bodies: Bodies = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "pulse", Pulse(self.storage.ping))
+        object.__setattr__(self, "bodies", Bodies(self.settings.spool_bytes))
 
     @property
     def records(self) -> Records:
@@ -81,7 +85,7 @@ class Services:
             guard=Guard(settings.allow_networks),
             keyring=Keyring(settings.api_keys),
             secrets=SecretBook(settings.webhook_secrets),
-            waiting=WaitingRoom(connection, jobs, places=settings.api_threads // 2),
+            waiting=WaitingRoom(connection, jobs, places=settings.api_waiting),
         )
 
     def close(self) -> None:

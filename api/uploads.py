@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import BinaryIO, cast
 
 from flask import Response, request
 from flask_openapi3 import APIBlueprint, Tag
 from pydantic import BaseModel, ConfigDict, Field
 
+from api import bodies
 from api.answers import json_answer
 from api.intake import base_url
 from api.keyring import SECURITY, tenant
@@ -99,5 +99,7 @@ def content(path: ContentPath) -> Response:
     grant = parts.storage.redeem(path.token)
     if request.content_length != grant.size:
         raise InvalidRequest.field("Content-Length", f"{grant.size} bytes were signed for")
-    parts.storage.put(grant.key, cast(BinaryIO, request.stream), request.content_type or "")
+    bodies.expect(parts.bodies, grant.size + 1)  # its end is seen by reading on
+    with bodies.spooled() as file:
+        parts.storage.put(grant.key, file, request.content_type or "")
     return Response(status=200)

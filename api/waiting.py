@@ -1,105 +1,113 @@
-"""Callers waiting for a job; one Redis subscription per process wakes them."""
+"""Callers waiting for a job: how many may, whose turn it is, and how they are woken."""
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 
-import redis
-
+from api.bells import Bells
+from shared.errors import Busy
 from shared.job import Job
-from shared.queue import keys as redis_keys
 from shared.queue.connection import Connection
 from shared.queue.jobs import JobQueue
 
-log = logging.getLogger("nukki.api")
+#: Seconds after which a waiter looks at its job itself. While Redis answers, its bell rings first.
+_LOOK_EVERY = 10.0
 
-#: Seconds after which a waiter checks the job itself, in case a message was lost.
-_LOOK_EVERY = 2.0
-_RECONNECT = 0.5
+
+@dataclass(eq=False, slots=True)
+class Place:
+    """A caller's place in the waiting room."""
+
+    tenant: str
+    bell: threading.Event = field(default_factory=threading.Event)
+    #: Whether the place was given to another tenant's caller, or the server is stopping.
+    lost: bool = False
+
+    def give_up(self) -> None:
+        """Wake the caller, which then leaves."""
+        self.lost = True
+        self.bell.set()
 
 
 class WaitingRoom:
-    """Waiting slots for callers: half of the server's threads, so that the rest stay free."""
+    """A bounded number of waiting callers, shared fairly between tenants.
+
+    When all places are taken, a caller of a tenant that has fewer gets the place of the tenant
+    that has most; its longest waiting caller is asked to come again.
+    """
 
     def __init__(self, connection: Connection, jobs: JobQueue, *, places: int) -> None:
-        self._connection = connection
         self._jobs = jobs
-        self._places = threading.BoundedSemaphore(places)
+        self._places = places
+        self._bells = Bells(connection)
         self._lock = threading.Lock()
-        self._bells: dict[str, set[threading.Event]] = {}
-        self._closed = threading.Event()
-        self._listener: threading.Thread | None = None
+        self._taken: dict[str, list[Place]] = {}
+        self._closed = False
 
     @contextmanager
-    def place(self) -> Iterator[bool]:
-        """Hold a waiting slot while the block runs; False if none is free."""
-        free = self._places.acquire(blocking=False)
-        try:
-            yield free
-        finally:
-            if free:
-                self._places.release()
+    def place(self, tenant: str) -> Iterator[Place]:
+        """Hold a place while the block runs.
 
-    def wait(self, job_id: str, tenant: str, seconds: float) -> Job:
+        Raises:
+            Busy: this tenant has its share of the places, and none is free.
+        """
+        place = Place(tenant)
+        with self._lock:
+            self._make_room(tenant)
+            self._taken.setdefault(tenant, []).append(place)
+        try:
+            yield place
+        finally:
+            with self._lock:
+                self._leave(place)
+
+    def wait(self, place: Place, job_id: str, seconds: float) -> Job:
         """Wait until the job has finished, at most `seconds`; returns it as it then is.
 
         Raises:
             NotFound: there is no such job, or it was erased meanwhile.
+            Busy: the place was lost before the job finished.
         """
         deadline = time.monotonic() + seconds
-        with self._bell(job_id) as bell:
+        with self._bells.hung(job_id, place.bell):
             while True:
-                job = self._jobs.get(job_id, tenant)
+                job = self._jobs.get(job_id, place.tenant)
                 left = deadline - time.monotonic()
-                if job.is_terminal or left <= 0 or self._closed.is_set():
+                if job.is_terminal or left <= 0:
                     return job
-                bell.wait(min(left, _LOOK_EVERY))
-                bell.clear()
+                if place.lost:
+                    raise Busy("too many callers are waiting, or the server is stopping; ask again")
+                place.bell.wait(min(left, _LOOK_EVERY))
+                place.bell.clear()
 
     def close(self) -> None:
-        """Wake every waiter; each returns the job as it is."""
-        self._closed.set()
+        """Wake every waiter, and let nobody wait any more."""
         with self._lock:
-            for bells in self._bells.values():
-                for bell in bells:
-                    bell.set()
+            self._closed = True
+            for places in self._taken.values():
+                for place in places:
+                    place.give_up()
+        self._bells.close()
 
-    @contextmanager
-    def _bell(self, job_id: str) -> Iterator[threading.Event]:
-        bell = threading.Event()
-        with self._lock:
-            self._bells.setdefault(job_id, set()).add(bell)
-            if self._listener is None:
-                self._listener = threading.Thread(target=self._listen, daemon=True)
-                self._listener.start()
-        try:
-            yield bell
-        finally:
-            with self._lock:
-                self._bells[job_id].discard(bell)
-                if not self._bells[job_id]:
-                    del self._bells[job_id]
+    def _make_room(self, tenant: str) -> None:
+        if self._closed:
+            raise Busy("the server is stopping; ask again")
+        if sum(map(len, self._taken.values())) < self._places:
+            return
+        greediest = max(self._taken.values(), key=len)
+        if len(greediest) <= len(self._taken.get(tenant, ())) + 1:
+            raise Busy
+        displaced = greediest[0]
+        self._leave(displaced)
+        displaced.give_up()
 
-    def _listen(self) -> None:
-        while not self._closed.is_set():
-            try:
-                with self._connection.redis.pubsub(ignore_subscribe_messages=True) as channel:
-                    channel.subscribe(redis_keys.FINISHED.key())
-                    while not self._closed.is_set():
-                        message = channel.get_message(timeout=1.0)
-                        if message is not None:
-                            self._ring(message["data"])
-            except (redis.RedisError, OSError) as error:
-                if self._closed.is_set():
-                    return
-                log.info("not listening for finished jobs: %s", error)
-                self._closed.wait(_RECONNECT)
-
-    def _ring(self, job_id: str) -> None:
-        with self._lock:
-            for bell in self._bells.get(job_id, ()):
-                bell.set()
+    def _leave(self, place: Place) -> None:
+        places = self._taken.get(place.tenant, [])
+        if place in places:  # it may have been given away
+            places.remove(place)
+        if not places:
+            self._taken.pop(place.tenant, None)

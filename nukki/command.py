@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
 from pathlib import Path
 
 import click
@@ -118,9 +120,10 @@ def demo(output: Path) -> None:
 )
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def api(arguments: tuple[str, ...]) -> None:
-    from api.__main__ import main as serve
+    from shared import processes
 
-    raise SystemExit(serve(list(arguments)))
+    # In a fresh interpreter: the server's event loop must come before everything else.
+    os.execv(sys.executable, processes.python("api", *arguments))  # noqa: S606
 
 
 @main.command(

@@ -22,9 +22,10 @@ def python(module: str, *arguments: str) -> list[str]:
     return [sys.executable, "-P", "-m", module, *arguments]
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
     """Ask Linux to send this process SIGTERM when its parent dies, even if by SIGKILL."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def spawn(
@@ -46,7 +47,7 @@ def spawn(
         stderr=output,
         start_new_session=True,
         pass_fds=pass_fds,
-        preexec_fn=_die_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509
+        preexec_fn=die_with_parent,  # noqa: PLW1509
     )
 
 

@@ -19,6 +19,10 @@ from shared.queue.address import SentinelAddress
 from shared.queue.family import PREFIX
 
 _Sentinel: Any = Sentinel  # which is not typed
+_BlockingPool: Any = redis.BlockingConnectionPool
+#: Connections of a process. Through sentinels there are as many as are needed at a time, since
+#: redis-py has no blocking pool for them.
+_CONNECTIONS, _MOST_CONNECTIONS = 128, 4096
 #: Both under the two seconds in which a dead Redis must be reported.
 CONNECT_TIMEOUT = 0.8
 SOCKET_TIMEOUT = 1.5
@@ -55,11 +59,15 @@ def _client(url: str) -> Any:
         "socket_connect_timeout": CONNECT_TIMEOUT,
         "socket_timeout": SOCKET_TIMEOUT,
         "health_check_interval": 5,
-        "max_connections": 256,
     }
     address = SentinelAddress.parse(url)
     if address is None:
-        return redis.Redis.from_url(url, **options)
+        # Of a thousand callers at once, most wait a moment for one of the connections.
+        pool: Any = _BlockingPool.from_url(
+            url, max_connections=_CONNECTIONS, timeout=SOCKET_TIMEOUT, **options
+        )
+        return redis.Redis.from_pool(pool)
+    options["max_connections"] = _MOST_CONNECTIONS
     login = {"db": address.db, "username": address.username, "password": address.password}
     sentinel: Any = _Sentinel(list(address.hosts), sentinel_kwargs=address.sentinel_options)
     return sentinel.master_for(address.service, **options, **login)

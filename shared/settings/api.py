@@ -45,7 +45,25 @@ class ApiSettings(
         "networks, without a port, separated by commas. If unset, any host with API keys, and no "
         "other without. `/health/` answers to all.",
     )
-    api_threads: int = Field(default=32, ge=4, description="Request threads per API process.")
+    api_processes: int = Field(
+        default=1, ge=1, description="API server processes that share the port, one per free core."
+    )
+    api_connections: int = Field(
+        default=8192,
+        ge=16,
+        description="Open connections per API process; beyond that the longest idle one is closed.",
+    )
+    api_waiting: int = Field(
+        default=4096,
+        ge=1,
+        description="Callers per API process that may wait for a job; tenants share them fairly.",
+    )
+    spool_bytes: int = Field(
+        default=8_000_000_000,
+        gt=0,
+        description="Bytes of photos being received that an API process keeps in temporary files; "
+        "one address may hold half of them. More get 503.",
+    )
     upload_expiry: float = Field(
         default=3600.0,
         gt=0,

@@ -209,7 +209,7 @@ class TestCrowd:
         connection: Connection,
         storage: MemoryStorage,
     ) -> None:
-        client = make_client(api_threads=4)
+        client = make_client(api_waiting=2)
         job_id = accepted(submit(client, sample))
         before = records(connection)
 

@@ -10,6 +10,9 @@ import pytest
 from shared.queue.jobs import JobQueue
 from tests.api.asking import NOBODY
 from tests.api.conftest import (
+    KEYS,
+    OTHER,
+    SHOP,
     Client,
     Fail,
     Finish,
@@ -63,35 +66,56 @@ class TestPreferWait:
         assert "Preference-Applied" not in response.headers
         assert time.monotonic() - begun < 1
 
-    def test_waits_beyond_half_of_the_threads_are_answered_at_once(
+    def test_a_caller_without_a_place_is_answered_at_once(
         self, make_client: MakeClient, sample: bytes
     ) -> None:
-        client = make_client(api_threads=4)
+        client = make_client(api_waiting=2)
         job_id = accepted(submit(client, sample))
         app = client.application
-        seconds: list[float] = []
+        statuses: list[int] = []
 
         def wait() -> None:
-            begun = time.monotonic()
-            response = another_client(app).get(f"/v1/jobs/{job_id}?wait=1.5")
-            assert response.status_code == 200
-            seconds.append(time.monotonic() - begun)
+            statuses.append(another_client(app).get(f"/v1/jobs/{job_id}?wait=4").status_code)
 
         threads = [threading.Thread(target=wait) for _ in range(4)]
         for thread in threads:
             thread.start()
-        time.sleep(0.5)
-        begun = time.monotonic()
-        response = submit(client, sample, headers={"Prefer": "wait=1.5"})
+        while len(statuses) < 2:
+            time.sleep(0.01)
+        assert statuses == [503, 503]  # never "still queued" before the time is over
+        response = submit(client, sample, headers={"Prefer": "wait=20"})
         assert response.status_code == 202
         assert "Preference-Applied" not in response.headers
-        assert time.monotonic() - begun < 0.5
         for thread in threads:
             thread.join()
-        assert [taken >= 1.4 for taken in sorted(seconds)] == [False, False, True, True]
+        assert statuses == [503, 503, 200, 200]
+
+    def test_a_tenant_with_fewer_waiting_callers_takes_the_place_of_one_with_more(
+        self, make_client: MakeClient, sample: bytes
+    ) -> None:
+        client = make_client(api_waiting=4, api_keys=KEYS)
+        greedy = accepted(submit(client, sample, headers=SHOP))
+        modest = accepted(submit(client, sample, headers=OTHER))
+        app = client.application
+        answers: dict[str, list[int]] = {"greedy": [], "modest": []}
+
+        def wait(name: str, job_id: str, key: dict[str, str]) -> None:
+            response = another_client(app).get(f"/v1/jobs/{job_id}?wait=4", headers=key)
+            answers[name].append(response.status_code)
+
+        threads = [
+            threading.Thread(target=wait, args=("greedy", greedy, SHOP)) for _ in range(4)
+        ] + [threading.Thread(target=wait, args=("modest", modest, OTHER)) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+            time.sleep(0.05)
+        for thread in threads:
+            thread.join()
+        # Two are displaced, then both have two places and the third of the modest has none.
+        assert answers == {"greedy": [503, 503, 200, 200], "modest": [503, 200, 200]}
 
     def test_a_finished_wait_frees_its_place(self, make_client: MakeClient, sample: bytes) -> None:
-        client = make_client(api_threads=4)
+        client = make_client(api_waiting=2)
         job_id = accepted(submit(client, sample))
         for _ in range(3):
             begun = time.monotonic()

@@ -57,7 +57,7 @@ SETTINGS = {
     "NUKKI_SHUTDOWN_GRACE": "1",
     "NUKKI_RECORD_RETENTION": "20",  # so that records are archived and erased from the archive
     "NUKKI_WORKER_THREADS": "6",
-    "NUKKI_API_THREADS": "16",
+    "NUKKI_API_WAITING": "16",
     "NUKKI_WEBHOOK_TIMEOUT": f"{WEBHOOK_TIMEOUT:g}",
     "NUKKI_WEBHOOK_SCHEDULE": "0,0.5,1,1,2,2,2,2,3,3,3,3,5,5,5,5,5,5,10,10,10,10,10,10",
     "NUKKI_WEBHOOK_PER_RECEIVER": "16",

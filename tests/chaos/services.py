@@ -160,11 +160,18 @@ class Services:
                 found += psutil.Process(self.children[name].pid).children()
         return [child for child in found if _is_named(child)]
 
+    def servers(self) -> list[psutil.Process]:
+        """The server processes under the API's master."""
+        found: list[psutil.Process] = []
+        with contextlib.suppress(psutil.NoSuchProcess):
+            found += psutil.Process(self.children["api"].pid).children()
+        return found
+
     def owner(self, link: Link) -> psutil.Process | None:
         """The process at the service's end of a connection; None if not found."""
         pids = [self.children[name].pid for name in RESTARTED]
         candidates = [psutil.Process(pid) for pid in pids if psutil.pid_exists(pid)]
-        for process in candidates + self.workers():
+        for process in candidates + self.servers() + self.workers():
             try:
                 ports = {item.laddr.port for item in process.net_connections("tcp")}
             except psutil.Error:

@@ -88,7 +88,7 @@ import contextlib, importlib, os, sys, traceback
 for name in ("boto3", "botocore.session", "celery.bin.worker", "cv2", "flask_openapi3", "httpx",
              "kombu.transport.redis", "numpy", "PIL.Image", "prometheus_client",
              "pydantic_settings", "redis.sentinel", "sam2.build_sam", "tests.reference",
-             "waitress"):
+             "gunicorn"):
     with contextlib.suppress(ModuleNotFoundError):
         importlib.import_module(name)
 if "tests.reference" in sys.modules:

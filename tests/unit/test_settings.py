@@ -155,7 +155,7 @@ def test_a_bad_pair_is_named_by_position_without_its_text(
         ("NUKKI_MAX_BYTES", "-5"),
         ("NUKKI_MAX_MEGAPIXELS", "0"),
         ("NUKKI_MAX_MEGAPIXELS", "nan"),
-        ("NUKKI_API_THREADS", "1"),
+        ("NUKKI_API_WAITING", "0"),
         ("NUKKI_WORKER_THREADS", "0"),
         ("NUKKI_WORKER_THREADS", "257"),
         ("NUKKI_LEASE", "0.1"),
@@ -228,7 +228,7 @@ def test_errors_do_not_repeat_the_given_value(field: str) -> None:
 @pytest.mark.parametrize(
     ("name", "readers"),
     [
-        ("NUKKI_API_THREADS", {ApiSettings}),
+        ("NUKKI_API_WAITING", {ApiSettings}),
         ("NUKKI_TENANT_SHARE", {ApiSettings}),
         ("NUKKI_PRECISION", {WorkerSettings}),
         ("NUKKI_STAGE_DEADLINE", {WorkerSettings}),
@@ -266,7 +266,7 @@ def test_every_process_refuses_a_misspelled_variable(
 def test_every_process_accepts_the_variables_of_the_others(
     monkeypatch: pytest.MonkeyPatch, kind: type[Settings]
 ) -> None:
-    others = {"NUKKI_API_THREADS": "8", "NUKKI_MAX_BATCH": "2", "NUKKI_WEBHOOK_TIMEOUT": "3"}
+    others = {"NUKKI_API_WAITING": "8", "NUKKI_MAX_BATCH": "2", "NUKKI_WEBHOOK_TIMEOUT": "3"}
     for name, value in {**others, "NUKKI_URL": "http://there", "NUKKI_TEST_ANY": "1"}.items():
         monkeypatch.setenv(name, value)
     kind.load()

@@ -1,6 +1,6 @@
 """A bare Flask route that stores a photo, on the same server as the API.
 
-    python -m tests.bench.engine.bare_route --port N
+    python -m tests.bench.engine.bare_route --port N --processes N
 
 It reads the same form and stores the same bytes in the same storage, and does nothing else.
 """
@@ -8,24 +8,24 @@ It reads the same form and stores the same bytes in the same storage, and does n
 from __future__ import annotations
 
 import argparse
-import signal
-import threading
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
-from flask import Flask, request
-from flask.typing import ResponseReturnValue
-
-from api.__main__ import Server
-from shared.job import new_id
-from shared.settings import DEFAULT_TENANT, ApiSettings
-from shared.storage import keys, open_storage
+from gevent import monkey
 
 
-def make_app(settings: ApiSettings) -> Flask:
-    """The app with its one route, `POST /store`."""
+def make_app(settings: Any) -> Any:
+    """The app with its one route, `POST /store`; and nothing to wake or close."""
+    from flask import Flask, request
+    from flask.typing import ResponseReturnValue
+
+    from api.server.disk import in_threads
+    from shared.job import new_id
+    from shared.settings import DEFAULT_TENANT
+    from shared.storage import keys, open_storage
+
     app = Flask("bare")
     app.config["MAX_CONTENT_LENGTH"] = settings.max_bytes
-    storage = open_storage(settings)
+    storage = in_threads(open_storage(settings))
 
     @app.post("/store")
     def store() -> ResponseReturnValue:
@@ -34,18 +34,22 @@ def make_app(settings: ApiSettings) -> Flask:
         storage.put(key, photo, "application/octet-stream")
         return {"stored": key}, 202
 
-    return app
+    return app, lambda: None, lambda: None
 
 
 def main() -> None:
     """Serve until SIGTERM."""
+    monkey.patch_all()
+    from api.server.command import listening
+    from api.server.master import Master
+    from shared.settings import ApiSettings
+
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, required=True)
-    port = parser.parse_args().port
-    settings = ApiSettings.load()
-    leaving = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: leaving.set())
-    Server(make_app(settings), settings, "127.0.0.1", port).serve_until(leaving)
+    parser.add_argument("--processes", type=int, default=1)
+    options = parser.parse_args()
+    listener = listening("127.0.0.1", options.port)
+    Master(listener, options.processes, ApiSettings.load(), make_app).serve()
 
 
 if __name__ == "__main__":

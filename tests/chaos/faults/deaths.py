@@ -110,13 +110,12 @@ class WorkerKilledAfterFinish(_KilledAt):
 
 
 class ApiKilledBeforeDoorbell(Fault):
-    """SIGKILL of the API after it has recorded a job, before it rings the doorbell."""
+    """SIGKILL of an API server after it has recorded a job, before it rings the doorbell."""
 
     kind = "API killed before doorbell"
 
     async def inject(self, ground: Ground) -> bool:
-        api = psutil.Process(ground.services.children["api"].pid)
-        moment = await caught(ground, rings, [api])
+        moment = await caught(ground, rings, ground.services.servers())
         if moment is None:
             return False
         moment[1].kill()
