@@ -1,0 +1,1 @@
+"""HTTP servers beside each other, under callers who are slow on purpose."""
