@@ -125,6 +125,11 @@ class Input:
     bytes: int | None = None  #: as declared for an upload, as stored otherwise
     pixels: int | None = None  #: from its header, once that has been read
 
+    @property
+    def to_fetch(self) -> bool:
+        """Whether it must be fetched from its URL first."""
+        return self.url is not None and not self.stored
+
     @classmethod
     def from_fields(cls, input_id: str, fields: Mapping[str, str]) -> Self:
         size, pixels = fields.get("bytes"), fields.get("pixels")

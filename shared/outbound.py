@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, BinaryIO
 from urllib.parse import urljoin
 
 import httpcore
@@ -115,14 +115,15 @@ class Outbound:
         self.guard = guard
         self._tls = httpx.create_ssl_context()  # honours SSL_CERT_FILE, for private authorities
 
-    def fetch(self, url: str, *, max_bytes: int, timeout: float) -> bytes:
-        """Fetch a photo's URL, following redirects; returns the body.
+    def fetch(self, url: str, *, into: BinaryIO, max_bytes: int, timeout: float) -> None:
+        """Fetch a photo's URL, following redirects; its body is written to `into`.
 
         Raises:
             UrlForbidden: it leads to an address that is not permitted.
             UrlFailed: its answer is a final error, or there are too many redirects.
             UrlUnavailable: no answer in time, or one that may be different later.
             ImageTooLarge: more than `max_bytes`.
+            OSError: `into` cannot be written to.
         """
         deadline = time.monotonic() + timeout
         for _hop in range(MAX_REDIRECTS + 1):
@@ -136,7 +137,7 @@ class Outbound:
                     raise UrlUnavailable(f"the URL answered {answer.status}")
                 if not 200 <= answer.status < 300:
                     raise UrlFailed(f"the URL answered {answer.status}")
-                return _read(answer, max_bytes)
+                return _copy(answer, into, max_bytes)
         raise UrlFailed(f"more than {MAX_REDIRECTS} redirects")
 
     def post(self, url: str, *, headers: Mapping[str, str], body: bytes, timeout: float) -> Answer:
@@ -190,17 +191,17 @@ def _header(answer: httpcore.Response, name: bytes) -> str | None:
     return None
 
 
-def _read(answer: httpcore.Response, max_bytes: int) -> bytes:
+def _copy(answer: httpcore.Response, into: BinaryIO, max_bytes: int) -> None:
     too_large = f"the URL gave more than {max_bytes} bytes"
     declared = _header(answer, b"content-length") or ""
     if declared.isdigit() and int(declared) > max_bytes:
         raise ImageTooLarge(too_large)
-    body = bytearray()
+    size = 0
     for chunk in answer.iter_stream():
-        body += chunk
-        if len(body) > max_bytes:
+        size += len(chunk)
+        if size > max_bytes:
             raise ImageTooLarge(too_large)
-    return bytes(body)
+        into.write(chunk)
 
 
 def _snippet(answer: httpcore.Response) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import io
 import os
 import re
 import socket
@@ -109,7 +110,9 @@ def drip(start: bytes, piece: bytes) -> Callable[[], Iterator[bytes]]:
 def fetch(
     url: str, *, allow: Iterable[str] = LOOPBACK, max_bytes: int = 1000, timeout: float = 5.0
 ) -> bytes:
-    return outbound(tuple(allow)).fetch(url, max_bytes=max_bytes, timeout=timeout)
+    body = io.BytesIO()
+    outbound(tuple(allow)).fetch(url, into=body, max_bytes=max_bytes, timeout=timeout)
+    return body.getvalue()
 
 
 def outbound(allow: tuple[str, ...]) -> Outbound:

@@ -33,6 +33,8 @@ from worker.engine import Ask, Engine, InFlightLimit
 from worker.heartbeat import Heartbeat
 from worker.job import outcome, pipeline
 from worker.job.bulk_limit import BulkLimit
+from worker.job.fetch_slots import FetchSlots
+from worker.job.threads import JobThreads
 from worker.runtime import Runtime
 from worker.segmenters import Segmenter
 
@@ -66,7 +68,7 @@ def main(argv: list[str] | None = None) -> int:
         celery = make_celery(settings, partial(LaneCycle, gate.is_open))
         me = WorkerInfo(options.name, segmenter.name, segmenter.device, threads)
         try:
-            runtime = build(settings, celery, segmenter, me)
+            runtime = build(settings, celery, segmenter, me, JobThreads(gate))
         except StorageUnavailable as error:
             log.critical("%s", error)
             return 1  # starting again may help
@@ -80,6 +82,7 @@ def main(argv: list[str] | None = None) -> int:
         os.close(options.ready_fd)
     log.info("ready: %s", runtime.engine.model, extra={"worker": options.name})
     _consume(celery, options.name, threads)
+    outcome.hand_back(runtime)  # what was claimed and waited for room
     runtime.heartbeat.stop()
     return 0
 
@@ -94,9 +97,13 @@ def _cores(settings: WorkerSettings) -> int:
 
 
 def build(
-    settings: WorkerSettings, celery: Celery, segmenter: Segmenter, me: WorkerInfo
+    settings: WorkerSettings,
+    celery: Celery,
+    segmenter: Segmenter,
+    me: WorkerInfo,
+    threads: JobThreads | None = None,
 ) -> Runtime:
-    """Make and connect all parts of a worker.
+    """Make and connect all parts of a worker; `threads` defaults to one per job that waited.
 
     Raises:
         StorageUnavailable: the local storage folder cannot be used.
@@ -130,7 +137,10 @@ def build(
         outbound=Outbound(Guard(settings.allow_networks)),
         engine=engine,
         heartbeat=heartbeat,
-        pixels_in_flight=InFlightLimit(settings.pixels_in_hand),
+        threads=threads or JobThreads(BulkLimit(me.threads)),
+        downloads=FetchSlots(me.threads // 2),
+        reads=FetchSlots(me.threads // 2),
+        pixels_in_flight=InFlightLimit(settings.pixels_in_hand, share=0.75),
         cores=InFlightLimit(_cores(settings) + 1),
     )
     threading.Thread(target=_leave_when, args=[lost, runtime], daemon=True).start()
@@ -169,6 +179,11 @@ def _register(celery: Celery, runtime: Runtime, gate: BulkLimit) -> None:
             gate.done(task.request.delivery_info)
 
     signals.task_received.connect(gate.received, weak=False)
+
+    def on_ready(sender: Any, **_: Any) -> None:
+        runtime.threads.attach(sender.pool)
+
+    signals.worker_ready.connect(on_ready, weak=False)
 
     def on_shutting_down(**_: Any) -> None:
         runtime.draining.set()

@@ -26,13 +26,13 @@ class Load:
 
     Attributes:
         lane: where it waits.
-        pixels: of its photo; None if not known.
+        photo: what is known of its photo.
         alone: it is in quarantine and runs only in a worker that has no other job.
         extra_pixels: of its canvas and backdrop.
     """
 
     lane: Lane
-    pixels: int | None
+    photo: Input
     alone: bool = False
     extra_pixels: int = 0
 
@@ -68,8 +68,9 @@ class LeaseTable:
         answer = self._connection.run("weigh", id=job_id)
         if answer is None:
             return None
-        lane, pixels, alone, extra = answer
-        return Load(Lane(lane), int(pixels) or None, bool(int(alone)), int(extra))
+        lane, alone, extra, tenant, input_id, fields = answer
+        photo = Input.from_fields(input_id, {"tenant": tenant, **pairs(fields)})
+        return Load(Lane(lane), photo, bool(int(alone)), int(extra))
 
     def claim(self, job_id: str, *, alone: bool = False) -> Claim | None:
         """Claim the job; None after a duplicate message, or if it is canceled or not due yet.
@@ -105,11 +106,13 @@ class LeaseTable:
         leases = [[claim.job.id, claim.token] for claim in claims]
         return frozenset(self._connection.run("renew", leases=leases, lease_ms=lease_ms))
 
-    def record_input(self, claim: Claim, *, digest: str, size: int, pixels: int) -> bool:
-        """Record that the photo is stored, its digest and size; False: it was erased."""
+    def record_input(
+        self, input_id: str, *, digest: str, size: int, pixels: int | None = None
+    ) -> bool:
+        """Record that a photo is stored, its digest and size; False: it was erased."""
         return bool(
             self._connection.run(
-                "record_input", id=claim.photo.id, digest=digest, bytes=size, pixels=pixels
+                "record_input", id=input_id, digest=digest, bytes=size, pixels=pixels
             )
         )
 

@@ -143,7 +143,7 @@ def finish(leases: LeaseTable, storage: MemoryStorage) -> Finish:
         photo = storage.objects.get(keys.input_key(job.tenant, claim.photo.id))
         if photo is not None:  # None for a URL, which these tests never fetch
             digest = hashlib.sha256(photo).hexdigest()
-            leases.record_input(claim, digest=digest, size=len(photo), pixels=1)
+            leases.record_input(claim.photo.id, digest=digest, size=len(photo), pixels=1)
         for name in keys.ATTEMPT_FILES:
             storage.put(keys.attempt_key(job.tenant, job_id, job.claims, name), name.encode(), "")
         result = Result(content_type="image/png", width=600, height=400, bytes=6, sha256="0" * 64)

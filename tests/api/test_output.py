@@ -77,7 +77,7 @@ def test_a_canvas_counts_towards_the_jobs_pixels(
     plain = accepted(submit(client, sample))
     large = accepted(submit(client, sample, job={"output": {"size": [3000, 2000]}}))
     loads = [leases.weigh(job_id) for job_id in (plain, large)]
-    assert [load and (load.pixels, load.extra_pixels) for load in loads] == [
+    assert [load and (load.photo.pixels, load.extra_pixels) for load in loads] == [
         (240_000, 0),
         (240_000, 6_000_000),
     ]

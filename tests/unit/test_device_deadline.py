@@ -86,7 +86,7 @@ class Ward:
 
     def _see_through(self) -> None:
         with self.runtime.heartbeat.holding(self._claim()) as lease:
-            run = Run(self.runtime, lease, None)
+            run = Run(self.runtime, lease)
             photo = Photo(np.zeros((40, 60, 3), np.uint8))
             self.findings.append(segment(run, photo, new_id("inp"), Earlier()))
 

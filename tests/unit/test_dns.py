@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from io import BytesIO
 from typing import Any
 
 import pytest
@@ -59,7 +60,9 @@ def test_the_timeout_of_a_call_includes_its_look_up(hanging: list[str], call: st
     outbound = Outbound(Guard())
     began = time.monotonic()
     calls: dict[str, Callable[[], object]] = {
-        "fetch": lambda: outbound.fetch("http://slow.test/", max_bytes=10, timeout=0.2),
+        "fetch": lambda: outbound.fetch(
+            "http://slow.test/", into=BytesIO(), max_bytes=10, timeout=0.2
+        ),
         "post": lambda: outbound.post("http://slow.test/", headers={}, body=b"{}", timeout=0.2),
     }
     with pytest.raises(UrlUnavailable):

@@ -223,14 +223,14 @@ def test_an_address_that_has_ended_leaves_nothing_to_wait_for(ground: Ground) ->
 class TestRecordInput:
     def test_a_photo_is_known_once_it_is_stored(self, ground: Ground) -> None:
         claim = ground.claim(ground.accept_on())
-        assert ground.leases.record_input(claim, digest="d" * 64, size=3, pixels=4)
+        assert ground.leases.record_input(claim.photo.id, digest="d" * 64, size=3, pixels=4)
         photo = ground.jobs.input(claim.photo.id, "shop")
         assert photo == Input(claim.photo.id, "shop", URL, True, "d" * 64, 3, 4)
 
     def test_an_erased_one_does_not_come_back(self, ground: Ground) -> None:
         claim = ground.claim(ground.accept_on())
         ground.erase(claim.job.id)
-        assert not ground.leases.record_input(claim, digest="d" * 64, size=3, pixels=4)
+        assert not ground.leases.record_input(claim.photo.id, digest="d" * 64, size=3, pixels=4)
         ground.require_nothing_left()
 
     def test_not_even_one_that_is_erased_at_that_moment(self, ground: Ground) -> None:
@@ -250,5 +250,5 @@ class TestRecordInput:
 
 def _record_on(ground: Ground, claim: Claim, recorded: Event, erased: Event) -> None:
     while not erased.is_set():
-        ground.leases.record_input(claim, digest="d" * 64, size=3, pixels=4)
+        ground.leases.record_input(claim.photo.id, digest="d" * 64, size=3, pixels=4)
         recorded.set()

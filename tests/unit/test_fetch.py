@@ -46,9 +46,9 @@ class Web:
         self._photo = photo
         self._meanwhile = meanwhile
 
-    def fetch(self, url: str, *, max_bytes: int, timeout: float) -> bytes:  # noqa: ARG002
+    def fetch(self, url: str, *, into: BinaryIO, max_bytes: int, timeout: float) -> None:  # noqa: ARG002
         self._meanwhile()
-        return self._photo
+        into.write(self._photo)
 
 
 class Fetching:

@@ -34,7 +34,7 @@ def run(leases: Leases) -> Run:
     photo = Input(new_id("inp"), "shop", stored=True)
     job = Job(new_id("job"), "shop", JobRequest(), photo.id, "http://here")
     runtime: Any = SimpleNamespace(leases=leases, engine=SimpleNamespace(model="grabcut"))
-    return Run(runtime, Lease(Claim(job, photo, "token")), None)
+    return Run(runtime, Lease(Claim(job, photo, "token")))
 
 
 @pytest.mark.parametrize("error", [QueueUnavailable(), QueueFull()])

@@ -10,6 +10,7 @@ import ipaddress
 import socket
 import sys
 from collections.abc import Callable
+from io import BytesIO
 from typing import Any
 
 import httpcore
@@ -234,7 +235,7 @@ def test_a_hostile_url_is_refused_on_submission(url: str) -> None:
 
 
 CALLS: dict[str, Callable[[Outbound, str], object]] = {
-    "fetch": lambda outbound, url: outbound.fetch(url, max_bytes=100, timeout=2),
+    "fetch": lambda outbound, url: outbound.fetch(url, into=BytesIO(), max_bytes=100, timeout=2),
     "post": lambda outbound, url: outbound.post(url, headers={}, body=b"{}", timeout=2),
 }
 HOSTILE = ON_SUBMISSION | ON_CONNECTING
@@ -258,7 +259,7 @@ def test_a_url_that_passed_submission_is_never_connected_to(
     monkeypatch.setattr(outbound.guard, "check_url", lambda _url: None)
     refusals = (UrlForbidden, UrlUnavailable, httpcore.UnsupportedProtocol, ValueError)
     with pytest.raises(refusals):
-        outbound.fetch(url, max_bytes=100, timeout=2)
+        outbound.fetch(url, into=BytesIO(), max_bytes=100, timeout=2)
     assert connected == []
 
 
@@ -267,7 +268,7 @@ def test_the_audit_hook_sees_a_connection(connected: list[Any]) -> None:
         port = server.getsockname()[1]
         with pytest.raises(UrlUnavailable):
             Outbound(Guard(["127.0.0.0/8"])).fetch(
-                f"http://127.0.0.1:{port}/", max_bytes=100, timeout=0.2
+                f"http://127.0.0.1:{port}/", into=BytesIO(), max_bytes=100, timeout=0.2
             )
     assert connected == [("127.0.0.1", port)]
 

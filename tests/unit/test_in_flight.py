@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from worker.engine import InFlightLimit, in_flight
+from worker.engine import InFlightLimit, Reservation, in_flight
 from worker.engine.device_queue import MAX_PASSED_OVER
 
 
@@ -22,14 +22,14 @@ class Holders:
         self._let_go: dict[str, threading.Event] = {}
         self.pool = ThreadPoolExecutor(32)
 
-    def come(self, name: str, amount: int, *, urgent: bool = False) -> None:
+    def come(self, name: str, amount: int, *, tenant: str = "", urgent: bool = False) -> None:
         """Start a holder; return once it holds or waits."""
         self._let_go[name] = threading.Event()
         waiting = len(self.limit._waiting)
         entered = len(self.entered)
 
         def hold() -> None:
-            with self.limit.holding(amount, urgent=urgent):
+            with self.limit.holding(amount, tenant=tenant, urgent=urgent):
                 self.entered.append(name)
                 self._let_go[name].wait(5)
 
@@ -136,17 +136,6 @@ def test_a_request_over_the_limit_gets_all_of_it_and_runs_alone(holders: Holders
     assert holders.entered == ["a", "huge"]
 
 
-def test_shrinking_a_reservation_admits_others(holders: Holders) -> None:
-    with holders.limit.holding(100) as reservation:
-        holders.come("a", 70)
-        assert holders.entered == []
-        reservation.shrink(30)
-        until(lambda: holders.entered == ["a"])
-        reservation.shrink(90)  # no effect: a reservation never grows
-        assert holders.limit.held == 100
-    holders.go("a", then=["a"])
-
-
 def test_after_running_short_of_memory_half_as_much_is_admitted(holders: Holders) -> None:
     holders.limit.ran_short()
     holders.come("a", 40)
@@ -218,3 +207,55 @@ def test_many_holders_never_exceed_the_limit(holders: Holders) -> None:
         list(pool.map(hold, range(300)))
     assert 4 <= peak[0] <= 7
     assert limit.held == 0
+
+
+def test_tenants_take_turns(holders: Holders) -> None:
+    holders.come("a0", 100, tenant="alpha")
+    for number in range(1, 4):
+        holders.come(f"a{number}", 100, tenant="alpha")
+    holders.come("b1", 1, tenant="beta")
+    holders.go("a0", then=["b1"])
+    holders.go("b1", then=["a1"])
+    assert holders.entered == ["a0", "b1", "a1"]
+
+
+def test_turns_are_as_long_as_what_they_reserve(holders: Holders) -> None:
+    holders.come("first", 100, tenant="gamma")
+    for number in range(2):
+        holders.come(f"large{number}", 100, tenant="alpha")
+    for number in range(5):
+        holders.come(f"small{number}", 25, tenant="beta")
+    holders.go("first", then=["large0"])
+    holders.go("large0", then=[])
+    until(lambda: len(holders.entered) == 6)
+    assert sorted(holders.entered[2:]) == ["small0", "small1", "small2", "small3"]
+
+
+def test_beside_others_a_tenant_gets_no_more_than_its_share() -> None:
+    limit = InFlightLimit(100, share=0.75)
+    with limit.holding(60, tenant="alpha"), limit.holding(40, tenant="alpha"):
+        pass  # alone it may have all
+    with limit.holding(1, tenant="beta"):
+        pass
+    later: list[Reservation] = []
+    with limit.holding(60, tenant="alpha"):
+        assert limit.ask(40, later.append, tenant="alpha") is None
+        assert limit.ask(1, later.append, tenant="alpha") is None  # in its order
+        assert not later
+        with limit.holding(40, tenant="beta"):
+            pass
+    assert [reservation.amount for reservation in later] == [40, 1]
+    for reservation in later:
+        reservation.release()
+    with limit.holding(100, tenant="alpha"):  # whatever its size, one is allowed
+        pass
+    assert limit.held == 0
+
+
+def test_a_tenant_that_has_gone_leaves_its_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    limit = InFlightLimit(100, share=0.75)
+    with limit.holding(1, tenant="beta"):
+        pass
+    monkeypatch.setattr(in_flight, "_PRESENT", 0.0)
+    with limit.holding(60, tenant="alpha"), limit.holding(40, tenant="alpha"):
+        pass

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from typing import BinaryIO
 
 import pytest
@@ -10,10 +9,10 @@ import pytest
 from shared.job import Failure, Lane, Status
 from shared.queue import keys as redis_keys
 from shared.queue.connection import Connection
-from shared.queue.leases import Load
 from shared.queue.upkeep import Upkeep
 from shared.storage import keys
 from shared.testing import MemoryStorage
+from tests.unit.test_in_flight import until
 from tests.unit.test_metrics import working
 from tests.unit.test_queue import FAILED, RETENTION_MS, House
 from worker.engine import InFlightLimit
@@ -89,12 +88,18 @@ def test_a_neighbour_keeps_all_its_attempts_for_its_own_errors(house: House) -> 
     assert house.jobs.get(neighbour).attempts == 1
 
 
+def weighed(house: House, job_id: str) -> tuple[Lane, bool]:
+    load = house.leases.weigh(job_id)
+    assert load is not None
+    return load.lane, load.alone
+
+
 def test_after_two_deaths_only_a_worker_with_nothing_else_gets_it(house: House) -> None:
     job_id = house.accept()
     die(house, job_id)
-    assert house.leases.weigh(job_id) == Load(Lane.RECLAIMED, None, alone=False)
+    assert weighed(house, job_id) == (Lane.RECLAIMED, False)
     die(house, job_id)
-    assert house.leases.weigh(job_id) == Load(Lane.RECLAIMED, None, alone=True)
+    assert weighed(house, job_id) == (Lane.RECLAIMED, True)
     assert house.leases.claim(job_id) is None
     assert house.status(job_id) is Status.QUEUED
     claim = house.leases.claim(job_id, alone=True)
@@ -106,7 +111,7 @@ def test_a_hand_back_is_no_death(house: House) -> None:
     job_id = house.accept()
     for _ in range(5):
         house.leases.release(house.claim(job_id), spend=False)
-    assert house.leases.weigh(job_id) == Load(Lane.RECLAIMED, None, alone=False)
+    assert weighed(house, job_id) == (Lane.RECLAIMED, False)
     assert house.jobs.get(job_id).attempts == 0
 
 
@@ -136,16 +141,13 @@ def test_a_worker_has_nothing_else_in_hand_while_it_runs_one(
     runtime = working(house.connection, storage)
     storage.pixels = runtime.pixels_in_flight
     with runtime.pixels_in_flight.holding(1):  # a neighbour's
-        thread = threading.Thread(target=pipeline.process, args=(runtime, job_id))
-        thread.start()
-        thread.join(0.5)
-        waited = thread.is_alive()
-    thread.join()
-    assert house.status(job_id) is Status.SUCCEEDED
+        pipeline.process(runtime, job_id)
+        waited = house.status(job_id) is Status.QUEUED
+    until(lambda: house.status(job_id) is Status.SUCCEEDED)
+    until(lambda: runtime.pixels_in_flight.held == 0)
     photo, everything = 600 * 400, runtime.pixels_in_flight.limit
+    assert waited == (deaths == 2)
     if deaths == 2:
-        assert waited
         assert set(storage.held) == {everything}
     else:
         assert set(storage.held) <= {photo, photo + 1}
-    assert runtime.pixels_in_flight.held == 0

@@ -88,11 +88,11 @@ class Desk:
     def _run(self, prompts: tuple[Prompt, ...]) -> Run:
         many = len(prompts) > 1
         request = JobRequest(objects=prompts) if many else JobRequest(prompt=prompts[0])
-        claim = SimpleNamespace(job=SimpleNamespace(request=request))
+        claim = SimpleNamespace(job=SimpleNamespace(request=request, tenant="shop"))
         lease: Any = SimpleNamespace(
             claim=claim, lost=False, stage="", deadline=0.0, require=lambda: None
         )
-        return Run(self.runtime, lease, None)
+        return Run(self.runtime, lease)
 
 
 def iou(alpha: UInt8Array) -> float:

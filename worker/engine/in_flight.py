@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import heapq
-import itertools
 import threading
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from operator import attrgetter
+from types import TracebackType
+from typing import Self
 
 from worker.engine.device_queue import MAX_PASSED_OVER
+from worker.engine.turns import Turn, Turns
 
 #: After memory ran out, the limit is halved, never below a sixteenth. It grows back by an eighth of
 #: the whole for each `_GROW_EVERY` seconds in which memory sufficed.
@@ -19,75 +20,133 @@ _LEAST, _STEP = 16, 8
 _GROW_EVERY = 30.0
 #: Seconds in which running out again is the same shortage: all that is in hand feels it at once.
 _SAME_SHORTAGE = 5.0
+#: Seconds for which a tenant counts as present after its last request.
+_PRESENT = 600.0
 
 
 @dataclass(eq=False, slots=True)
 class Reservation:
-    """`amount` units of a limit, held until the block that reserved them ends."""
+    """`amount` units of a limit, held until released; a context manager that releases them."""
 
     amount: int
+    tenant: str
     _limit: InFlightLimit
 
-    def shrink(self, amount: int) -> None:
-        """Release all but `amount` units; a larger `amount` changes nothing."""
-        spare = max(0, self.amount - amount)
-        self.amount -= spare
-        self._limit.release(spare)
+    def release(self) -> None:
+        """Free the units; a second call changes nothing."""
+        amount, self.amount = self.amount, 0
+        self._limit.release(self.tenant, amount)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.release()
 
 
 @dataclass(order=True, slots=True)
 class _Waiter:
-    can_wait: bool  # False: urgent
-    order: int
+    rank: int  # 0: passed over too often, 1: urgent, 2: can wait
+    turn: Turn
+    tenant: str = field(compare=False)
     amount: int = field(compare=False)
-    admitted: threading.Event = field(compare=False, default_factory=threading.Event)
+    then: Callable[[Reservation], None] = field(compare=False)
 
 
 class InFlightLimit:
-    """A number of units, reserved by urgent waiters first, then in order of arrival.
+    """A number of units, reserved by urgent waiters first, between tenants by turn.
 
-    A smaller request never overtakes a larger one in front of it, since a large photo would
-    otherwise wait for ever. The oldest waiter becomes urgent after being passed over
-    `MAX_PASSED_OVER` times. A request for more than the limit is admitted when nothing else is
-    held, so it runs alone.
+    A tenant's turns are as long as what it reserves, and within a tenant the first to come is
+    first. While other tenants are present, a tenant that holds something gets no more than its
+    share, so that their next request finds room at once. A smaller request never overtakes a larger
+    one in front of it, since a large photo would otherwise wait for ever. The oldest waiter goes
+    first after being passed over `MAX_PASSED_OVER` times. A request for more than the limit is
+    admitted when nothing else is held, so it runs alone.
 
     Attributes:
+        share: the part of the limit that is a tenant's share.
         whole: the limit as configured; no reservation is larger.
         limit: the limit now: less for a while after memory ran out.
         held: units reserved now.
     """
 
-    def __init__(self, whole: int) -> None:
+    def __init__(self, whole: int, *, share: float = 1.0) -> None:
         self.whole = self.limit = whole
+        self.share = share
         self.held = 0
+        self._held_by: Counter[str] = Counter()
+        self._came: dict[str, float] = {}  # tenant -> `time.monotonic` of its last request
         self._grows_at = self._short_until = 0.0  # by `time.monotonic`
         self._waiting: list[_Waiter] = []
-        self._order = itertools.count()
+        self._turns = Turns()
         self._passed = 0  # admissions in a row that left the oldest waiting
         self._lock = threading.Lock()
 
-    @contextmanager
-    def holding(self, amount: int, *, urgent: bool = False) -> Iterator[Reservation]:
-        """Wait until `amount` units are free, and hold them while the block runs."""
+    def ask(
+        self,
+        amount: int,
+        then: Callable[[Reservation], None],
+        *,
+        tenant: str = "",
+        urgent: bool = False,
+    ) -> Reservation | None:
+        """Reserve `amount` units now, or return None and call `then` once they are free.
+
+        `then` runs in whichever thread frees them, and must not wait.
+        """
         amount = min(max(amount, 0), self.whole)
-        self._wait(_Waiter(not urgent, next(self._order), amount))
-        reservation = Reservation(amount, self)
-        try:
+        at_once: list[Reservation] = []
+        with self._lock:
+            self._came[tenant] = time.monotonic()
+            turn = self._turns.take(tenant, amount / max(1, self.whole))
+            waiter = _Waiter(1 if urgent else 2, turn, tenant, amount, at_once.append)
+            self._waiting.append(waiter)
+            admitted = self._admitted()
+            if waiter not in admitted:
+                waiter.then = then
+        self._tell(admitted)
+        return at_once[0] if at_once else None
+
+    @contextmanager
+    def holding(
+        self, amount: int, *, tenant: str = "", urgent: bool = False
+    ) -> Iterator[Reservation]:
+        """Wait until `amount` units are free, and hold them while the block runs."""
+        came = threading.Event()
+        reserved: list[Reservation] = []
+
+        def then(reservation: Reservation) -> None:
+            reserved.append(reservation)
+            came.set()
+
+        reservation = self.ask(amount, then, tenant=tenant, urgent=urgent)
+        if reservation is None:
+            came.wait()
+            (reservation,) = reserved
+        with reservation:
             yield reservation
-        finally:
-            self.release(reservation.amount)
 
-    def _wait(self, waiter: _Waiter) -> None:
+    def release(self, tenant: str, amount: int) -> None:
+        """Free units; called by reservations."""
         with self._lock:
-            heapq.heappush(self._waiting, waiter)
-            self._admit()
-        waiter.admitted.wait()
+            self._hold(tenant, -amount)
+            admitted = self._admitted()
+        self._tell(admitted)
 
-    def release(self, amount: int) -> None:
-        """Free `amount` units; called by reservations."""
-        with self._lock:
-            self.held -= amount
-            self._admit()
+    def _hold(self, tenant: str, amount: int) -> None:
+        self.held += amount
+        self._held_by[tenant] += amount
+        if not self._held_by[tenant]:
+            del self._held_by[tenant]
+
+    def _tell(self, admitted: list[_Waiter]) -> None:
+        for waiter in admitted:
+            waiter.then(Reservation(waiter.amount, waiter.tenant, self))
 
     def ran_short(self) -> None:
         """Halve the limit for a while, because what it admitted had too little memory."""
@@ -105,17 +164,38 @@ class InFlightLimit:
             self.limit = min(self.whole, self.limit + max(1, self.whole // _STEP))
             self._grows_at += _GROW_EVERY
 
-    def _admit(self) -> None:
-        """Admit waiters in order until the first one left does not fit."""
+    def _admitted(self) -> list[_Waiter]:
+        """Reserve for waiters in order, until the first one left does not fit."""
         self._grow()
+        admitted: list[_Waiter] = []
         while self._waiting:
-            oldest = min(self._waiting, key=attrgetter("order"))
-            if self._passed >= MAX_PASSED_OVER and oldest.can_wait:
-                oldest.can_wait = False
-                heapq.heapify(self._waiting)
-            if self.held and self.held + self._waiting[0].amount > self.limit:
-                return
-            waiter = heapq.heappop(self._waiting)
-            self._passed = 0 if waiter is oldest else self._passed + 1
-            self.held += waiter.amount
-            waiter.admitted.set()
+            oldest = min(self._waiting, key=lambda waiter: waiter.turn.arrival)
+            if self._passed >= MAX_PASSED_OVER:
+                oldest.rank = 0
+            first = self._first()
+            if first is None or (self.held and self.held + first.amount > self.limit):
+                break
+            self._waiting.remove(first)
+            self._turns.serve(first.turn)
+            self._passed = 0 if first is oldest else self._passed + 1
+            self._hold(first.tenant, first.amount)
+            admitted.append(first)
+        return admitted
+
+    def _first(self) -> _Waiter | None:
+        """The first waiter whose tenant has not reached its share."""
+        waiting = self._waiting
+        while waiting:
+            first = min(waiting)
+            if self._in_share(first):
+                return first
+            waiting = [waiter for waiter in waiting if waiter.tenant != first.tenant]
+        return None
+
+    def _in_share(self, waiter: _Waiter) -> bool:
+        has = self._held_by[waiter.tenant]
+        if not has or has + waiter.amount <= self.limit * self.share:
+            return True
+        since = time.monotonic() - _PRESENT
+        self._came = {tenant: at for tenant, at in self._came.items() if at > since}
+        return self._came.keys() <= {waiter.tenant}

@@ -4,45 +4,131 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from io import BufferedReader
+from tempfile import TemporaryFile
+from typing import BinaryIO, cast
 
-from shared.errors import LeaseLost, NotFound
+from shared.errors import LeaseLost, NotFound, StorageUnavailable
 from shared.images.probe import probe
+from shared.job import Input
 from shared.storage import keys
 from worker.job.outcome import NO_QUEUE
 from worker.job.run import Run
+from worker.runtime import Runtime
+
+_ANY_TYPE = "application/octet-stream"
 
 
-def fetch_photo(run: Run) -> tuple[bytes, str]:
-    """The photo's file and its SHA-256. A photo from a URL is fetched once and then stored.
+@dataclass(frozen=True, slots=True)
+class FetchedPhoto:
+    """A photo's file on this worker's disk, read before there was room for its pixels.
+
+    It has no name there, so that nothing of it is left once it is closed.
+    """
+
+    file: BinaryIO
+    digest: str
+    size: int
+    pixels: int
+
+    def read(self) -> bytes:
+        self.file.seek(0)
+        return self.file.read()
+
+    def close(self) -> None:
+        self.file.close()
+
+
+def fetch_photo(run: Run, fetched: FetchedPhoto | None) -> tuple[bytes, str]:
+    """The photo's file and its SHA-256; from storage, if it was not `fetched` ahead.
+
+    Raises:
+        LeaseLost: as `fetch_ahead`.
+    """
+    record = run.claim.photo
+    if fetched is None and record.stored and record.digest and record.pixels:
+        key = keys.input_key(record.tenant, record.id)
+        return run.runtime.storage.get(key), record.digest
+    with closing(fetched or fetch_ahead(run)) as photo:
+        return photo.read(), photo.digest
+
+
+def fetch_ahead(run: Run) -> FetchedPhoto:
+    """Read a photo to disk and record what it is. One from a URL is fetched once, then stored.
 
     Raises:
         LeaseLost: the job was taken away, or erased with its photo, in the meantime.
     """
     runtime, record = run.runtime, run.claim.photo
     key = keys.input_key(record.tenant, record.id)
-    if record.stored or record.url is None:
-        data = runtime.storage.get(key)
-    else:
-        data = runtime.outbound.fetch(
-            record.url,
-            max_bytes=runtime.settings.max_bytes,
-            timeout=runtime.settings.fetch_timeout,
-        )
-        run.lease.require()  # it may have been lost during the download
-        runtime.storage.put(key, data, "application/octet-stream")
-    digest = record.digest or hashlib.sha256(data).hexdigest()
-    pixels = record.pixels or probe(data, max_pixels=runtime.settings.max_pixels).pixels
-    if run.reservation is not None:
-        run.reservation.shrink(pixels + run.claim.job.extra_pixels)
-    if record.digest is None or record.pixels is None:
+    with _spool() as file:
+        if record.to_fetch:
+            _download(runtime, record, file)
+            run.lease.require()  # it may have been lost during the download
+            runtime.storage.put(key, file, _ANY_TYPE)
+        else:
+            file.write(runtime.storage.get(key))
+        size, digest = _measured(file)
+        pixels = probe(file, max_pixels=runtime.settings.max_pixels).pixels
         with contextlib.suppress(*NO_QUEUE):  # the next job that reads it records it
-            known = runtime.leases.record_input(
-                run.claim, digest=digest, size=len(data), pixels=pixels
-            )
-            if not known:  # erased with all of its jobs, so nobody needs it any more
+            if not runtime.leases.record_input(
+                record.id, digest=digest, size=size, pixels=pixels
+            ):  # erased with all of its jobs, so nobody needs it any more
                 run.stored.append(key)
                 raise LeaseLost
-    return data, digest
+        return FetchedPhoto(file, digest, size, pixels)
+
+
+def store_ahead(runtime: Runtime, photo: Input) -> None:
+    """Fetch a photo from its URL and store it, for a job that cannot be claimed yet.
+
+    Its header is not read: only under a lease does a file that kills the worker count as that.
+    """
+    key = keys.input_key(photo.tenant, photo.id)
+    with _spool() as file, file:
+        _download(runtime, photo, file)
+        runtime.storage.put(key, file, _ANY_TYPE)
+        size, digest = _measured(file)
+        if not runtime.leases.record_input(photo.id, digest=digest, size=size):
+            runtime.storage.delete([key])
+
+
+@contextmanager
+def _spool() -> Iterator[BinaryIO]:
+    """A nameless temporary file, open after the block unless that fails.
+
+    Raises:
+        StorageUnavailable: this worker's disk is full.
+    """
+    try:
+        file = TemporaryFile()  # noqa: SIM115
+        try:
+            yield file
+        except BaseException:
+            file.close()
+            raise
+    except OSError as error:
+        raise StorageUnavailable(f"the worker's temporary folder: {error.strerror}") from error
+
+
+def _download(runtime: Runtime, photo: Input, file: BinaryIO) -> None:
+    settings = runtime.settings
+    runtime.outbound.fetch(
+        photo.url or "", into=file, max_bytes=settings.max_bytes, timeout=settings.fetch_timeout
+    )
+    file.seek(0)
+
+
+def _measured(file: BinaryIO) -> tuple[int, str]:
+    """A file's size in bytes and its SHA-256; it is left at its start."""
+    file.seek(0)
+    digest = hashlib.file_digest(cast(BufferedReader, file), "sha256").hexdigest()
+    size = file.tell()
+    file.seek(0)
+    return size, digest
 
 
 def fetch_parent(run: Run) -> tuple[bytes | None, bytes | None]:

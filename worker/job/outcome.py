@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 import random
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from shared.errors import LeaseLost, QueueFull, QueueUnavailable, ServiceError, StorageUnavailable
 from shared.job import Lane, Outcome, Status
 from shared.metrics.jobs import count_end
 from shared.metrics.worker import LEASE_LOSSES
-from shared.queue.leases import Released
+from shared.queue.leases import Claim, Released
 from worker.job.retry import Fail, Retry, WaitOut, decide
 from worker.job.run import Run
 from worker.runtime import Runtime
@@ -21,6 +23,22 @@ log = logging.getLogger("nukki.worker")
 NO_QUEUE = (QueueUnavailable, QueueFull)
 #: Seconds for which `finish` is retried while Redis is down.
 _FINISH_PATIENCE = 60.0
+
+
+@contextmanager
+def settling(run: Run) -> Iterator[None]:
+    """Settle whatever goes wrong in the block, under the job's lease."""
+    job_id = run.claim.job.id
+    try:
+        yield
+    except LeaseLost:
+        LEASE_LOSSES.inc()
+        log.info("lease lost: the job is no longer this worker's", extra={"job": job_id})
+        clean_up(run)
+    except NO_QUEUE:
+        log.warning("Redis is down; another worker takes the job", extra={"job": job_id})
+    except Exception as error:  # noqa: BLE001  # any error must end the job
+        settle(run, error)
 
 
 def settle(run: Run, error: Exception) -> None:
@@ -117,12 +135,20 @@ def clean_up(run: Run) -> None:
 
 def hand_back(runtime: Runtime) -> None:
     """Return every job in hand at once, for another worker; no attempt is spent."""
-    for lease in runtime.heartbeat.held():
-        job = lease.claim.job
-        try:
-            released = runtime.leases.release(lease.claim, spend=False)
-        except NO_QUEUE:
-            return
-        if released.lane is Lane.RECLAIMED:
-            runtime.doorbell.ring(job.id, Lane.RECLAIMED)
-        log.info("handed back", extra={"job": job.id})
+    try:
+        for lease in runtime.heartbeat.held():
+            give_back(runtime, lease.claim)
+    except NO_QUEUE:
+        return
+
+
+def give_back(runtime: Runtime, claim: Claim) -> None:
+    """Return a job at once, for another worker; no attempt is spent.
+
+    Raises:
+        QueueUnavailable, QueueFull: its lease runs out by itself.
+    """
+    released = runtime.leases.release(claim, spend=False)
+    if released.lane is Lane.RECLAIMED:
+        runtime.doorbell.ring(claim.job.id, Lane.RECLAIMED)
+    log.info("handed back", extra={"job": claim.job.id})

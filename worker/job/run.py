@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 
 from shared.job import Outcome
@@ -26,8 +26,6 @@ class Run:
     Attributes:
         runtime: what the worker process holds.
         lease: this worker's right to the job.
-        reservation: the pixels reserved for its photo; None for a job that runs alone, which keeps
-            all of them.
         timings_ms: milliseconds per stage so far.
         warnings: for the job's `warnings`.
         stored: keys written so far, to be deleted if the job does not finish here.
@@ -36,7 +34,6 @@ class Run:
 
     runtime: Runtime
     lease: Lease
-    reservation: Reservation | None
     timings_ms: dict[str, float] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     stored: list[str] = field(default_factory=list)
@@ -54,8 +51,12 @@ class Run:
     @contextmanager
     def work(self, name: str) -> Iterator[None]:
         """A stage that keeps a core busy. Waiting for the core does not count as part of it."""
-        with self.runtime.cores.holding(1, urgent=self.urgent), self.stage(name):
+        with self._core(), self.stage(name):
             yield
+
+    def _core(self) -> AbstractContextManager[Reservation]:
+        tenant = self.claim.job.tenant
+        return self.runtime.cores.holding(1, tenant=tenant, urgent=self.urgent)
 
     @contextmanager
     def stage(self, name: str, *, bounded: bool = True) -> Iterator[None]:
