@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import BinaryIO
 
 from api.services import Services
@@ -20,6 +20,7 @@ from shared.images.headers import ImageInfo
 from shared.images.probe import probe
 from shared.job import Input, Job, Status, new_id
 from shared.schema import JobRequest
+from shared.schema.extent import Size
 from shared.storage import keys
 
 #: Bytes read for a file's header; enough except for rare files that have it at the end.
@@ -50,11 +51,15 @@ class File:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """The source of a job's photo; `file` if it was sent along and is still to be stored."""
+    """The source of a job's photo; `file` if it was sent along and is still to be stored.
+
+    `size` is the photo's (width, height), where its header was read.
+    """
 
     photo: Input
     file: BinaryIO | None = None
     parent_alpha: str | None = None
+    size: Size | None = None
 
 
 def find(services: Services, tenant: str, request: JobRequest, file: File | None) -> Source:
@@ -90,7 +95,7 @@ def _from_file(services: Services, tenant: str, file: File, request: JobRequest)
     photo = Input(
         new_id("inp"), tenant, stored=True, digest=file.digest, bytes=file.size, pixels=info.pixels
     )
-    return Source(photo, file.stream)
+    return Source(photo, file.stream, size=(info.width, info.height))
 
 
 def _from_url(services: Services, tenant: str, url: str) -> Source:
@@ -110,14 +115,28 @@ def from_upload(
     if size is None:
         raise InvalidRequest.field("upload", "the upload has no file yet")
     _check_size(services, size)
-    head = services.storage.get(key, limit=_HEAD_BYTES)
-    info = probe(head, max_pixels=services.settings.max_pixels, partial=size > len(head))
+    info = _header(services, key, size)
     if info is not None and request is not None:
         _check_prompt(request, info)
     pixels = None if info is None else info.pixels
     return Source(
-        Input(upload_id, tenant, stored=True, digest=photo.digest, bytes=size, pixels=pixels)
+        Input(upload_id, tenant, stored=True, digest=photo.digest, bytes=size, pixels=pixels),
+        size=None if info is None else (info.width, info.height),
     )
+
+
+def stored_size(services: Services, photo: Input) -> Size | None:
+    """(width, height) of a photo by its stored file; None where its header does not tell."""
+    key = keys.input_key(photo.tenant, photo.id)
+    size = services.storage.size(key)
+    info = None if size is None else _header(services, key, size)
+    return None if info is None else (info.width, info.height)
+
+
+def _header(services: Services, key: str, size: int) -> ImageInfo | None:
+    """What the beginning of a stored file of `size` bytes says; None where it does not tell."""
+    head = services.storage.get(key, limit=_HEAD_BYTES)
+    return probe(head, max_pixels=services.settings.max_pixels, partial=size > len(head))
 
 
 def _from_job(services: Services, tenant: str, parent_id: str) -> Source:
@@ -147,7 +166,7 @@ def _with_mask(services: Services, tenant: str, request: JobRequest, source: Sou
         same = theirs.digest == source.photo.digest
     if not same:
         raise InvalidRequest.field("prompt.mask", f"{mask} is a job on another photo")
-    return Source(source.photo, source.file, parent_alpha=_alpha_of(parent))
+    return replace(source, parent_alpha=_alpha_of(parent))
 
 
 def _finished_parent(services: Services, tenant: str, parent_id: str) -> Job:

@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 from api import sources
 from api.services import Services
-from api.sources import File
+from api.sources import File, Source
 from shared.errors import (
     IdempotencyMismatch,
     ImageError,
@@ -25,6 +25,8 @@ from shared.errors import (
 from shared.job import Input, Job, Lane, new_id
 from shared.queue.answers import Accepted, Idempotency
 from shared.schema import JobRequest
+from shared.schema.extent import follows_box, require_possible
+from shared.schema.weight import Sizes, weight
 from shared.storage import keys
 
 #: Milliseconds for which an image is kept that no job uses yet.
@@ -64,8 +66,9 @@ def submit(services: Services, submission: Submission) -> Accepted:
             return Accepted(earlier, repeated=True)
     _check_webhook(services, submission)
     _check_model(services, request)
-    extra_pixels = _check_canvas(services, submission)
+    backdrop = _check_backdrop(services, submission)
     source = sources.find(services, submission.tenant, request, file)
+    extra_pixels = _check_canvas(services, request, source, backdrop)
     if source.file is None:
         services.pulse.require()  # refuse now: no worker could do the job while storage is down
         services.jobs.admit(submission.tenant)
@@ -94,21 +97,30 @@ def submit(services: Services, submission: Submission) -> Accepted:
     return accepted
 
 
-def _check_canvas(services: Services, submission: Submission) -> int:
-    """Pixels of the canvas and of its background image, which add to the photo's."""
-    output, limit = submission.request.output, services.settings.max_pixels
-    if output.canvas_pixels > limit:
-        raise InvalidRequest.field(
-            "output.size", f"{output.canvas_pixels:,} pixels; at most {limit:,} are accepted"
-        )
+def _check_backdrop(services: Services, submission: Submission) -> int:
+    """Pixels of the background image; 0 without one."""
+    output = submission.request.output
     if output.backdrop is None:
-        return output.canvas_pixels
+        return 0
     field = "output.background.upload"
     try:
         source = sources.from_upload(services, submission.tenant, output.backdrop, None)
     except (ImageError, InvalidRequest, NotFound) as error:
         raise InvalidRequest.field(field, error.message.removeprefix("upload: ")) from error
-    return output.canvas_pixels + (source.photo.pixels or limit)
+    return source.photo.pixels or services.settings.max_pixels
+
+
+def _check_canvas(services: Services, request: JobRequest, source: Source, backdrop: int) -> int:
+    """Refuse a canvas that is too large; the pixels that the job counts beside its photo's."""
+    output, limit, pixels = request.output, services.settings.max_pixels, source.photo.pixels
+    size = source.size
+    if size is None and follows_box(output) and output.margin:
+        size = sources.stored_size(services, source.photo)
+    require_possible(output, size, limit)
+    if size is None and pixels is not None and not (follows_box(output) and output.margin):
+        size = (pixels, 1)  # its shape does not matter
+    counted = weight(output, Sizes.of(output, size, max_pixels=limit, backdrop=backdrop))
+    return max(0, counted - (pixels or limit))
 
 
 def _check_webhook(services: Services, submission: Submission) -> None:

@@ -155,7 +155,7 @@ class Job:
     base_url: str  #: the service's address as the submitter saw it; links begin with it
     status: Status = Status.QUEUED
     lane: Lane = Lane.INTERACTIVE
-    extra_pixels: int = 0  #: of its canvas and backdrop, beside its photo's
+    extra_pixels: int = 0  #: counted beside its photo's: see `shared.schema.weight`
     parent_alpha: str | None = None  #: storage key of the alpha that `mask` or `render` names
     created_ms: int = 0
     started_ms: int | None = None

@@ -1,4 +1,4 @@
-"""A published picture's pixels, read back from its PNG."""
+"""A published picture, and its pixels read back from its PNG."""
 
 from __future__ import annotations
 
@@ -8,8 +8,15 @@ import numpy as np
 from shared.arrays import UInt8Array
 from shared.images.photo import Photo
 from shared.schema import Output
-from worker.framing.publication import Trimmings, publish
+from worker.framing.publication import Publication, Trimmings, draw
 from worker.matting.solid import Box
+
+
+def publish(
+    rgb: UInt8Array, alpha: UInt8Array, output: Output, subject: Box, trimmings: Trimmings
+) -> Publication:
+    """The file that a job with this cut ends with."""
+    return draw(rgb, alpha, output, subject, trimmings).written(output)
 
 
 def published_pixels(

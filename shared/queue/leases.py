@@ -28,7 +28,7 @@ class Load:
         lane: where it waits.
         photo: what is known of its photo.
         alone: it is in quarantine and runs only in a worker that has no other job.
-        extra_pixels: of its canvas and backdrop.
+        extra_pixels: what it counts beside its photo's.
     """
 
     lane: Lane

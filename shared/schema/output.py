@@ -32,6 +32,15 @@ class OutputFormat(StrEnum):
     def content_type(self) -> str:
         return "application/zip" if self is OutputFormat.ZIP else f"image/{self.value}"
 
+    @property
+    def longest_side(self) -> int:
+        """The longest side of a picture, in pixels."""
+        return _LONGEST.get(self, 2**31 - 1)
+
+
+#: libjpeg allows less than JPEG's own 65,535. PNG's limit is never reached here.
+_LONGEST = {OutputFormat.JPEG: 65_500, OutputFormat.WEBP: 16_383, OutputFormat.AVIF: 65_536}
+
 
 class Edge(StrEnum):
     """How the mask's outline becomes the cutout's edge."""
@@ -159,13 +168,6 @@ class Output(Model):
         if self.size is not None and 2 * margin >= min(self.size):
             raise refusal("leaves no room on the canvas", field="margin")
         return self
-
-    @property
-    def canvas_pixels(self) -> int:
-        """Pixels of the canvas, at most; 0 if its size follows from the photo."""
-        if self.size is not None:
-            return self.size[0] * self.size[1]
-        return presets()[self.preset].look.side ** 2 if self.preset is not None else 0
 
     @property
     def backdrop(self) -> str | None:

@@ -103,8 +103,8 @@ class WorkerSettings(
     megapixels_in_hand: float = Field(
         default=200.0,
         gt=0,
-        description="Megapixels of photos per worker process at once. Each megapixel takes up to "
-        "24 MB of memory.",
+        description="Megapixels per worker process at once. Each takes up to 24 MB of memory. "
+        "A job counts as its photo or canvas, and more for some results: see Limits.",
     )
     embedding_cache_mb: float = Field(
         default=512.0,

@@ -16,6 +16,7 @@ from tests.api.conftest import (
     OTHER,
     SHOP,
     Client,
+    Finish,
     MakeClient,
     accepted,
     assert_problem,
@@ -71,16 +72,72 @@ def test_a_canvas_is_limited_to_the_size_of_a_photo(make_client: MakeClient, sam
     accepted(submit(client, sample, job={"output": {"size": [1000, 1000]}}))
 
 
-def test_a_canvas_counts_towards_the_jobs_pixels(
-    client: Client, sample: bytes, leases: LeaseTable
+@pytest.mark.parametrize(
+    ("output", "megapixels"),
+    [
+        ({}, 0.24),
+        ({"crop": True}, 0.24),
+        ({"size": [3000, 2000]}, 5.66),
+        ({"margin": 2000}, 20.24),
+        ({"margin": "45%"}, 16.8),
+        ({"crop": True, "margin": "45%"}, 16.8),
+        ({"format": "avif"}, 0.51),
+    ],
+)
+def test_a_canvas_and_its_format_count_towards_the_jobs_pixels(
+    client: Client, sample: bytes, leases: LeaseTable, output: dict[str, Any], megapixels: float
 ) -> None:
-    plain = accepted(submit(client, sample))
-    large = accepted(submit(client, sample, job={"output": {"size": [3000, 2000]}}))
-    loads = [leases.weigh(job_id) for job_id in (plain, large)]
-    assert [load and (load.photo.pixels, load.extra_pixels) for load in loads] == [
-        (240_000, 0),
-        (240_000, 6_000_000),
-    ]
+    load = leases.weigh(accepted(submit(client, sample, job={"output": output})))
+    assert load is not None
+    assert load.photo.pixels == 240_000
+    assert (load.photo.pixels + load.extra_pixels) / 1e6 == pytest.approx(megapixels, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("output", "field"),
+    [
+        ({"margin": "45%"}, "margin"),
+        ({"margin": 300}, "margin"),
+        ({"margin": 300, "type": "mask"}, "margin"),
+        ({"margin": 1000, "crop": True}, "margin"),
+        ({"size": [1001, 1000], "margin": 5}, "size"),
+    ],
+)
+class TestACanvasThatIsTooLarge:
+    def test_of_a_photo_sent_along(
+        self, make_client: MakeClient, sample: bytes, output: dict[str, Any], field: str
+    ) -> None:
+        client = make_client(max_megapixels=1.0)
+        response = submit(client, sample, job={"output": output})
+        assert_problem(response, 422, "invalid_request", f"output.{field}")
+        assert "at most 1,000,000 are accepted" in response.json["detail"]
+
+    def test_of_an_upload_and_of_an_earlier_jobs_photo(
+        self,
+        make_client: MakeClient,
+        sample: bytes,
+        finish: Finish,
+        output: dict[str, Any],
+        field: str,
+    ) -> None:
+        client = make_client(max_megapixels=1.0)
+        upload = uploaded(client, sample)
+        parent = accepted(client.post("/v1/jobs", json={"upload": upload}))
+        finish(parent)
+        for source in ({"upload": upload}, {"job": parent}, {"render": parent}):
+            response = client.post("/v1/jobs", json={**source, "output": output})
+            assert_problem(response, 422, "invalid_request", f"output.{field}")
+
+
+def test_a_margin_that_may_fit_is_left_to_the_worker(
+    make_client: MakeClient, sample: bytes
+) -> None:
+    client = make_client(max_megapixels=1.0)
+    accepted(submit(client, sample, job={"output": {"margin": "45%", "crop": True}}))
+    url = {"url": "https://93.184.215.14/a.png"}
+    accepted(client.post("/v1/jobs", json={**url, "output": {"margin": "45%"}}))
+    response = client.post("/v1/jobs", json={**url, "output": {"margin": 500}})
+    assert_problem(response, 422, "invalid_request", "output.margin")
 
 
 class TestBackdrops:
@@ -108,7 +165,7 @@ class TestBackdrops:
         self, client: Client, sample: bytes, jobs: JobQueue
     ) -> None:
         job_id = accepted(submit(client, sample, job=on(uploaded(client, sample))))
-        assert jobs.get(job_id).extra_pixels == 240_000
+        assert jobs.get(job_id).extra_pixels == 50_000  # decoded while the photo is held
 
     def test_a_missing_backdrop_is_refused(self, client: Client, sample: bytes) -> None:
         response = submit(client, sample, job=on("inp_" + "0" * 24))

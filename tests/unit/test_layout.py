@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from shared.errors import ImageTooLarge
+from shared.errors import InvalidRequest
 from shared.presets import presets
 from shared.schema import Align, Output
 from worker.framing.layout import Layout, plan
@@ -132,8 +132,10 @@ def test_a_size_given_is_kept_beside_a_preset() -> None:
 
 
 def test_a_margin_may_not_make_a_canvas_without_end() -> None:
-    with pytest.raises(ImageTooLarge):
+    with pytest.raises(InvalidRequest, match=r"output\.margin: the result would be 20000×20000"):
         plan(Output(margin="45%"), (2000, 2000), (0, 0, 1, 1))
+    with pytest.raises(InvalidRequest, match="a side has at most 10,000 pixels"):
+        plan(Output(margin=60), (9900, 10), (0, 0, 1, 1))
 
 
 def test_a_photo_longer_than_a_canvas_may_be_stays_whole() -> None:

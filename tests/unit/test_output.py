@@ -108,14 +108,6 @@ def test_one_number_is_a_square() -> None:
     assert asked(size=300).size == (300, 300)
 
 
-@pytest.mark.parametrize(
-    ("output", "pixels"),
-    [({}, 0), ({"size": [30, 20]}, 600), ({"preset": "amazon"}, 1600**2), ({"crop": True}, 0)],
-)
-def test_a_canvas_is_weighed_before_it_is_made(output: dict[str, Any], pixels: int) -> None:
-    assert asked(**output).canvas_pixels == pixels
-
-
 @pytest.mark.parametrize("backdrop", [None, UPLOAD["upload"]])
 def test_an_archived_job_still_names_its_backdrop(backdrop: str | None) -> None:
     """As the script `archived_name` writes it, for erase to count it down."""

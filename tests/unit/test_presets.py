@@ -14,8 +14,9 @@ from shared.job import Compliance
 from shared.presets import presets
 from shared.schema import Output
 from tests import material
+from tests.framing import publish
 from worker.framing import compliance
-from worker.framing.publication import Publication, Trimmings, publish
+from worker.framing.publication import Publication, Trimmings
 from worker.review.subject import measure
 
 MATTES = material.folder("data", "mattes")

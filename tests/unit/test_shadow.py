@@ -10,12 +10,12 @@ from shared.arrays import UInt8Array
 from shared.images.photo import Photo
 from shared.job import Compliance
 from shared.schema import Output, Shadow
-from tests.framing import published_pixels
+from tests.framing import publish, published_pixels
 from worker.framing import publication
 from worker.framing.compliance import report
 from worker.framing.frame import place
 from worker.framing.layout import plan
-from worker.framing.publication import Trimmings, publish
+from worker.framing.publication import Trimmings
 from worker.framing.shadow import cast
 from worker.matting.solid import Box
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
-from shared.errors import ImageTooLarge
-from shared.presets import presets
+from shared.images.headers import MAX_PIXELS
 from shared.schema import Output
-from shared.schema.canvas import MAX_SIDE, Align
+from shared.schema.canvas import Align
+from shared.schema.extent import accepted_canvas, follows_box, margin_around, margin_pixels
 from worker.matting.solid import Box
 
 #: Shares of the free room to the left and above.
@@ -72,7 +71,9 @@ class Layout:
         return self.box == self.place == (0, 0, *self.canvas)
 
 
-def plan(output: Output, size: tuple[int, int], subject: Box) -> Layout:
+def plan(
+    output: Output, size: tuple[int, int], subject: Box, *, max_pixels: int = MAX_PIXELS
+) -> Layout:
     """The layout that `output` asks for.
 
     The subject's box is what is placed where `crop` or `scale` names it, else the photo.
@@ -81,16 +82,18 @@ def plan(output: Output, size: tuple[int, int], subject: Box) -> Layout:
         output: what is asked for.
         size: (width, height) of the photo.
         subject: its box in the photo.
+        max_pixels: the largest canvas.
 
     Raises:
-        ImageTooLarge: the margin makes the canvas longer than `MAX_SIDE`.
+        InvalidRequest: as `accepted_canvas`.
     """
     box = subject if output.crop or output.scale is not None else (0, 0, *size)
-    canvas = _canvas(output, size, box)
-    if canvas is None:
-        return _wrapped(output.margin, box)
     width, height = box[2] - box[0], box[3] - box[1]
-    margin = _pixels(output.margin, min(canvas))
+    canvas = accepted_canvas(output, size, (width, height), max_pixels)
+    if follows_box(output):
+        edge = margin_around(output.margin, (width, height))
+        return Layout(canvas, box, (edge, edge, edge + width, edge + height))
+    margin = margin_pixels(output.margin, min(canvas))
     room = [max(1, side - 2 * margin) for side in canvas]
     wanted = min(room[0] / width, room[1] / height)
     if output.scale is not None:
@@ -109,33 +112,3 @@ def plan(output: Output, size: tuple[int, int], subject: Box) -> Layout:
         (left, top, left + placed[0], top + placed[1]),
         shortfall if shortfall >= _SLACK else 1.0,
     )
-
-
-def _canvas(output: Output, size: tuple[int, int], box: Box) -> tuple[int, int] | None:
-    """The canvas asked for; None where it is what is placed that gives its size."""
-    if output.size is not None:
-        return output.size
-    if output.preset is not None:
-        look = presets()[output.preset].look
-        longest = max(box[2] - box[0], box[3] - box[1])
-        side = math.ceil(longest / (output.scale or 1.0))
-        side = min(max(side, look.least_side), look.side)
-        return side, side
-    return size if output.scale is not None else None
-
-
-def _wrapped(margin: int | str, box: Box) -> Layout:
-    """The box as large as it is, and the margin around it."""
-    width, height = box[2] - box[0], box[3] - box[1]
-    shorter = min(width, height)
-    if isinstance(margin, str):  # of the canvas, so that the canvas is box / (1 − 2 · share)
-        shorter = round(shorter / (1 - 2 * float(margin[:-1]) / 100))
-    edge = _pixels(margin, shorter)
-    canvas = (width + 2 * edge, height + 2 * edge)
-    if edge and max(canvas) > MAX_SIDE:
-        raise ImageTooLarge(f"With its margin the result is {canvas[0]}×{canvas[1]} pixels.")
-    return Layout(canvas, box, (edge, edge, edge + width, edge + height))
-
-
-def _pixels(margin: int | str, side: int) -> int:
-    return round(side * float(margin[:-1]) / 100) if isinstance(margin, str) else margin

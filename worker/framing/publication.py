@@ -1,4 +1,4 @@
-"""From a photo's alpha to the file asked for: one function, one step per line."""
+"""From a photo's alpha to the file asked for: draw the picture, then write it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from shared.arrays import UInt8Array
 from shared.images.decode import decode
 from shared.images.encode import encode
 from shared.images.exif import kept
+from shared.images.headers import MAX_PIXELS
 from shared.images.photo import Photo
 from shared.job import Compliance
 from shared.schema import Output, OutputType
@@ -71,10 +72,48 @@ class Publication:
     warnings: tuple[str, ...]
 
 
-def publish(
-    rgb: UInt8Array, alpha: UInt8Array, output: Output, subject: Box, trimmings: Trimmings
-) -> Publication:
-    """The file that `output` asks for, in the subject's own colours.
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A drawn picture, before it is written to a file. It holds nothing of the photo's size.
+
+    Attributes:
+        pixels: (h, w), (h, w, 3) or (h, w, 4) uint8, as `compose` returns them.
+        shown: (h, w) uint8, the subject's alpha on the canvas; None without a preset.
+        limited: whether the subject is smaller than was asked for, because nothing is enlarged.
+        exif: the photo's metadata to carry over.
+        warnings: what could not be done as asked.
+    """
+
+    pixels: UInt8Array
+    shown: UInt8Array | None
+    limited: bool
+    exif: bytes
+    warnings: tuple[str, ...]
+
+    def written(self, output: Output) -> Publication:
+        """The file, measured against its preset.
+
+        Raises:
+            ImageTooLarge: as `encode`.
+        """
+        file = encode(self.pixels, output.format, self.exif)
+        compliance = None
+        if output.preset is not None and self.shown is not None:
+            compliance = report(file, self.shown, output.preset, limited=self.limited)
+        size = (self.pixels.shape[1], self.pixels.shape[0])
+        return Publication(file, size, compliance, self.warnings)
+
+
+def draw(
+    rgb: UInt8Array,
+    alpha: UInt8Array,
+    output: Output,
+    subject: Box,
+    trimmings: Trimmings,
+    *,
+    max_pixels: int = MAX_PIXELS,
+) -> Picture:
+    """The picture that `output` asks for, in the subject's own colours.
 
     Args:
         rgb: (H, W, 3) uint8, the photo.
@@ -82,11 +121,12 @@ def publish(
         output: what to make.
         subject: its box in the photo.
         trimmings: what it needs beside the cut.
+        max_pixels: the largest canvas.
 
     Raises:
-        ImageTooLarge: as `plan` and `encode`.
+        InvalidRequest: as `plan`.
     """
-    layout = plan(output, (alpha.shape[1], alpha.shape[0]), subject)
+    layout = plan(output, (alpha.shape[1], alpha.shape[0]), subject, max_pixels=max_pixels)
     # Before scaling, because scaling mixes the half-background pixels with their neighbours.
     colours = rgb if output.type is OutputType.MASK else estimate_foreground(rgb, alpha)
     colours, shown = place(colours, alpha, layout)
@@ -94,14 +134,13 @@ def publish(
         shown = without_haze(shown)  # marketplaces reject a background that is not quite white
     shadow = None if output.shadow is None else cast(shown, layout.moved(subject), output.shadow)
     behind = None if trimmings.backdrop is None else covering(trimmings.backdrop, layout.canvas)
-    pixels = compose(colours, shown, output, backdrop=behind, shadow=shadow)
-    warnings = (*trimmings.warnings, *_warnings(output, layout, shadow))
-    del colours, shadow, behind  # encoding needs memory of its own
-    file = encode(pixels, output.format, trimmings.exif)
-    compliance = None
-    if output.preset is not None:
-        compliance = report(file, shown, output.preset, limited=layout.shortfall > 1)
-    return Publication(file, layout.canvas, compliance, warnings)
+    return Picture(
+        pixels=compose(colours, shown, output, backdrop=behind, shadow=shadow),
+        shown=None if output.preset is None else shown,
+        limited=layout.shortfall > 1,
+        exif=trimmings.exif,
+        warnings=(*trimmings.warnings, *_warnings(output, layout, shadow)),
+    )
 
 
 def _warnings(output: Output, layout: Layout, shadow: UInt8Array | None) -> list[str]:

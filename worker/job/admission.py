@@ -18,6 +18,7 @@ from worker.engine import Reservation
 from worker.job.fetch_slots import FetchSlot
 from worker.job.inputs import FetchedPhoto, fetch_ahead, store_ahead
 from worker.job.outcome import NO_QUEUE, give_back, settling
+from worker.job.room import room_for
 from worker.job.run import Run
 from worker.runtime import Runtime
 
@@ -113,7 +114,7 @@ class _Admission:
                 return
             self._slot, self._run = slot, run
             self._held = held.pop_all()
-        self._ask_room(self._photo.pixels + self._load.extra_pixels)
+        self._ask_room(room_for(run, self._photo.info))
 
     def _read(self, run: Run, held: ExitStack) -> None:
         with settling(run), run.stage("fetch"):

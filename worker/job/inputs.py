@@ -12,6 +12,7 @@ from tempfile import TemporaryFile
 from typing import BinaryIO, cast
 
 from shared.errors import LeaseLost, NotFound, StorageUnavailable
+from shared.images.headers import ImageInfo
 from shared.images.probe import probe
 from shared.job import Input
 from shared.storage import keys
@@ -26,13 +27,13 @@ _ANY_TYPE = "application/octet-stream"
 class FetchedPhoto:
     """A photo's file on this worker's disk, read before there was room for its pixels.
 
-    It has no name there, so that nothing of it is left once it is closed.
+    It has no name there, so that nothing of it is left once it is closed. `size` is in bytes.
     """
 
     file: BinaryIO
     digest: str
     size: int
-    pixels: int
+    info: ImageInfo
 
     def read(self) -> bytes:
         self.file.seek(0)
@@ -72,14 +73,14 @@ def fetch_ahead(run: Run) -> FetchedPhoto:
         else:
             file.write(runtime.storage.get(key))
         size, digest = _measured(file)
-        pixels = probe(file, max_pixels=runtime.settings.max_pixels).pixels
+        info = probe(file, max_pixels=runtime.settings.max_pixels)
         with contextlib.suppress(*NO_QUEUE):  # the next job that reads it records it
             if not runtime.leases.record_input(
-                record.id, digest=digest, size=size, pixels=pixels
+                record.id, digest=digest, size=size, pixels=info.pixels
             ):  # erased with all of its jobs, so nobody needs it any more
                 run.stored.append(key)
                 raise LeaseLost
-        return FetchedPhoto(file, digest, size, pixels)
+        return FetchedPhoto(file, digest, size, info)
 
 
 def store_ahead(runtime: Runtime, photo: Input) -> None:

@@ -6,13 +6,14 @@ import logging
 
 from shared.images.decode import decode
 from shared.job import Outcome, Status
-from worker.framing.publication import Trimmings, publish
+from worker.framing.publication import Trimmings, draw
 from worker.job.admission import admit
 from worker.job.cut import Cut, cut_out
 from worker.job.earlier import Earlier
 from worker.job.inputs import FetchedPhoto, fetch_backdrop, fetch_parent, fetch_photo
 from worker.job.outcome import finish, settling
 from worker.job.results import result_files, store
+from worker.job.room import require_room
 from worker.job.run import Run
 from worker.job.segmentation import segment
 from worker.review.doubts import doubts
@@ -40,6 +41,7 @@ def _work(run: Run, fetched: FetchedPhoto | None) -> Outcome:
     with run.stage("fetch"):
         data, digest = fetch_photo(run, fetched)
         parent, backdrop = fetch_parent(run), fetch_backdrop(run)
+        require_room(run, data)
     with run.work("decode"):
         photo = decode(data, max_pixels=settings.max_pixels)
         run.warnings += photo.warnings
@@ -52,7 +54,17 @@ def _work(run: Run, fetched: FetchedPhoto | None) -> Outcome:
         cut = Cut(earlier.alpha_of(photo)) if finding is None else cut_out(request, photo, finding)
         reasons = (*cut.reasons, *doubts(cut.alpha, cut.judged, settings.review))
         subject = measure(cut.alpha, cut.scores, tuple(dict.fromkeys(reasons)), cut.stability)
-        made = publish(photo.rgb, cut.alpha, request.output, subject.box, trimmings)
+        picture = draw(
+            photo.rgb,
+            cut.alpha,
+            request.output,
+            subject.box,
+            trimmings,
+            max_pixels=settings.max_pixels,
+        )
+        del photo, trimmings, earlier, finding  # encoding needs memory of its own
+        made = picture.written(request.output)
+        del picture
         run.warnings += made.warnings
         files = result_files(made.file, cut, model)
     with run.stage("store"):
