@@ -96,21 +96,25 @@ class Engine:
 
     def _serve(self) -> None:
         while True:
-            step, batch = self._queue.take(self._segmenter.max_batch)
-            self._progress.move()
-            try:
-                if step is Step.ENCODE:
-                    self._encode(batch)
-                else:
-                    batch = self._embedded(batch)
-                    self._decode(batch)
-            except ServiceError as error:
-                self._fail(batch, error)
-            except Exception as error:  # noqa: BLE001  # a model may raise anything
-                failure = SegmenterFailed(f"{type(error).__name__}: {error}")
-                failure.__cause__ = error
-                self._fail(batch, failure)
-            self._progress.move()
+            self._serve_batch()
+
+    def _serve_batch(self) -> None:
+        """Wait for a batch and answer it; returning lets go of its photos."""
+        step, batch = self._queue.take(self._segmenter.max_batch)
+        self._progress.move()
+        try:
+            if step is Step.ENCODE:
+                self._encode(batch)
+            else:
+                batch = self._embedded(batch)
+                self._decode(batch)
+        except ServiceError as error:
+            self._fail(batch, error)
+        except Exception as error:  # noqa: BLE001  # a model may raise anything
+            failure = SegmenterFailed(f"{type(error).__name__}: {error}")
+            failure.__cause__ = error
+            self._fail(batch, failure)
+        self._progress.move()
 
     def _fail(self, batch: Sequence[Call], error: ServiceError) -> None:
         """Raise the error in every caller of the batch; the device's thread carries on."""
