@@ -29,6 +29,7 @@ HTTP_STATUS: Mapping[type[ServiceError], int] = {
     errors.NotFound: 404,
     errors.NotFinished: 409,
     errors.NoResult: 409,
+    errors.UploadSealed: 409,
     errors.IdempotencyMismatch: 422,
     errors.ModelNotServed: 422,
     errors.PromptInvalid: 422,

@@ -7,6 +7,7 @@ import io
 from dataclasses import dataclass, replace
 from typing import BinaryIO
 
+from api.sealing import seal
 from api.services import Services
 from shared.errors import (
     ImageInvalid,
@@ -110,12 +111,9 @@ def from_upload(
     services: Services, tenant: str, upload_id: str, request: JobRequest | None
 ) -> Source:
     photo = services.jobs.input(upload_id, tenant)
-    key = keys.input_key(tenant, upload_id)
-    size = services.storage.size(key)
-    if size is None:
-        raise InvalidRequest.field("upload", "the upload has no file yet")
+    size = seal(services, tenant, upload_id)
     _check_size(services, size)
-    info = _header(services, key, size)
+    info = _header(services, keys.input_key(tenant, upload_id), size)
     if info is not None and request is not None:
         _check_prompt(request, info)
     pixels = None if info is None else info.pixels

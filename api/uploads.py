@@ -13,10 +13,10 @@ from api.answers import json_answer
 from api.intake import base_url
 from api.keyring import SECURITY, tenant
 from api.problems import problem_responses
-from api.services import services
-from shared.errors import ImageTooLarge, InvalidRequest
+from api.services import Services, services
+from shared.errors import ImageTooLarge, InvalidRequest, NotFound, UploadSealed
 from shared.job import new_id
-from shared.storage import keys
+from shared.storage import Grant, keys
 
 blueprint = APIBlueprint(
     "uploads",
@@ -67,7 +67,7 @@ def create(body: UploadRequest) -> Response:
         raise ImageTooLarge(f"{body.bytes:,} bytes; at most {limit:,} are accepted")
     upload_id, expiry = new_id("inp"), parts.settings.upload_expiry
     signed = parts.storage.presign_put(
-        keys.input_key(tenant(), upload_id),
+        keys.upload_key(tenant(), upload_id),
         expires=expiry,
         size=body.bytes,
         content_type=body.content_type,
@@ -99,7 +99,22 @@ def content(path: ContentPath) -> Response:
     grant = parts.storage.redeem(path.token)
     if request.content_length != grant.size:
         raise InvalidRequest.field("Content-Length", f"{grant.size} bytes were signed for")
+    _require_open(parts, grant)
     bodies.expect(parts.bodies, grant.size + 1)  # its end is seen by reading on
     with bodies.spooled() as file:
         parts.storage.put(grant.key, file, request.content_type or "")
+    _require_open(parts, grant)  # a job may have come during the transfer, and has other bytes
     return Response(status=200)
+
+
+def _require_open(parts: Services, grant: Grant) -> None:
+    """Refuse bytes for an upload that is gone, or that a job has named already.
+
+    Raises:
+        NotFound, UploadSealed: see above.
+    """
+    names = keys.read(keys.UPLOAD, grant.key)
+    if names is None:  # signed by an older version, for the photo itself
+        raise NotFound("this upload address is not valid any more")
+    if parts.jobs.input(names["input"], names["tenant"]).sealed:
+        raise UploadSealed

@@ -12,6 +12,7 @@ The tree (codes in brackets are what the API and a failed job report):
     │   ├── NotFound                    [not_found]
     │   ├── NotFinished                 [not_finished]
     │   ├── NoResult                    [no_result]
+    │   ├── UploadSealed                [upload_sealed]
     │   ├── IdempotencyMismatch         [idempotency_mismatch]
     │   ├── ModelNotServed              [model_not_served]
     │   ├── PromptInvalid               [prompt_invalid]
@@ -119,6 +120,11 @@ class NotFinished(CallerError):
 class NoResult(CallerError):
     code = "no_result"
     default_message = "That job finished without a result."
+
+
+class UploadSealed(CallerError):
+    code = "upload_sealed"
+    default_message = "A job uses this upload, so it cannot be replaced; create another."
 
 
 class IdempotencyMismatch(CallerError):

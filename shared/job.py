@@ -124,6 +124,7 @@ class Input:
     digest: str | None = None  #: SHA-256 in hex, once some process has read the bytes
     bytes: int | None = None  #: as declared for an upload, as stored otherwise
     pixels: int | None = None  #: from its header, once that has been read
+    sealed: bool = False  #: an upload that a job has named: its address takes no more bytes
 
     @property
     def to_fetch(self) -> bool:
@@ -141,6 +142,7 @@ class Input:
             digest=fields.get("digest"),
             bytes=int(size) if size else None,
             pixels=int(pixels) if pixels else None,
+            sealed="sealed" in fields,
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import subprocess
 import tempfile
 import time
@@ -95,6 +96,15 @@ class MemoryStorage:
     def size(self, key: str) -> int | None:
         self.ping()
         return len(self.objects[key]) if key in self.objects else None
+
+    def version(self, key: str) -> str | None:
+        self.ping()
+        return hashlib.sha256(self.objects[key]).hexdigest() if key in self.objects else None
+
+    def copy(self, source: str, target: str, version: str) -> None:
+        if self.version(source) != version:
+            raise NotFound(f"no such object: {source}")
+        self.objects[target] = self.objects[source]
 
     def delete(self, keys: Sequence[str]) -> None:
         self.ping()

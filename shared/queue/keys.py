@@ -75,8 +75,8 @@ INPUT = Family(
     Kind.HASH,
     "One photo: tenant, url (to fetch it from), stored (1), digest, bytes, pixels, refs (jobs that "
     "use it), lingers (ms until which someone may still store it), promised (bytes counted in "
-    "promised).",
-    "note_input, admit, accept, record_input; erase counts refs down",
+    "promised), sealed (the upload's version that jobs read).",
+    "note_input, admit, accept, seal_upload, record_input; erase counts refs down",
     "erase of the last job that uses it; sweepable where no job does",
 )
 LANE = Family(

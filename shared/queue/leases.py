@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from shared.errors import StorageUnavailable
 from shared.job import Input, Job, Lane, Outcome, Status
 from shared.queue.connection import Connection, pairs
 from shared.queue.times import LINGER_MS, RECLAIMED_RING_MS
@@ -107,14 +108,37 @@ class LeaseTable:
         return frozenset(self._connection.run("renew", leases=leases, lease_ms=lease_ms))
 
     def record_input(
-        self, input_id: str, *, digest: str, size: int, pixels: int | None = None
+        self,
+        input_id: str,
+        *,
+        digest: str,
+        size: int,
+        pixels: int | None = None,
+        fetched: bool = False,
     ) -> bool:
-        """Record that a photo is stored, its digest and size; False: it was erased."""
-        return bool(
-            self._connection.run(
-                "record_input", id=input_id, digest=digest, bytes=size, pixels=pixels
-            )
+        """Record that a photo is stored, its digest and size; False: it was erased.
+
+        Args:
+            input_id: of the photo.
+            digest: SHA-256 in hex of the bytes that were read here.
+            size: in bytes.
+            pixels: from its header, if that was read.
+            fetched: they were just fetched and stored, so they replace what was stored before.
+
+        Raises:
+            StorageUnavailable: another reader got other bytes, so the storage told one of them wrong.
+        """
+        answer = self._connection.run(
+            "record_input",
+            id=input_id,
+            digest=digest,
+            bytes=size,
+            pixels=pixels,
+            fetched=fetched or None,
         )
+        if answer == "differs":
+            raise StorageUnavailable("the storage gave two readers different bytes of one photo")
+        return bool(answer)
 
     def finish(self, claim: Claim, status: Status, outcome: Outcome) -> bool:
         """End the job; False if the lease was lost before."""

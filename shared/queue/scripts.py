@@ -17,7 +17,7 @@ _USES = re.compile(r"^-- uses: (.+)$", re.MULTILINE)
 _NAMES = "local NAMES = {{{}}}\n".format(
     ", ".join(
         f"{name} = {json.dumps(getattr(keys, name))}"
-        for name in ("INPUT", "ATTEMPT", "ARCHIVE", "REMAINS")
+        for name in ("INPUT", "UPLOAD", "ATTEMPT", "ARCHIVE", "REMAINS")
     )
 )
 

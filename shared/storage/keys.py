@@ -14,8 +14,10 @@ ALPHA = "alpha"
 LOGITS = "logits"
 ATTEMPT_FILES = (RESULT, ALPHA, LOGITS)
 
-#: A photo.
+#: A photo. Only the service itself writes it, so what a job reads never changes.
 INPUT = "{tenant}/inputs/{input}"
+#: Where a signed address puts an upload. It is copied to its INPUT when a job first names it.
+UPLOAD = "{tenant}/uploads/{input}"
 #: The folder of one claim of a job; it holds ATTEMPT_FILES.
 ATTEMPT = "{tenant}/jobs/{job}/{claim}/"
 #: A finished job's record, once Redis has dropped it.
@@ -29,6 +31,11 @@ _PART = re.compile(r"\\\{(\w+)\\\}")
 def input_key(tenant: str, input_id: str) -> str:
     """The key of a photo."""
     return INPUT.format(tenant=tenant, input=input_id)
+
+
+def upload_key(tenant: str, input_id: str) -> str:
+    """The key that the signed address of an upload writes to."""
+    return UPLOAD.format(tenant=tenant, input=input_id)
 
 
 def attempt_key(tenant: str, job_id: str, claim: int, name: str) -> str:

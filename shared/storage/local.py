@@ -41,7 +41,7 @@ class LocalStorage:
         path = self._path(key)
         with self._translated(key):
             self._require_marker()
-            handle, name = self._partial()
+            handle, name = tempfile.mkstemp(dir=self._partials())
             try:
                 with os.fdopen(handle, "wb") as file:
                     if isinstance(data, bytes):
@@ -65,6 +65,26 @@ class LocalStorage:
                 return self._path(key).stat().st_size
         except NotFound:
             return None
+
+    def version(self, key: str) -> str | None:
+        try:
+            with self._translated(key):
+                return _version(self._path(key))
+        except NotFound:
+            return None
+
+    def copy(self, source: str, target: str, version: str) -> None:
+        """Link the file: a later `put` renames another file into its place and leaves this one."""
+        with self._translated(source):
+            self._require_marker()
+            link = self._partials() / secrets.token_hex(16)
+            link.hardlink_to(self._path(source))
+            try:
+                if _version(link) != version:
+                    raise NotFound(f"replaced meanwhile: {source}")
+                self._place(link, self._path(target))
+            finally:
+                link.unlink(missing_ok=True)
 
     def delete(self, keys: Sequence[str]) -> None:
         for key in keys:
@@ -143,11 +163,11 @@ class LocalStorage:
         if not (self._root / _MARKER).exists():
             raise FileNotFoundError
 
-    def _partial(self) -> tuple[int, str]:
-        """Create a temporary file in the folder that all `put`s in progress share."""
+    def _partials(self) -> Path:
+        """The folder that all `put`s in progress share."""
         folder = self._root / _PARTIAL
         folder.mkdir(exist_ok=True)
-        return tempfile.mkstemp(dir=folder)
+        return folder
 
     def _place(self, written: Path, path: Path) -> None:
         """Rename a file; another process's `_prune` may remove the folder meanwhile."""
@@ -184,3 +204,9 @@ class LocalStorage:
         finally:
             Path(name).unlink()
         return path.read_text()
+
+
+def _version(path: Path) -> str:
+    """Of a file that was renamed into its place: each is a new file, with its own time."""
+    found = path.stat()
+    return f"{found.st_ino}-{found.st_mtime_ns}"

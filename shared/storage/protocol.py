@@ -39,6 +39,16 @@ class Storage(Protocol):
     def size(self, key: str) -> int | None:
         """The object's size in bytes; None if there is no such object."""
 
+    def version(self, key: str) -> str | None:
+        """A name for the object's present bytes, another after each `put`; None: no such object."""
+
+    def copy(self, source: str, target: str, version: str) -> None:
+        """Copy the object within the storage, whole or not at all.
+
+        Raises:
+            NotFound: there is no such object, or no longer in this version.
+        """
+
     def delete(self, keys: Sequence[str]) -> None:
         """Delete; a missing object is not an error."""
 

@@ -33,6 +33,8 @@ _CONFIG = Config(
     request_checksum_calculation="when_required",
     response_checksum_validation="when_required",
 )
+#: The source of a conditional copy has changed.
+_REPLACED = frozenset({"412", "PreconditionFailed"})
 _MISSING = frozenset({"404", "NoSuchKey", "NotFound"})
 
 
@@ -135,13 +137,38 @@ class S3Storage:
                 return bytes(body.read())[:limit]
 
     def size(self, key: str) -> int | None:
+        head = self._head(key)
+        return None if head is None else int(head["ContentLength"])
+
+    def _head(self, key: str) -> Any:
         try:
             with _translated(key):
-                head = self._client.head_object(Bucket=self._bucket, Key=key)
+                return self._client.head_object(Bucket=self._bucket, Key=key)
         except NotFound:
             self.ping()  # a HEAD's 404 may also mean that the bucket is missing
             return None
-        return int(head["ContentLength"])
+
+    def version(self, key: str) -> str | None:
+        head = self._head(key)
+        if head is not None and not head.get("ETag"):
+            raise StorageUnavailable("the object storage gave no ETag")
+        return None if head is None else str(head["ETag"])
+
+    def copy(self, source: str, target: str, version: str) -> None:
+        if self._hasty:
+            self.ping()
+        with _translated(source):
+            try:
+                self._writer.copy_object(
+                    Bucket=self._bucket,
+                    Key=target,
+                    CopySource={"Bucket": self._bucket, "Key": source},
+                    CopySourceIfMatch=version,
+                )
+            except ClientError as error:
+                if error.response.get("Error", {}).get("Code") in _REPLACED:
+                    raise NotFound(f"replaced meanwhile: {source}") from error
+                raise
 
     def delete(self, keys: Sequence[str]) -> None:
         # One by one: DeleteObjects wants a checksum header that not every server agrees on.

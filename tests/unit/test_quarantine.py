@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import BinaryIO
 
 import pytest
@@ -137,7 +138,10 @@ def test_a_worker_has_nothing_else_in_hand_while_it_runs_one(
     for _ in range(deaths):
         die(house, job_id)
     storage = Watching()
-    storage.put(keys.input_key("shop", house.jobs.get(job_id).input_id), sample, "")
+    photo_id = house.jobs.get(job_id).input_id
+    storage.put(keys.input_key("shop", photo_id), sample, "")
+    digest = hashlib.sha256(sample).hexdigest()
+    house.connection.redis.hset(redis_keys.INPUT.key(photo_id), "digest", digest)
     runtime = working(house.connection, storage)
     storage.pixels = runtime.pixels_in_flight
     with runtime.pixels_in_flight.holding(1):  # a neighbour's

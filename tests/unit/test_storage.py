@@ -260,6 +260,38 @@ def test_sixteen_threads_put_at_once(storage: Storage, key: str) -> None:
     storage.delete(list(contents))
 
 
+def test_a_copy_keeps_its_bytes_when_its_source_is_replaced(storage: Storage, key: str) -> None:
+    storage.put(key, b"the first", KIND)
+    storage.copy(key, f"{key}-copy", storage.version(key) or "")
+    storage.put(key, b"the other", KIND)
+    assert storage.get(f"{key}-copy") == b"the first"
+    storage.delete([key, f"{key}-copy"])
+
+
+@pytest.mark.parametrize("storage", ALL_BUT_MOTO, indirect=True)  # moto copies any version
+def test_a_source_that_was_replaced_is_not_copied(storage: Storage, key: str) -> None:
+    storage.put(key, b"the first", KIND)
+    version = storage.version(key) or ""
+    storage.put(key, b"the other", KIND)
+    with pytest.raises(NotFound):
+        storage.copy(key, f"{key}-copy", version)
+    assert storage.size(f"{key}-copy") is None
+
+
+def test_a_missing_object_has_no_version_and_no_copy(storage: Storage, key: str) -> None:
+    assert storage.version(key) is None
+    with pytest.raises(NotFound):
+        storage.copy(key, f"{key}-copy", '"0"')
+
+
+def test_copying_again_changes_nothing(storage: Storage, key: str) -> None:
+    storage.put(key, b"data", KIND)
+    for _ in range(2):
+        storage.copy(key, f"{key}-copy", storage.version(key) or "")
+    assert storage.get(f"{key}-copy") == b"data"
+    storage.delete([key, f"{key}-copy"])
+
+
 @pytest.mark.parametrize("storage", ALL_BUT_MOTO, indirect=True)  # moto's own threads race here
 def test_of_sixteen_concurrent_puts_of_one_key_one_wins(storage: Storage, key: str) -> None:
     contents = [bytes([number]) * 100_000 for number in range(16)]
@@ -458,6 +490,8 @@ CALLS: dict[str, Callable[[Storage], object]] = {
     "get": lambda storage: storage.get("shop/inputs/a"),
     "limited get": lambda storage: storage.get("shop/inputs/a", limit=4),
     "size": lambda storage: storage.size("shop/inputs/a"),
+    "version": lambda storage: storage.version("shop/inputs/a"),
+    "copy": lambda storage: storage.copy("shop/inputs/a", "shop/inputs/b", '"0"'),
     "delete": lambda storage: storage.delete(["shop/inputs/a"]),
     "ping": lambda storage: storage.ping(),
 }

@@ -47,14 +47,39 @@ def fetch_photo(run: Run, fetched: FetchedPhoto | None) -> tuple[bytes, str]:
     """The photo's file and its SHA-256; from storage, if it was not `fetched` ahead.
 
     Raises:
-        LeaseLost: as `fetch_ahead`.
+        LeaseLost: as `fetch_ahead`; or the photo has more pixels than were recorded and reserved,
+            and the job went back to be weighed anew.
+        StorageUnavailable: as `fetch_ahead`.
     """
-    record = run.claim.photo
-    if fetched is None and record.stored and record.digest and record.pixels:
-        key = keys.input_key(record.tenant, record.id)
-        return run.runtime.storage.get(key), record.digest
-    with closing(fetched or fetch_ahead(run)) as photo:
-        return photo.read(), photo.digest
+    runtime, record = run.runtime, run.claim.photo
+    if fetched is not None:
+        with closing(fetched) as photo:
+            return photo.read(), photo.digest
+    if record.stored and record.digest and record.pixels:
+        data = runtime.storage.get(keys.input_key(record.tenant, record.id))
+        digest = _known(record, hashlib.sha256(data).hexdigest())
+        pixels = probe(data, max_pixels=runtime.settings.max_pixels).pixels
+    else:
+        with closing(fetch_ahead(run)) as photo:
+            data, digest, pixels = photo.read(), photo.digest, photo.info.pixels
+    if record.pixels is not None and pixels > record.pixels:
+        runtime.leases.record_input(record.id, digest=digest, size=len(data), pixels=pixels)
+        runtime.leases.release(run.claim, spend=False)
+        raise LeaseLost
+    return data, digest
+
+
+def _known(photo: Input, digest: str) -> str:
+    """The digest of the bytes that were read, which is that of the bytes that were stored.
+
+    Nothing goes by a digest on record alone: that of the bytes is their embedding's key.
+
+    Raises:
+        StorageUnavailable: it is another one.
+    """
+    if photo.digest not in {None, digest}:
+        raise StorageUnavailable("the storage gave other bytes than the photo's")
+    return digest
 
 
 def fetch_ahead(run: Run) -> FetchedPhoto:
@@ -62,6 +87,7 @@ def fetch_ahead(run: Run) -> FetchedPhoto:
 
     Raises:
         LeaseLost: the job was taken away, or erased with its photo, in the meantime.
+        StorageUnavailable: the storage is down, or gave other bytes than it was given.
     """
     runtime, record = run.runtime, run.claim.photo
     key = keys.input_key(record.tenant, record.id)
@@ -73,10 +99,16 @@ def fetch_ahead(run: Run) -> FetchedPhoto:
         else:
             file.write(runtime.storage.get(key))
         size, digest = _measured(file)
+        if not record.to_fetch:
+            _known(record, digest)
         info = probe(file, max_pixels=runtime.settings.max_pixels)
         with contextlib.suppress(*NO_QUEUE):  # the next job that reads it records it
             if not runtime.leases.record_input(
-                record.id, digest=digest, size=size, pixels=info.pixels
+                record.id,
+                digest=digest,
+                size=size,
+                pixels=info.pixels,
+                fetched=record.to_fetch,
             ):  # erased with all of its jobs, so nobody needs it any more
                 run.stored.append(key)
                 raise LeaseLost
@@ -93,7 +125,7 @@ def store_ahead(runtime: Runtime, photo: Input) -> None:
         _download(runtime, photo, file)
         runtime.storage.put(key, file, _ANY_TYPE)
         size, digest = _measured(file)
-        if not runtime.leases.record_input(photo.id, digest=digest, size=size):
+        if not runtime.leases.record_input(photo.id, digest=digest, size=size, fetched=True):
             runtime.storage.delete([key])
 
 

@@ -37,6 +37,7 @@ for _, input in ipairs({job.input, job.backdrop}) do
     keep_promise(input)
     redis.call('DEL', photo)
     discard(input_name(job.tenant, input), true)
+    discard(upload_name(job.tenant, input), false)
   elseif busy then
     -- For the job that uses the photo last, which does not know about this job's worker.
     redis.call('HSET', photo, 'lingers', math.max(lingers, now + args.linger_ms))

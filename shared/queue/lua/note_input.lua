@@ -4,5 +4,8 @@
 -- Returns when it is swept, or what is full: memory | quota.
 if short_of_memory(args.memory_share) then return 'memory' end
 if args.quota and not promise(args.id, args.tenant, args.bytes, args.quota) then return 'quota' end
-if args.open_ms then redis.call('HSET', key('input', args.id), 'lingers', now + args.open_ms) end
+if args.open_ms then
+  redis.call('HSET', key('input', args.id), 'lingers', now + args.open_ms)
+  redis.call('ZADD', key('sweep'), now + args.expiry_ms, upload_name(args.tenant, args.id))
+end
 return note_input(args.id, args.expiry_ms)

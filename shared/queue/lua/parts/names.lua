@@ -13,6 +13,11 @@ local function input_name(tenant, id)
   return fill(NAMES.INPUT, {tenant = tenant, input = id})
 end
 
+-- Where a signed address puts an upload, before it is sealed as its input.
+local function upload_name(tenant, id)
+  return fill(NAMES.UPLOAD, {tenant = tenant, input = id})
+end
+
 -- The folder of one claim; its file names are fixed, so it is never listed.
 local function attempt_folder(job, id, claim)
   return fill(NAMES.ATTEMPT, {tenant = job.tenant, job = id, claim = claim or job.claims})
