@@ -55,10 +55,10 @@ def drawn(docstring: str, root: str) -> list[Drawn]:
 
 
 def below(root: type[Raised]) -> set[type[Raised]]:
-    """The class and all its subclasses of the same module."""
+    """The class and all its subclasses of the same package."""
     found = {root}
     for child in root.__subclasses__():
-        if child.__module__ == root.__module__:
+        if child.__module__.split(".")[0] == root.__module__.split(".")[0]:
             found |= below(child)
     return found
 
