@@ -126,7 +126,7 @@ class LeaseTable:
             fetched: they were just fetched and stored, so they replace what was stored before.
 
         Raises:
-            StorageUnavailable: another reader got other bytes, so the storage told one of them wrong.
+            StorageUnavailable: another reader got other bytes: the storage told one of them wrong.
         """
         answer = self._connection.run(
             "record_input",
