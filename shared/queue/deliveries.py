@@ -43,6 +43,7 @@ class Delivery:
     attempt: int
     token: int
     share: str
+    taken_ms: int  #: by Redis's clock
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +96,7 @@ class DeliveryQueue:
             lease_ms: how long a try may take before it counts as lost.
             in_flight: sender threads of this courier in use, by share.
         """
-        taken = self._connection.run(
+        taken, now_ms = self._connection.run(
             "take_deliveries",
             limit=limit,
             per_receiver=per_receiver,
@@ -105,7 +106,7 @@ class DeliveryQueue:
             longest_wait_ms=LONGEST_WAIT_MS,
             retention_ms=self._retention_ms,
         )
-        return [self._delivery(found, share, pairs(flat)) for found, share, flat in taken]
+        return [self._delivery(found, share, pairs(flat), now_ms) for found, share, flat in taken]
 
     def settle(
         self, delivery: Delivery, step: NextStep, *, took_ms: int, status: int, error: str = ""
@@ -131,7 +132,7 @@ class DeliveryQueue:
         )
 
     @staticmethod
-    def _delivery(delivery_id: str, share: str, fields: dict[str, str]) -> Delivery:
+    def _delivery(delivery_id: str, share: str, fields: dict[str, str], taken_ms: int) -> Delivery:
         return Delivery(
             id=delivery_id,
             job_id=job_of(delivery_id),
@@ -141,6 +142,7 @@ class DeliveryQueue:
             attempt=int(fields.get("spent", 0)) + 1,
             token=int(fields["attempts"]),
             share=share,
+            taken_ms=taken_ms,
         )
 
 

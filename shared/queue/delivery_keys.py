@@ -9,8 +9,8 @@ DELIVERY = Family(
     "DELIVERY",
     Kind.HASH,
     "One webhook: tenant, url, event, state, created, due (ms of the next try), attempts (times "
-    "taken, also the token), spent (tries of the schedule), lost (leases lost in a row), bytes "
-    "(counted in held).",
+    "taken, also the token), spent (tries of the schedule), lost (leases lost in a row), "
+    "queued (ms when it was last queued), bytes (counted in held).",
     "finish, release, cancel, overdue; then take_deliveries, settle_delivery, replay_delivery",
     "erase of its job",
 )

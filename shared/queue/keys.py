@@ -22,6 +22,7 @@ from shared.queue.process_keys import BINDINGS, DOORBELLS, PERMANENT_BINDINGS, W
 __all__ = [
     "BINDINGS",
     "CARRIED",
+    "CLOCK",
     "DELIVERIES",
     "DELIVERY",
     "DOORBELLS",
@@ -31,6 +32,7 @@ __all__ = [
     "FAMILIES",
     "FINISHED",
     "HELD",
+    "HOLD",
     "IDEMPOTENCY",
     "INPUT",
     "JOB",
@@ -111,6 +113,22 @@ PROMISED = Family(
     "note_input",
     "accept, sweepable, erase; a field goes with the last such upload",
 )
+CLOCK = Family(
+    "clock",
+    "",
+    Kind.STRING,
+    "ms when webhooks were last looked at: if that is yet to come, the clock has gone back.",
+    "take_deliveries",
+    "never",
+)
+HOLD = Family(
+    "hold",
+    "",
+    Kind.STRING,
+    "1 while nothing is archived, erased or swept, because the clock jumped forward.",
+    "overdue, past, sweepable",
+    "expires after an hour",
+)
 SERVED = Family(
     "served",
     "",
@@ -187,7 +205,8 @@ FINISHED = Family(
 )
 FAMILIES: tuple[Family, ...] = (
     *(JOB, INPUT, JOBS, IDEMPOTENCY),
-    *(LANE, QUEUED, HELD, PROMISED, SERVED, DUE, LEASED, EXPIRY, SWEEP, STORED, FINISHED),
+    *(LANE, QUEUED, HELD, PROMISED, SERVED, DUE, LEASED, EXPIRY, SWEEP, STORED, CLOCK, HOLD),
+    FINISHED,
     *(DELIVERY, TRIES, DELIVERIES, PENDING, WAITING, CARRIED, RECEIVERS, SHARES, SUSPENDED),
     *(WORKERS, WORKER, DOORBELLS, BINDINGS, PERMANENT_BINDINGS),
 )

@@ -52,7 +52,15 @@ class WorkerRoll:
             names = sorted(self._redis.smembers(redis_keys.WORKERS.key()))
             if not names:
                 return []
-            entries = self._redis.mget([redis_keys.WORKER.key(name) for name in names])
+            pipeline = self._redis.pipeline(transaction=False)
+            for name in names:
+                pipeline.get(redis_keys.WORKER.key(name))
+                pipeline.pttl(redis_keys.WORKER.key(name))
+            answers = pipeline.execute()
+            entries = answers[::2]
+            for name, left_ms in zip(names, answers[1::2], strict=True):
+                if left_ms > ALIVE_MS:  # Redis's clock went back since it signed in
+                    self._redis.pexpire(redis_keys.WORKER.key(name), ALIVE_MS)
             gone = [name for name, entry in zip(names, entries, strict=True) if entry is None]
             if gone:
                 self._redis.srem(redis_keys.WORKERS.key(), *gone)

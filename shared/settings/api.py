@@ -67,6 +67,7 @@ class ApiSettings(
     upload_expiry: float = Field(
         default=3600.0,
         gt=0,
+        le=7 * 86400.0,  # S3's own limit
         description="Seconds an upload URL is valid. Its file is kept for as long again.",
     )
     max_queued: int = Field(

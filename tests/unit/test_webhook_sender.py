@@ -21,6 +21,7 @@ from shared.queue.delivery_log import DeliveryRecord
 from shared.records import Records
 from shared.testing import MemoryStorage
 from shared.webhooks import SecretBook
+from tests.clock import shift
 from tests.unit.test_deliveries import DOUBTFUL, Post
 from tests.unit.test_queue import DONE
 from tests.web import Server, answer, outbound
@@ -101,9 +102,8 @@ def test_each_attempt_has_the_same_id_and_body_but_a_new_time(
 ) -> None:
     server.scripts["/hook"] = answer(500)
     post.queue(server.url("/hook"))
-    genuine = time.time
     for number in range(3):
-        monkeypatch.setattr(time, "time", lambda number=number: genuine() + number)
+        shift(post.connection, monkeypatch, number)
         record = deliver()
     assert record.state == "dead"
     tries = [received(request) for request in server.asked]

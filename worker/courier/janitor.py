@@ -29,7 +29,7 @@ class Janitor:
         *,
         patience: float = 0.0,
     ) -> None:
-        """`patience`: seconds that workers have to renew their leases after a Redis outage."""
+        """`patience`: seconds that workers get to renew leases after an outage or a clock jump."""
         self._upkeep = upkeep
         self._patience = patience
         self._away = False
@@ -40,7 +40,8 @@ class Janitor:
     def look(self) -> bool:
         """Handle a batch of overdue jobs; returns whether there are more.
 
-        After a Redis outage, workers get time to renew before expired leases count as deaths.
+        After a Redis outage, or when Redis's clock jumped forward, workers get time to renew
+        before expired leases count as deaths.
         """
         if self._away:
             self._upkeep.ping()
@@ -52,6 +53,9 @@ class Janitor:
         except QueueUnavailable:
             self._away = True
             raise
+        if overdue.jumped:
+            log.warning("Redis's clock jumped forward; leases get %.0f s more", self._patience)
+            self._resume = time.monotonic() + self._patience
         for job_id, lane in overdue.rings:
             self._doorbell.ring(job_id, lane)
         for job_id in overdue.poisoned:

@@ -43,6 +43,7 @@ class Courier:
             max_attempts=settings.max_attempts,
             retention_ms=retention_ms,
             record_ms=record_ms,
+            lease_ms=int(settings.lease * 1000),
         )
         storage = open_storage(settings)
         self._janitor = Janitor(

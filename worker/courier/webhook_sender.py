@@ -57,7 +57,9 @@ class WebhookSender:
         answer = self._try(delivery)
         took_ms = round((time.monotonic() - began) * 1000)
         chance = random.random()  # noqa: S311  # spreads tries; no secret
-        step = decide(answer, delivery.attempt, self._schedule, chance=chance, now=time.time())
+        step = decide(
+            answer, delivery.attempt, self._schedule, chance=chance, now=delivery.taken_ms / 1000
+        )
         status = answer.status if isinstance(answer, Answer) else 0
         error = answer.message if isinstance(answer, ServiceError) else ""
         if step.spends:
@@ -80,7 +82,8 @@ class WebhookSender:
             if not signing:
                 return ConfigError("no signing secret is configured")
             body = webhooks.body(delivery.event, job)
-            headers = webhooks.headers(delivery.id, int(time.time()), body, signing)
+            # By Redis's clock: this host's may be wrong, and receivers would refuse the message.
+            headers = webhooks.headers(delivery.id, delivery.taken_ms // 1000, body, signing)
             return self._outbound.post(
                 delivery.url, headers=headers, body=body, timeout=self._timeout
             )

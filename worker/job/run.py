@@ -83,7 +83,7 @@ class Run:
     def outcome(self, **fields: object) -> Outcome:
         """The job's report: `fields`, with the warnings and timings so far."""
         job = self.claim.job
-        queued = (job.started_ms or 0) - job.created_ms
+        queued = max(0, (job.started_ms or 0) - job.created_ms)  # the clock may have gone back
         run = (time.perf_counter() - self.begun) * 1000
         known = {"queued": queued, **self.timings_ms, "total": queued + run}
         timings = {name: known[name] for name in TIMINGS if name in known}

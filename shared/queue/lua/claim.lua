@@ -4,7 +4,7 @@
 -- claimed only by a worker that has no other job in hand.
 local job = load_job(args.id)
 if not job or job.status ~= 'queued' then return nil end
-if tonumber(job.not_before or 0) > now then return nil end
+if is_delayed(job.not_before, job.rung) then return nil end
 if job.quarantined and not args.alone then return nil end
 
 redis.call('HINCRBY', key('job', args.id), 'attempts', 1)

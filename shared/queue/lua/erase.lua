@@ -30,7 +30,8 @@ for _, input in ipairs({job.input, job.backdrop}) do
   local photo = key('input', input)
   local used = counted and redis.call('HINCRBY', photo, 'refs', -1)
     or redis.call('HGET', photo, 'refs')
-  local lingers = tonumber(redis.call('HGET', photo, 'lingers') or 0)
+  -- At most a week, the longest that a signed URL lasts, if the clock went back.
+  local lingers = math.min(tonumber(redis.call('HGET', photo, 'lingers') or 0), now + 604800000)
   if tonumber(used or 0) <= 0 then
     swept = math.max(swept, lingers)
     busy = busy or swept > now

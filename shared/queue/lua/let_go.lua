@@ -6,7 +6,7 @@ local archive = archive_name(args.archived, args.id)
 local job = load_job(args.id)
 if job and job.finished then
   redis.call('ZREM', key('expiry'), args.id)
-  redis.call('ZADD', key('expiry'), tonumber(job.finished) + args.retention_ms, name)
+  redis.call('ZADD', key('expiry'), math.min(tonumber(job.finished), now) + args.retention_ms, name)
   redis.call('ZREM', key('sweep'), archive)
   redis.call('ZREM', key('jobs', job.tenant), args.id)
   let_bytes_go(key('job', args.id), job.tenant)

@@ -1,10 +1,15 @@
--- uses: names, jobs, conclude
+-- uses: names, jobs, conclude, clock
 -- The janitor's look at jobs whose time has come. Any number of copies may run.
 -- First, expired leases: their process died. Nobody can tell which of its jobs killed it, so none is
 -- charged an attempt; after `quarantine_at` such deaths a job runs alone, and then a death is its own.
 -- Then, queued jobs whose doorbell may be lost. A lane's messages are served in order: if the lane has
 -- too few messages, the job is rung again; otherwise only if it was passed over or its delay is over.
--- Returns {doorbells to ring as {id, lane}, ids failed as poisoned, 1 if there is more to do}.
+-- If the clock jumped forward, leases only seem to have expired: nothing is done, so that the caller can
+-- give workers time to renew them.
+-- Returns {doorbells to ring as {id, lane}, ids failed as poisoned, 1 if there is more to do, ms now,
+-- 1 if the clock jumped}.
+hold_if_jumped()
+if jumped() then return {{}, {}, 0, now, 1} end
 local rings, poisoned, looked = {}, {}, 0
 
 local function overdue(set)
@@ -21,7 +26,9 @@ local function standing(lane)
     local messages = redis.call('LLEN', args.queues[lane])
     local jobs = redis.call('ZCARD', key('lane', lane))
     local served = redis.call('HGET', key('served'), lane)
-    known[lane] = {messages < math.min(args.shallow, 2 * jobs), tonumber(served or 0)}
+    served = tonumber(served or 0)
+    if served > now then served = 0 end -- the clock went back: it tells nothing
+    known[lane] = {messages < math.min(args.shallow, 2 * jobs), served}
   end
   return known[lane][1], known[lane][2]
 end
@@ -46,7 +53,7 @@ local function until_ring(lane, count)
 end
 
 local function look_at_queued(id, job)
-  if tonumber(job.not_before or 0) > now then
+  if is_delayed(job.not_before, job.rung) then
     redis.call('ZADD', key('due'), job.not_before, id)
     return
   end
@@ -54,6 +61,7 @@ local function look_at_queued(id, job)
   local wait = math.min(math.max(args.spacing_ms, place * args.place_ms), args.longest_ms)
   local short, served = standing(job.lane)
   local rung = tonumber(job.rung or 0)
+  if rung > now then rung = 0 end -- as for `served`
   local passed_over = rung < served and rung + args.spacing_ms <= now
   if short or passed_over or job.not_before then
     local count = redis.call('HINCRBY', key('job', id), 'rings', 1)
@@ -82,6 +90,7 @@ local function take_back(id, job)
   table.insert(rings, {id, 'reclaimed'})
 end
 
+clamp(key('leased'), args.lease_ms, args.lease_ms, args.limit)
 for _, id in ipairs(overdue(key('leased'))) do
   local job = load_job(id)
   if job and job.status == 'processing' then
@@ -92,6 +101,7 @@ for _, id in ipairs(overdue(key('leased'))) do
 end
 
 for lane in pairs(args.queues) do hurry(lane) end
+looked = looked + clamp(key('due'), args.longest_ms, 0, args.limit)
 for _, id in ipairs(overdue(key('due'))) do
   local job = load_job(id)
   if job and job.status == 'queued' then
@@ -102,4 +112,4 @@ for _, id in ipairs(overdue(key('due'))) do
     redis.call('ZREM', key('due'), id)
   end
 end
-return {rings, poisoned, looked >= args.limit and 1 or 0}
+return {rings, poisoned, looked >= args.limit and 1 or 0, now, 0}

@@ -1,7 +1,10 @@
--- uses: names, jobs
+-- uses: names, jobs, clock
 -- Finished jobs whose time has come: to archive, or at their end to erase. Each is put off by a
 -- minute, so that others leave it alone meanwhile and it is tried again if storage is down.
--- Returns {{archive | erase, id, name of its remains or ''}, ...}.
+-- Returns {{{archive | erase, id, name of its remains or ''}, ...}, ms now}.
+hold_if_jumped()
+if on_hold() then return {{}, now} end
+clamp(key('expiry'), args.retention_ms, args.retention_ms, args.limit)
 local found = {}
 local due = redis.call('ZRANGEBYSCORE', key('expiry'), '-inf', now, 'LIMIT', 0, args.limit)
 for _, name in ipairs(due) do
@@ -21,4 +24,4 @@ for _, name in ipairs(due) do
   end
   redis.call('ZADD', key('expiry'), 'XX', now + 60000, name)
 end
-return found
+return {found, now}

@@ -5,10 +5,12 @@ if not owns(args.id, args.token) then return {'lost', ''} end
 local job = load_job(args.id)
 
 if args.patience_ms then
-  local since = tonumber(job.outage_since or now)
+  -- What lies ahead was dated before the clock went back.
+  local since = math.min(tonumber(job.outage_since or now), now)
   redis.call('SETNX', key('stored'), 0)
+  if tonumber(redis.call('GET', key('stored'))) > turn then redis.call('SET', key('stored'), turn) end
   redis.call('PEXPIRE', key('stored'), args.retention_ms)
-  if tonumber(redis.call('GET', key('stored'))) > tonumber(job.outage_seen or turn) then
+  if tonumber(redis.call('GET', key('stored'))) > math.min(tonumber(job.outage_seen or turn), turn) then
     -- Some result was stored since this job's last try, so this is a new outage. Each new one starts
     -- with the delays of those before, so that a job whose own files always fail ends too.
     since = now - args.delay_ms * redis.call('HINCRBY', key('job', args.id), 'outages', 1)

@@ -1,5 +1,9 @@
--- uses: names, promised
+-- uses: names, promised, clock
 -- Storage names to delete now. Each stays noted, for a minute later, until its deletion is confirmed.
+-- Returns {names, ms now}.
+hold_if_jumped()
+if on_hold() then return {{}, now} end
+clamp(key('sweep'), args.longest_ms, args.longest_ms, args.limit)
 local found = {}
 local due = redis.call('ZRANGEBYSCORE', key('sweep'), '-inf', now, 'LIMIT', 0, args.limit)
 for _, name in ipairs(due) do
@@ -15,4 +19,4 @@ for _, name in ipairs(due) do
     table.insert(found, name)
   end
 end
-return found
+return {found, now}

@@ -1,9 +1,9 @@
--- uses: webhooks
+-- uses: webhooks, clock
 -- Lease webhook deliveries that are due. Shares take turns; within a share, its receivers; a receiver
 -- has at most `per_receiver` in flight over all couriers. At this courier (`in_flight`, by share) a
 -- share may have no more in flight than sender threads would still be free: alone it gets half of
 -- them, and however many hang, some are left for the next. Above half of that it serves only receivers
--- that have none in flight. Returns {{id, share, delivery fields}, ...}.
+-- that have none in flight. Returns {{{id, share, delivery fields}, ...}, ms now}.
 local taken, looks = {}, 0
 local instant = turn / 1000 -- finer than `now`, so that receivers served in one millisecond keep their order
 
@@ -26,7 +26,29 @@ local function lose(id, receiver)
   local due = now
   if lost > 1 then due = now + math.min(args.lease_ms * 2 ^ (lost - 2), args.longest_wait_ms) end
   redis.call('ZADD', key('waiting', receiver), due, id)
+  redis.call('HSET', delivery, 'queued', now)
   if lost > 1 then redis.call('HSET', delivery, 'due', due) end
+end
+
+-- If the clock went back after the first delivery was queued, date it anew: it waits no longer than it
+-- was to wait then. Those behind it are due later than it is, so their turn comes at later looks.
+local function redate_first(waiting)
+  local id, due = unpack(redis.call('ZRANGE', waiting, 0, 0, 'WITHSCORES'))
+  local queued = id and tonumber(redis.call('HGET', key('delivery', id), 'queued') or 0)
+  if not id or queued <= now then return end
+  due = now + math.max(0, tonumber(due) - queued)
+  redis.call('ZADD', waiting, due, id)
+  redis.call('HSET', key('delivery', id), 'due', due, 'queued', now)
+end
+
+-- The clock went back: nobody's turn is where it was, so every receiver is looked at now.
+local function look_at_all()
+  for _, share in ipairs(redis.call('ZRANGE', key('shares'), 0, -1)) do
+    redis.call('ZADD', key('shares'), 0, share)
+    for _, receiver in ipairs(redis.call('ZRANGE', key('receivers', share), 0, -1)) do
+      redis.call('ZADD', key('receivers', share), instant, receiver)
+    end
+  end
 end
 
 local function take(id, share, receiver)
@@ -55,13 +77,16 @@ local function serve(share)
   if not receiver then return false end
   looks = looks + 1
   local waiting, carried = key('waiting', receiver), key('carried', receiver)
+  clamp(carried, args.lease_ms, args.lease_ms, 100)
   for _, id in ipairs(redis.call('ZRANGEBYSCORE', carried, '-inf', now)) do lose(id, receiver) end
+  redate_first(waiting)
   local function room(most) return redis.call('ZCARD', carried) < most end
   local function allowed() return is_below(share, 2) and args.per_receiver or 1 end
   local id = room(allowed()) and redis.call('ZRANGEBYSCORE', waiting, '-inf', now, 'LIMIT', 0, 1)[1]
   if id then
     redis.call('ZREM', waiting, id)
     take(id, share, receiver)
+    redate_first(waiting)
   end
 
   -- Its next turn: behind the others while more is due; when a lease ends, if the receiver has no
@@ -78,6 +103,8 @@ local function serve(share)
   return true
 end
 
+if now + 1000 < tonumber(redis.call('GET', key('clock')) or 0) then look_at_all() end
+redis.call('SET', key('clock'), now)
 local shares = redis.call('ZRANGE', key('shares'), 0, -1) -- the longest unserved first
 while #shares > 0 do
   local more = {}
@@ -86,4 +113,4 @@ while #shares > 0 do
   end
   shares = more
 end
-return taken
+return {taken, now}

@@ -29,6 +29,12 @@ local function leave_lane(id, job)
   end
 end
 
+-- Is a delay of a queued job running still? It began when the job was rung: if that is yet to come, the
+-- clock has gone back since, and no delay is longer than a jump that anyone would notice.
+local function is_delayed(not_before, rung)
+  return tonumber(not_before or 0) > now and tonumber(rung or 0) <= now
+end
+
 -- Does the worker with this lease token still own the job?
 local function owns(id, token)
   local held = redis.call('HMGET', key('job', id), 'status', 'token')

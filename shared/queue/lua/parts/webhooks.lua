@@ -42,7 +42,7 @@ end
 
 local function queue_delivery(id, tenant, url, due)
   local receiver = receiver_of(tenant, url)
-  redis.call('HSET', key('delivery', id), 'state', 'pending', 'due', due)
+  redis.call('HSET', key('delivery', id), 'state', 'pending', 'due', due, 'queued', now)
   redis.call('SADD', key('pending'), id)
   redis.call('ZADD', key('waiting', receiver), due, id)
   look_at(receiver, share_of(receiver), due)
