@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from shared.arrays import FloatArray, UInt8Array
 from shared.schema import Prompt
+from worker.engine.turns import Turn
 from worker.segmenters.protocol import Embedding, Prediction, Prepared, Question
 
 
@@ -43,13 +44,15 @@ class Call:
         image: (H, W, 3) uint8 RGB.
         digest: of the photo's file; the key of its embedding in the cache.
         asks: one or more prompts, each answered separately.
-        urgent: whether it goes before calls that are not. A call passed over too often becomes
-            urgent.
+        urgent: whether it goes before calls that are not.
+        tenant: whose it is.
         departed: returns whether the caller no longer wants the result.
         prepared: the photo as the segmenter prepared it for the device; None if its embedding was
             cached, and again once it is encoded.
         embedding: set once the photo is encoded or found in the cache.
-        turn: the order of arrival, set when the call is first queued.
+        turn: its place among the calls of its urgency, set when the call is first queued.
+        promoted: it was passed over too often, and goes first until it is answered.
+        held_up: seconds that the device spent on calls behind this one.
         encode_ms: as in `CallResult`.
         future: receives the result or the error.
     """
@@ -59,9 +62,12 @@ class Call:
     asks: Sequence[Ask]
     urgent: bool
     departed: Callable[[], bool]
+    tenant: str = ""
     prepared: Prepared | None = None
     embedding: Embedding | None = None
-    turn: int | None = None
+    turn: Turn | None = None
+    promoted: bool = False
+    held_up: float = 0.0
     encode_ms: float = 0.0
     future: Future[CallResult] = field(default_factory=Future)
 

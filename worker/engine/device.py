@@ -2,8 +2,8 @@
 
 When the device becomes free it takes what is queued, interactive first, up to the batch limit. It
 never waits for a batch to fill. A batch either encodes photos or decodes prompts, so a click on a
-photo whose embedding is cached never shares its batch with another photo's encoding. Imports no
-torch.
+photo whose embedding is cached never shares its batch with another photo's encoding; `device_queue`
+says which goes first. Imports no torch.
 """
 
 from __future__ import annotations
@@ -68,12 +68,13 @@ class Engine:
         digest: str,
         urgent: bool,
         departed: Callable[[], bool] = _never,
+        tenant: str = "",
     ) -> Call:
         """Prepare an (H, W, 3) uint8 RGB photo in the caller's thread; see `Call`.
 
         The CPU's share of the model's work is done here, while the device works on other calls.
         """
-        call = Call(image, digest, asks, urgent, departed)
+        call = Call(image, digest, asks, urgent, departed, tenant)
         if digest not in self.cache:
             call.prepared = self._prepared(call)
         return call

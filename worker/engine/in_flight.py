@@ -103,7 +103,7 @@ class InFlightLimit:
         at_once: list[Reservation] = []
         with self._lock:
             self._came[tenant] = time.monotonic()
-            turn = self._turns.take(tenant, amount / max(1, self.whole))
+            turn = self._turns.take(tenant, amount / max(1, self.whole), urgent=urgent)
             waiter = _Waiter(1 if urgent else 2, turn, tenant, amount, at_once.append)
             self._waiting.append(waiter)
             admitted = self._admitted()

@@ -59,7 +59,7 @@ class FetchSlots:
         kinds |= {f"host {host}"} if host else set()
         kinds |= set() if urgent else {"not urgent"}
         with self._lock:
-            turn = self._turns.take(tenant)
+            turn = self._turns.take(tenant, urgent=urgent)
             waiter = _Waiter(not urgent, turn, frozenset(kinds), then)
             # Whoever waits is held back by a bound that this one may not meet.
             if self._fits(waiter):

@@ -56,6 +56,7 @@ def _asked(run: Run, rgb: UInt8Array, asks: list[Ask], digest: str) -> CallResul
             digest=digest,
             urgent=run.urgent,
             departed=lambda: run.lease.lost,
+            tenant=run.claim.job.tenant,
         )
     before = run.timings_ms.get("segment", 0.0)
     # Not bounded: a long queue at the device is no fault, and the heartbeat bounds the device
