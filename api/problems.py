@@ -47,6 +47,8 @@ HTTP_STATUS: Mapping[type[ServiceError], int] = {
     errors.UploadQuota: 429,
     errors.StorageUnavailable: 503,
     errors.UrlUnavailable: 502,
+    errors.DecoderUnavailable: 503,
+    errors.OutOfMemory: 503,
     errors.Busy: 503,
     errors.Poisoned: 500,
 }

@@ -33,7 +33,9 @@ The tree (codes in brackets are what the API and a failed job report):
     │   ├── UploadQuota                 [upload_quota]
     │   ├── StorageUnavailable          [storage_unavailable]
     │   ├── UrlUnavailable              [url_unavailable]
+    │   ├── DecoderUnavailable          [decoder_unavailable]
     │   └── Busy                        [busy]
+    ├── OutOfMemory                     [out_of_memory]        retryable, best by another process
     ├── Poisoned                        [poisoned]
     ├── LeaseLost                       [lease_lost]           this worker no longer owns the job
     ├── CheckpointError                 [checkpoint]
@@ -128,9 +130,21 @@ class UrlUnavailable(Unavailable):
     default_message = "The URL's server is not answering."
 
 
+class DecoderUnavailable(Unavailable):
+    code = "decoder_unavailable"
+    default_message = "The process that decodes images is not answering."
+
+
 class Busy(Unavailable):
     code = "busy"
     default_message = "Too many callers are waiting."
+
+
+class OutOfMemory(ServiceError):
+    # The machine's lack, not the photo's fault, for which see `worker.decoding.budget`.
+    code = "out_of_memory"
+    retryable = True
+    default_message = "The machine had too little memory left for the job."
 
 
 class Poisoned(ServiceError):

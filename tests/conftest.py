@@ -13,6 +13,8 @@ import pytest
 from nukki.redis_server import free_port
 from shared.queue.connection import Connection
 from shared.testing import RedisProcess
+from tests import decoding
+from worker.decoding import Decoders
 
 
 @pytest.fixture(autouse=True)
@@ -92,6 +94,12 @@ def _empty(redis: RedisProcess) -> Iterator[Connection]:
     connection.redis.flushall()
     yield connection
     connection.close()
+
+
+@pytest.fixture
+def decoders() -> Decoders:
+    """The decoder processes of all tests; see `tests.decoding`."""
+    return decoding.decoders()
 
 
 @pytest.fixture

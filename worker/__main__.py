@@ -18,17 +18,19 @@ from celery import Celery, Task, signals
 from shared import metrics
 from shared.errors import StorageUnavailable
 from shared.guard import Guard
+from shared.images.encode import encode
 from shared.metrics.worker import watch_in_flight
 from shared.outbound import Outbound
 from shared.queue.connection import Connection
 from shared.queue.doorbell import QUEUES, TASK, Doorbell, LaneCycle, make_celery
 from shared.queue.leases import LeaseTable
 from shared.queue.workers import WorkerInfo, WorkerRoll
-from shared.schema import Prompt
+from shared.schema import OutputFormat, Prompt
 from shared.settings import WorkerSettings
 from shared.startup import starting
 from shared.storage import open_storage
 from worker import segmenters
+from worker.decoding import Decoders
 from worker.engine import Ask, Engine, InFlightLimit
 from worker.heartbeat import Heartbeat
 from worker.job import outcome, pipeline
@@ -84,6 +86,7 @@ def main(argv: list[str] | None = None) -> int:
     _consume(celery, options.name, threads)
     outcome.hand_back(runtime)  # what was claimed and waited for room
     runtime.heartbeat.stop()
+    runtime.decoders.close()
     return 0
 
 
@@ -136,6 +139,8 @@ def build(
         doorbell=Doorbell(celery),
         outbound=Outbound(Guard(settings.allow_networks)),
         engine=engine,
+        # A stage keeps its core while a decoder works for it, so there is one for each.
+        decoders=Decoders(_cores(settings) + 1, patience=settings.stage_deadline * 0.75),
         heartbeat=heartbeat,
         threads=threads or JobThreads(BulkLimit(me.threads)),
         downloads=FetchSlots(me.threads // 2),
@@ -157,8 +162,9 @@ def _leave_when(lost: threading.Event, runtime: Runtime) -> None:
 
 def _warm_up(runtime: Runtime) -> None:
     """Cut a small photo, so that the first job does not wait for one-time initialization."""
-    photo = np.full((64, 64, 3), 255, np.uint8)
-    photo[16:48, 16:48] = (200, 30, 30)
+    picture = np.full((64, 64, 3), 255, np.uint8)
+    picture[16:48, 16:48] = (200, 30, 30)
+    photo = runtime.decoders.photo(encode(picture, OutputFormat.PNG)).rgb
     click = Ask(Prompt(points=((32, 32),)))
     call = runtime.engine.prepare(photo, [click], digest="warm-up", urgent=True)
     runtime.engine.segment(call)

@@ -10,6 +10,7 @@ from shared.queue.doorbell import Bell
 from shared.queue.leases import LeaseTable
 from shared.settings import WorkerSettings
 from shared.storage import Storage
+from worker.decoding import Decoders
 from worker.engine import Engine, InFlightLimit
 from worker.heartbeat import Heartbeat
 from worker.job.fetch_slots import FetchSlots
@@ -37,6 +38,7 @@ class Runtime:
     doorbell: Bell
     outbound: Outbound
     engine: Engine
+    decoders: Decoders
     heartbeat: Heartbeat
     threads: JobThreads
     downloads: FetchSlots

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import IO
 
 import cv2
@@ -17,22 +19,34 @@ from PIL import (
 
 from shared.arrays import UInt8Array
 from shared.errors import ImageInvalid
-from shared.images import colour, headers, raster
+from shared.images import colour, headers, memory, raster
 from shared.images.headers import MAX_PIXELS, ByteSource, CutShort, Header, ImageInfo
 from shared.images.photo import Photo
 from shared.images.probe import check_size
 from shared.images.raster import Raster
 
+#: Bounds a block by what a header says of its picture.
+Bounds = Callable[[ImageInfo], AbstractContextManager[object]]
 
-def decode(data: bytes | IO[bytes], *, max_pixels: int = MAX_PIXELS) -> Photo:
+
+def _unbounded(_: ImageInfo) -> AbstractContextManager[object]:
+    return nullcontext()
+
+
+def decode(
+    data: bytes | IO[bytes], *, max_pixels: int = MAX_PIXELS, bounds: Bounds = _unbounded
+) -> Photo:
     """The photo in a file, as displayed; the first of several pictures, with a warning.
 
-    Safe to call from many threads at once. Uses at most `memory_bound` bytes.
+    Safe to call from many threads at once. A sound file needs at most `memory_bound` bytes; one
+    that was made to need more is stopped by `bounds` alone, which a process of its own can set:
+    see `worker.decoding`.
 
     Raises:
         ImageUnsupported: not one of the supported formats, or an unsupported variant of one.
         ImageInvalid: damaged or cut short, anywhere in the file.
         ImageTooLarge: more than `max_pixels` by its header; nothing is allocated.
+        OutOfMemory: the machine had too little memory for it.
     """
     if not isinstance(data, bytes):
         data.seek(0)
@@ -41,7 +55,8 @@ def decode(data: bytes | IO[bytes], *, max_pixels: int = MAX_PIXELS) -> Photo:
     try:
         header = headers.read(source)
         check_size(header.info, max_pixels)
-        return _finish(_pixels(header, source, data), header.info)
+        with memory.telling_shortage(header.info), bounds(header.info):
+            return _finish(_pixels(header, source, data), header.info)
     except CutShort as error:
         raise ImageInvalid("The file is cut short.") from error
 
@@ -141,7 +156,10 @@ def _png(header: headers.Png, data: bytes) -> Raster:
 
 def _png_samples(header: headers.Png, data: bytes) -> Raster:
     """Samples and alpha by OpenCV: Pillow cuts 16 bits to 8, and leaves missing rows black."""
-    found = raster.by_opencv(header.pixels_only(data), cv2.IMREAD_UNCHANGED)
+    pixels = header.pixels_only(data)
+    if len(pixels) > _most_packed(header.info):  # libpng would unpack all of it
+        raise ImageInvalid("The PNG holds far more data than its pixels need.")
+    found = raster.by_opencv(pixels, cv2.IMREAD_UNCHANGED)
     if found is None or found.shape[0] * found.shape[1] != header.info.pixels:
         raise ImageInvalid("The PNG is damaged or cut short.")
     alpha: UInt8Array | None = None
@@ -153,6 +171,11 @@ def _png_samples(header: headers.Png, data: bytes) -> Raster:
         shown = (found.reshape(*found.shape[:2], -1) != key).any(axis=2)
         alpha = shown.astype(np.uint8) * np.uint8(255)
     return Raster(colour.to_eight_bits(found if found.ndim == 2 else found[..., 2::-1]), alpha)
+
+
+def _most_packed(info: ImageInfo) -> int:
+    """More bytes than a PNG's pixels need, however badly they are packed and cut into chunks."""
+    return 8 * info.height * (2 + info.width * info.channels * info.bits // 8) + (4 << 20)
 
 
 def _webp(header: headers.WebP, data: bytes) -> Raster:

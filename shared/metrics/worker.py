@@ -22,6 +22,13 @@ LEASE_LOSSES = Counter(
     "Jobs stopped midway because this worker lost them: canceled, erased, or returned to the queue",
 )
 
+DECODER_DEATHS = Counter(
+    "nukki_decoder_deaths_total",
+    "Decoder processes that ended before their worker, by how: SIGPROF is an image that took far "
+    "longer than its pixels do, SIGKILL a machine without memory",
+    ["ended"],
+)
+
 BATCH_SIZE = Histogram(
     "nukki_batch_size",
     "Photos per encode call and prompts per decode call of the device",

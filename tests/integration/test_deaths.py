@@ -202,8 +202,9 @@ def test_the_command_prints_one_line_per_service_and_stops_on_ctrl_c(tmp_path: P
     assert "grabcut" in lines[0]
     assert "grabcut on cpu" in lines[4]
     assert "http://127.0.0.1:" in lines[5]
-    # redis, courier, launcher and its worker, the API's master and its server
-    assert len(children) == 6
+    # redis, courier, launcher and its worker, the API's master and its server, and the two that
+    # decode images for the worker
+    assert len(children) == 8
     assert not [child for child in children if child.is_running()]
 
 

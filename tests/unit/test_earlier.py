@@ -8,6 +8,7 @@ import pytest
 
 from shared.errors import ImageInvalid, NotFound
 from shared.images.photo import Photo
+from worker.decoding import Decoders
 from worker.job.earlier import Earlier
 from worker.job.logits import read_logits, write_logits
 
@@ -33,25 +34,27 @@ class TestLogits:
 class TestEarlier:
     ALPHA = cv2.imencode(".png", np.array([[0, 255]], np.uint8))[1].tobytes()
 
-    def test_an_alpha_becomes_a_mask(self) -> None:
-        mask = Earlier.read((self.ALPHA, None), "m").mask
+    def test_an_alpha_becomes_a_mask(self, decoders: Decoders) -> None:
+        mask = Earlier.read((self.ALPHA, None), "m", decoders).mask
         assert mask is not None
         assert mask.tolist() == [[0.0, 1.0]]
 
-    def test_nothing_earlier_is_nothing(self) -> None:
-        assert Earlier.read((None, None), "m").mask is None
+    def test_nothing_earlier_is_nothing(self, decoders: Decoders) -> None:
+        assert Earlier.read((None, None), "m", decoders).mask is None
 
-    def test_a_damaged_alpha_is_refused(self) -> None:
+    def test_a_damaged_alpha_is_refused(self, decoders: Decoders) -> None:
         with pytest.raises(ImageInvalid):
-            Earlier.read((b"no picture", None), "m")
+            Earlier.read((b"no picture", None), "m", decoders)
 
-    def test_a_render_takes_the_alpha_of_its_own_photo(self) -> None:
-        earlier = Earlier.read((self.ALPHA, None), "m")
+    def test_a_render_takes_the_alpha_of_its_own_photo(self, decoders: Decoders) -> None:
+        earlier = Earlier.read((self.ALPHA, None), "m", decoders)
         photo = Photo(np.zeros((1, 2, 3), np.uint8))
         assert earlier.alpha_of(photo).tolist() == [[0, 255]]
 
     @pytest.mark.parametrize("alpha", [None, ALPHA])
-    def test_a_render_of_another_size_is_refused(self, alpha: bytes | None) -> None:
+    def test_a_render_of_another_size_is_refused(
+        self, alpha: bytes | None, decoders: Decoders
+    ) -> None:
         photo = Photo(np.zeros((2, 2, 3), np.uint8))
         with pytest.raises(NotFound):
-            Earlier.read((alpha, None), "m").alpha_of(photo)
+            Earlier.read((alpha, None), "m", decoders).alpha_of(photo)

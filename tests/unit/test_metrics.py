@@ -32,6 +32,7 @@ from shared.queue.workers import WorkerInfo
 from shared.schema import JobRequest
 from shared.settings import WorkerSettings
 from shared.testing import MemoryStorage, RedisProcess, SilentDoorbell
+from tests.decoding import decoders
 from tests.metrics import Scrape
 from tests.simulated import SimulatedSegmenter
 from worker.__main__ import build
@@ -144,7 +145,7 @@ def working(connection: Connection, storage: MemoryStorage) -> Runtime:
     settings = WorkerSettings.load(redis_url=url, storage_patience=0)
     me = WorkerInfo("one", "simulated", "cpu", threads=1)
     runtime = build(settings, make_celery(settings), SimulatedSegmenter(), me)
-    return dataclasses.replace(runtime, storage=storage)
+    return dataclasses.replace(runtime, storage=storage, decoders=decoders())
 
 
 # The device

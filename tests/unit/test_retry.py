@@ -7,9 +7,11 @@ import pytest
 from shared.errors import (
     Busy,
     ConfigError,
+    DecoderUnavailable,
     ImageInvalid,
     LeaseLost,
     NotFound,
+    OutOfMemory,
     PromptInvalid,
     QueueFull,
     QueueUnavailable,
@@ -54,6 +56,11 @@ def failed(error: ServiceError) -> Fail:
         (QueueUnavailable(), 1, Retry(1_000)),
         (QueueFull(), 1, Retry(1_000)),
         (Busy(), 1, Retry(1_000)),
+        # A machine without memory gets more time.
+        (OutOfMemory(), 1, Retry(5_000)),
+        (OutOfMemory(), 2, Retry(10_000)),
+        (OutOfMemory(), 3, failed(OutOfMemory())),
+        (DecoderUnavailable(), 1, Retry(1_000)),
         # What nobody expected may be the machine's fault: another may do better.
         (ValueError("secret path /srv"), 1, Retry(1_000)),
         (ValueError("secret path /srv"), 3, Fail(INSIDE)),

@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from shared.arrays import UInt8Array
-from shared.images.decode import decode
 from shared.images.encode import encode
-from shared.images.exif import kept
 from shared.images.headers import MAX_PIXELS
 from shared.images.photo import Photo
 from shared.job import Compliance
 from shared.schema import Output, OutputType
+from worker.decoding import Decoders
 from worker.framing.backdrop import covering
 from worker.framing.compliance import report
 from worker.framing.cutout import compose
@@ -39,18 +38,25 @@ class Trimmings:
 
     @classmethod
     def read(
-        cls, output: Output, data: bytes, backdrop: bytes | None, max_pixels: int
+        cls,
+        output: Output,
+        data: bytes,
+        backdrop: bytes | None,
+        decoders: Decoders,
+        *,
+        max_pixels: int,
     ) -> Trimmings:
         """Read them from the photo's file, and from the backdrop's if `output` names one.
 
         Raises:
             ImageError: the backdrop cannot be read.
+            OutOfMemory, DecoderUnavailable: as `Decoders`.
         """
-        behind = None if backdrop is None else decode(backdrop, max_pixels=max_pixels)
+        behind = None if backdrop is None else decoders.photo(backdrop, max_pixels=max_pixels)
         if not output.keep_metadata:
             return cls(behind)
         try:
-            return cls(behind, kept(data))
+            return cls(behind, decoders.exif(data, max_pixels=max_pixels))
         except ValueError as error:
             return cls(behind, warnings=(f"The metadata was left out: {error}.",))
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Self
 
-import cv2
 import numpy as np
 
 from shared.arrays import FloatArray, UInt8Array
-from shared.errors import ImageInvalid, NotFound
+from shared.errors import ImageError, ImageInvalid, NotFound
 from shared.images.photo import Photo
+from worker.decoding import Decoders
 from worker.job.logits import read_logits
 
 
@@ -42,17 +42,19 @@ class Earlier:
         return self.alpha
 
     @classmethod
-    def read(cls, files: tuple[bytes | None, bytes | None], model: str) -> Self:
+    def read(cls, files: tuple[bytes | None, bytes | None], model: str, decoders: Decoders) -> Self:
         """Read the stored alpha and logits.
 
         Raises:
             ImageInvalid: one of them is damaged.
+            OutOfMemory, DecoderUnavailable: as `Decoders`.
         """
         alpha, logits = files
         if alpha is None:
             return cls()
-        gray = cv2.imdecode(np.frombuffer(alpha, np.uint8), cv2.IMREAD_GRAYSCALE)
-        if gray is None:
-            raise ImageInvalid("the stored alpha is damaged")
+        try:
+            gray = decoders.gray(alpha)
+        except ImageError as error:
+            raise ImageInvalid("the stored alpha is damaged") from error
         known = None if logits is None else read_logits(logits, model)
-        return cls(np.asarray(gray, np.uint8), known)
+        return cls(gray, known)

@@ -8,7 +8,15 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from shared.errors import LeaseLost, QueueFull, QueueUnavailable, ServiceError, StorageUnavailable
+from shared.errors import (
+    LeaseLost,
+    OutOfMemory,
+    QueueFull,
+    QueueUnavailable,
+    ServiceError,
+    StorageUnavailable,
+)
+from shared.images.memory import is_shortage
 from shared.job import Lane, Outcome, Status
 from shared.metrics.jobs import count_end
 from shared.metrics.worker import LEASE_LOSSES
@@ -44,6 +52,9 @@ def settling(run: Run) -> Iterator[None]:
 def settle(run: Run, error: Exception) -> None:
     """Fail the job, or hand it back to be tried again."""
     job, settings = run.claim.job, run.runtime.settings
+    if is_shortage(error):
+        run.runtime.pixels_in_flight.ran_short()
+        error = _told_as_shortage(error)
     jitter = random.random()  # noqa: S311
     decision = decide(error, job.attempts, settings.max_attempts, jitter=jitter)
     expected = isinstance(error, ServiceError)
@@ -80,6 +91,15 @@ def settle(run: Run, error: Exception) -> None:
         LEASE_LOSSES.inc()
         log.info("lease lost: the job is no longer this worker's", extra={"job": job.id})
     clean_up(run)
+
+
+def _told_as_shortage(error: Exception) -> OutOfMemory:
+    """The error as OutOfMemory, whichever library raised it."""
+    if isinstance(error, OutOfMemory):
+        return error
+    told = OutOfMemory()
+    told.__cause__ = error
+    return told
 
 
 def _require_ours(released: Released) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 
-from shared.images.decode import decode
 from shared.job import Outcome, Status
 from worker.framing.publication import Trimmings, draw
 from worker.job.admission import admit
@@ -38,15 +37,19 @@ def _run(run: Run, photo: FetchedPhoto | None) -> None:
 def _work(run: Run, fetched: FetchedPhoto | None) -> Outcome:
     """Do everything up to writing the record."""
     request, settings, engine = run.claim.job.request, run.runtime.settings, run.runtime.engine
+    decoders = run.runtime.decoders
     with run.stage("fetch"):
         data, digest = fetch_photo(run, fetched)
         parent, backdrop = fetch_parent(run), fetch_backdrop(run)
         require_room(run, data)
     with run.work("decode"):
-        photo = decode(data, max_pixels=settings.max_pixels)
+        photo = decoders.photo(data, max_pixels=settings.max_pixels)
         run.warnings += photo.warnings
-        earlier = Earlier.read(parent, engine.model)
-        trimmings = Trimmings.read(request.output, data, backdrop, settings.max_pixels)
+    with run.work("decode"):  # a file at a time, since each may take its deadline
+        earlier = Earlier.read(parent, engine.model, decoders)
+        trimmings = Trimmings.read(
+            request.output, data, backdrop, decoders, max_pixels=settings.max_pixels
+        )
         del data, parent, backdrop
     finding = segment(run, photo, digest, earlier) if request.render is None else None
     model = None if finding is None else engine.model

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from shared.errors import ServiceError, StorageUnavailable
+from shared.errors import OutOfMemory, ServiceError, StorageUnavailable
 from shared.job import Failure
 
 _FIRST_DELAY_MS = 1_000
+#: Of a job that found too little memory, so that what holds it can end first.
+_FIRST_SHORTAGE_DELAY_MS = 5_000
 _LONGEST_DELAY_MS = 30_000
 #: Delay before a job whose storage is down is tried again.
 _OUTAGE_DELAY_MS = 2_000
@@ -51,7 +53,8 @@ def decide(
     final = isinstance(error, ServiceError) and not error.retryable
     if final or attempt >= max_attempts:
         return Fail(failure_of(error))
-    delay_ms = min(_FIRST_DELAY_MS * 2 ** min(attempt - 1, 10), _LONGEST_DELAY_MS)
+    first_ms = _FIRST_SHORTAGE_DELAY_MS if isinstance(error, OutOfMemory) else _FIRST_DELAY_MS
+    delay_ms = min(first_ms * 2 ** min(attempt - 1, 10), _LONGEST_DELAY_MS)
     return Retry(_jittered(delay_ms, jitter))
 
 
