@@ -23,10 +23,7 @@ class Connections:
     def joined(self) -> Iterator[None]:
         """Count a connection while the block runs; if there are too many, an idle one is closed."""
         self._open += 1
-        if self._open > self._most and self._idle:
-            oldest = next(iter(self._idle))
-            del self._idle[oldest]
-            oldest.hang_up()
+        self._make_room()
         try:
             yield
         finally:
@@ -36,10 +33,17 @@ class Connections:
     def idle(self, peer: Peer) -> Iterator[None]:
         """Count a connection as idle while the block runs."""
         self._idle[peer] = None
+        self._make_room()
         try:
             yield
         finally:
             self._idle.pop(peer, None)
+
+    def _make_room(self) -> None:
+        if self._open > self._most and self._idle:
+            oldest = next(iter(self._idle))
+            del self._idle[oldest]
+            oldest.hang_up()
 
     def hang_up_idle(self) -> None:
         """Close every idle connection on which no request has arrived."""

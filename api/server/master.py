@@ -18,6 +18,7 @@ from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 from gunicorn.glogging import Logger
 
+from api.server.worker import MARGIN
 from shared import processes
 from shared.settings import ApiSettings
 
@@ -136,7 +137,7 @@ def _most_connections() -> int:
     with contextlib.suppress(OSError, ValueError):  # an unlimited one cannot always be taken
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return max(64, soft - _OTHER_DESCRIPTORS)
+    return max(16, int((soft - _OTHER_DESCRIPTORS) / (1 + MARGIN)))
 
 
 @contextlib.contextmanager

@@ -19,8 +19,8 @@ from api.server.peer import Deadlines, Peer
 
 log = logging.getLogger("nukki.api")
 
-#: Connections above the limit that are accepted, so that an idle one can be closed for each.
-_MARGIN = 64
+#: The share of connections accepted above the limit, so that idle ones can be closed for them.
+MARGIN = 1 / 8
 #: Bytes of an unread body that are read to keep a connection; more close it.
 _DRAINED = 64 * 1024
 
@@ -54,7 +54,7 @@ class Worker(GeventWorker):  # type: ignore[misc]
 
     def _serve(self, listener: Any) -> StreamServer:
         listener.setblocking(1)
-        pool = Pool(self.worker_connections + _MARGIN)
+        pool = Pool(self.worker_connections + int(self.worker_connections * MARGIN))
 
         def handle(client: Any, address: Any) -> None:
             self._converse(listener.getsockname(), Peer(client, self.deadlines), address)
