@@ -31,5 +31,5 @@ def starting(kind: type[_S]) -> Iterator[_S]:
         logs.configure(settings.log_level)
         yield settings
     except ConfigError as error:
-        sys.stderr.write(f"{error}\n")
+        sys.stderr.write(f"{logs.escaped(str(error))}\n")
         raise SystemExit(EX_CONFIG) from error

@@ -102,7 +102,12 @@ class Launcher:
         now = time.monotonic()
         if slot.child is None:
             if now >= slot.start_at:
-                slot.child, slot.ready = _start(slot.place)
+                try:
+                    slot.child, slot.ready = _start(slot.place)
+                except OSError as error:  # no descriptor, process or memory left for now
+                    said = {"worker": slot.place.name}
+                    log.error("cannot start, trying again: %s", error.strerror, extra=said)  # noqa: TRY400
+                    slot.start_at = now + _FIRST_DELAY
             return
         died = slot.child.poll()
         if died is None:
@@ -141,5 +146,8 @@ def _start(place: Place) -> tuple[subprocess.Popen[bytes], int]:
     argv = processes.python("worker", "--ready-fd", str(told), "--name", place.name)
     try:
         return processes.spawn(argv, env=env | dict(place.env), pass_fds=[told]), ready
+    except OSError:
+        os.close(ready)
+        raise
     finally:
         os.close(told)
