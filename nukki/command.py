@@ -64,7 +64,7 @@ def up(host: str, port: int, data: Path, model: str | None, checkpoint: Path | N
             ModelSettings.load(**{name: value for name, value in named.items() if value})
         )
     except ConfigError as error:
-        raise click.ClickException(str(error)) from error
+        raise Misconfigured(str(error)) from error
     overrides = {"NUKKI_MODEL": choice.model}
     if choice.checkpoint:
         overrides["NUKKI_CHECKPOINT"] = str(choice.checkpoint.resolve())
@@ -77,13 +77,21 @@ def up(host: str, port: int, data: Path, model: str | None, checkpoint: Path | N
             stack.watch(0.5)
     except KeyboardInterrupt:
         click.echo("stopping")
-    except (AlreadyRunning, ConfigError, ServiceDied) as error:
+    except ConfigError as error:
+        raise Misconfigured(str(error)) from error
+    except (AlreadyRunning, ServiceDied) as error:
         raise click.ClickException(str(error)) from error
     finally:
         # A second Ctrl-C must not interrupt the shutdown.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         stack.stop()
+
+
+class Misconfigured(click.ClickException):
+    """Prints a message and exits as every process does then: starting again would not help."""
+
+    exit_code = os.EX_CONFIG
 
 
 def _interrupt(*_: object) -> None:

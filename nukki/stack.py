@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import shutil
 import socket
 import subprocess
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 import httpx
 
-from nukki import environment, memory, redis_server
+from nukki import environment, memory, private_files, redis_server, secrets_file
 from nukki.data_folder import DataFolder
 from shared import processes
 from shared.errors import ConfigError, QueueUnavailable, ServiceError
@@ -48,6 +50,7 @@ class Stack:
     say: Callable[[str], None] = print
     _children: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict, init=False)
     _folder: DataFolder = field(init=False)
+    _socket: Path | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         self._folder = DataFolder(self.data)
@@ -84,7 +87,11 @@ class Stack:
             raise
 
     def watch(self, seconds: float) -> None:
-        """Sleep for so many seconds; raises ServiceDied if a service has ended."""
+        """Sleep for so many seconds and keep the logs short; raises ServiceDied if a service ended.
+
+        Call it again and again while the stack runs.
+        """
+        self._folder.rotate()
         for name, child in self._children.items():
             status = child.poll()
             if status is not None:
@@ -99,6 +106,9 @@ class Stack:
             child = self._children.pop(name, None)
             if child is not None:
                 processes.stop(child, grace + 5)
+        if self._socket is not None and self._socket.parent.parent != self.data.resolve():
+            shutil.rmtree(self._socket.parent, ignore_errors=True)
+        self._socket = None
         self._folder.release()
 
     def __enter__(self) -> Stack:
@@ -112,6 +122,17 @@ class Stack:
         """The process id of a service: redis, worker (its launcher), courier or api."""
         return self._children[name].pid
 
+    @property
+    def redis_url(self) -> str:
+        """REDIS_URL of the running stack's own Redis.
+
+        Raises:
+            ServiceDied: it does not run.
+        """
+        if self._socket is None:
+            raise ServiceDied("redis is not running")
+        return redis_server.url(self._socket, self.secrets()["redis"])
+
     def secrets(self) -> dict[str, str]:
         """Generated once and kept: the Redis password and each tenant's webhook secret."""
         tenants = {tenant for tenant, _ in self._settings().api_keys} or {DEFAULT_TENANT}
@@ -124,7 +145,10 @@ class Stack:
     def _prepare(self) -> None:
         """Check everything that can be checked before a service is started."""
         self._settings().require_keys(self.host)
-        self._folder.prepare()
+        self._folder.prepare(self.say)
+        if self._folder.has_lost_secrets:
+            self.say("data     secrets.json was missing: webhooks are signed with new secrets")
+        self.secrets()
         self.port = self.port or redis_server.free_port()
         _require_free(self.host, self.port)
 
@@ -134,21 +158,22 @@ class Stack:
         version = redis_server.version_of(server)
         folder = (self.data / "redis").resolve()
         redis_server.require_not_older(version, folder)
-        port, kept = redis_server.free_port(), self.secrets()
-        config = redis_server.write_config(folder, port, kept["redis"], self._redis_memory())
-        self._spawn("redis", [server, str(config)], {}, pass_fds=self._folder.lock_descriptors)
-        url = f"redis://:{kept['redis']}@127.0.0.1:{port}/0"
-        self._await_redis(url)
-        self.say(f"redis    {redis_server.dotted(version)} on 127.0.0.1:{port}")
-        signing = [
-            f"{tenant}:{secret}"
-            for name, secret in kept.items()
-            for kind, _, tenant in [name.partition(":")]
-            if kind == "webhook"
-        ]
-        env = {"REDIS_URL": url, "NUKKI_STORAGE_DIR": str(self.data.resolve() / "storage")}
+        kept, self._socket = self.secrets(), redis_server.place_socket(folder)
+        config = redis_server.write_config(
+            folder, self._socket, kept["redis"], self._redis_memory()
+        )
+        # By standard input: Redis 7 takes a path with ? or * in it for a pattern, and where that
+        # matches no file it starts without any configuration.
+        with config.open("rb") as source:
+            self._spawn("redis", [server, "-"], {}, source, pass_fds=self._folder.lock_descriptors)
+        self._await_redis(self.redis_url)
+        self.say(f"redis    {redis_server.dotted(version)} ({server}) at {self._socket}")
+        env = {
+            "REDIS_URL": self.redis_url,
+            "NUKKI_STORAGE_DIR": str(self.data.resolve() / "storage"),
+        }
         if not self._settings().webhook_secrets:
-            env["NUKKI_WEBHOOK_SECRETS"] = ",".join(signing)
+            env["NUKKI_WEBHOOK_SECRETS"] = secrets_file.signing(kept)
         return env
 
     def _redis_memory(self) -> int:
@@ -161,12 +186,18 @@ class Stack:
         name: str,
         argv: list[str],
         env: Mapping[str, str],
+        source: IO[bytes] | None = None,
         *,
         pass_fds: list[int] | None = None,
     ) -> None:
         with self._folder.log(name) as output:
             self._children[name] = processes.spawn(
-                argv, env=env, output=output, pass_fds=pass_fds or []
+                argv,
+                env=env,
+                source=source,
+                output=output,
+                pass_fds=pass_fds or [],
+                umask=private_files.UMASK,
             )
 
     def _await_redis(self, url: str) -> None:

@@ -32,21 +32,26 @@ def spawn(
     argv: Sequence[str],
     *,
     env: Mapping[str, str] | None = None,
+    source: IO[bytes] | None = None,
     output: IO[bytes] | None = None,
     pass_fds: Sequence[int] = (),
+    umask: int = -1,
 ) -> subprocess.Popen[bytes]:
     """Start a child in its own session, so that Ctrl-C reaches only the parent, which stops it.
 
     Call this from the main thread: Linux signals the child when the *thread* that started it ends.
+    It reads `source` as its standard input, by default nothing. `umask` is its own; by default it
+    inherits this process's.
     """
     return subprocess.Popen(
         list(argv),
         env={**os.environ, **(env or {})},
-        stdin=subprocess.DEVNULL,
+        stdin=subprocess.DEVNULL if source is None else source,
         stdout=output,
         stderr=output,
         start_new_session=True,
         pass_fds=pass_fds,
+        umask=umask,
         preexec_fn=die_with_parent,  # noqa: PLW1509
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any, Self
 from urllib.parse import quote, unquote, urlsplit
@@ -97,6 +98,9 @@ def broker_url(redis_url: str) -> str:
     if address is not None:
         return address.broker_url
     parts = urlsplit(redis_url)
+    if parts.scheme == "unix":
+        query = re.sub(r"(^|&)db=", r"\1virtual_host=", parts.query)
+        return f"redis+socket://{parts.netloc}{parts.path}{query and '?'}{query}"
     if parts.scheme != "rediss" or "ssl_cert_reqs=" in parts.query:
         return redis_url
     query = f"{parts.query}&" if parts.query else ""

@@ -18,7 +18,8 @@ class RedisSettings(Settings):
         default="redis://127.0.0.1:6379/0",
         repr=False,
         description="Redis for job records and as Celery's broker. With Sentinel: "
-        "`sentinel://:password@host:port,host:port/service/db`.",
+        "`sentinel://:password@host:port,host:port/service/db`. At a socket: "
+        "`unix://:password@/path/redis.sock?db=0`.",
     )
 
 

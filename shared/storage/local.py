@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import secrets
 import shutil
 import tempfile
@@ -15,11 +16,12 @@ from typing import BinaryIO
 
 from itsdangerous import BadSignature, URLSafeTimedSerializer
 
-from shared.errors import NotFound, StorageUnavailable
+from shared.errors import ConfigError, NotFound, StorageUnavailable
 from shared.storage.protocol import Grant, SignedPut
 
 #: Created with the folder. If it is missing, the folder is not ours: a volume is not mounted.
 _MARKER = ".upload-secret"
+_SECRET = re.compile(r"[0-9a-f]{64}")
 #: Where files are written before they are renamed, so that leftovers are easy to find.
 _PARTIAL = ".partial"
 #: Seconds after which a partial file is a leftover: its process was killed.
@@ -197,13 +199,21 @@ class LocalStorage:
         handle, name = tempfile.mkstemp(dir=self._root, prefix=".partial-")
         with os.fdopen(handle, "w") as file:
             file.write(secrets.token_hex(32))
+            file.flush()
+            os.fsync(file.fileno())
         try:
             os.link(name, path)  # fails if another process was first; its secret is used
         except FileExistsError:
             pass
         finally:
             Path(name).unlink()
-        return path.read_text()
+        secret = path.read_text(errors="replace")
+        if not _SECRET.fullmatch(secret):  # with an empty one, anybody could sign addresses
+            raise ConfigError(
+                f"{path} is damaged: restore it from a copy, or delete it, which makes upload "
+                "addresses that were handed out invalid"
+            )
+        return secret
 
 
 def _version(path: Path) -> str:

@@ -129,8 +129,7 @@ def test_a_job_expired_from_redis_is_read_and_erased_in_storage(
 
 def _connect(stack: Stack) -> Connection:
     """Connect to the stack's own Redis."""
-    port = (stack.data / "redis" / "redis.conf").read_text().split("port ")[1].split()[0]
-    return Connection(f"redis://:{stack.secrets()['redis']}@127.0.0.1:{port}/0")
+    return Connection(stack.redis_url)
 
 
 def test_erasing_everything_leaves_nothing_behind(tmp_path: Path, sample: bytes) -> None:

@@ -28,18 +28,12 @@ NAMES = [f"worker@{socket.gethostname()}:gpu{number}" for number in (0, 1)]
 SLOW = {**simulation(seconds=0.3), "LEASE": "1"}
 
 
-def redis_url(stack: Stack) -> str:
-    config = (stack.data / "redis" / "redis.conf").read_text()
-    port = config.split("port ")[1].split()[0]
-    return f"redis://:{stack.secrets()['redis']}@127.0.0.1:{port}/0"
-
-
 @contextmanager
 def launched(stack: Stack, **settings: str) -> Iterator[psutil.Process]:
     """`nukki worker --devices 0,1` beside the stack's API and courier, instead of its worker."""
     os.kill(stack.pid("worker"), signal.SIGTERM)
     env = named_in_full(SLOW | settings)
-    env |= {"REDIS_URL": redis_url(stack), "NUKKI_STORAGE_DIR": str(stack.data / "storage")}
+    env |= {"REDIS_URL": stack.redis_url, "NUKKI_STORAGE_DIR": str(stack.data / "storage")}
     argv = [sys.executable, "-m", "nukki", "worker", "--devices", "0,1"]
     with (stack.data / "logs" / "launcher.log").open("ab") as log:
         child = processes.spawn(argv, env=env, output=log)
@@ -50,7 +44,7 @@ def launched(stack: Stack, **settings: str) -> Iterator[psutil.Process]:
 
 
 def names(stack: Stack) -> list[str]:
-    connection = Connection(redis_url(stack))
+    connection = Connection(stack.redis_url)
     present = [worker.name for worker in WorkerRoll(connection).present()]
     connection.close()
     return present

@@ -53,11 +53,11 @@ def test_redis_gets_a_quarter_but_enough_to_work_with() -> None:
 
 
 def test_redis_takes_the_configured_limit(tmp_path: Path) -> None:
-    port = redis_server.free_port()
-    config = redis_server.write_config(tmp_path, port, "secret", 70 * MB)
-    server = redis_server.find_server()
-    redis = RedisProcess(server, port, password="secret")
-    redis._argv = [server, str(config)]
+    place = redis_server.place_socket(tmp_path)
+    config = redis_server.write_config(tmp_path, place, "secret", 70 * MB)
+    redis = RedisProcess("", 0)
+    redis.url = redis_server.url(place, "secret")
+    redis._argv = ["sh", "-c", 'exec "$0" - < "$1"', redis_server.find_server(), str(config)]
     with redis:
         connection = Connection(redis.url)
         found = connection.redis.config_get("maxmemory*")
