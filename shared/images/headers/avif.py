@@ -73,7 +73,7 @@ def read(source: ByteSource) -> Avif:
         raise ImageInvalid("The AVIF has no picture in its header.")
     body = _header(source, places[b"meta"])
     try:
-        size, turn, channels, bits = _main_picture(body)
+        size, turn, channels, bits = _main_picture(source, body)
         if not source.partial:
             items.require_size(source, body, size)
             if b"moov" in places:
@@ -94,11 +94,11 @@ def _header(source: ByteSource, place: tuple[int, int]) -> bytes:
     return source.read(start, end - start)
 
 
-def _main_picture(meta: bytes) -> tuple[tuple[int, int], int, int, int]:
+def _main_picture(source: ByteSource, meta: bytes) -> tuple[tuple[int, int], int, int, int]:
     """Size, orientation, channels and bits of the item that the header names as the main one."""
-    parts = dict(children(meta, 4))
-    properties = dict(children(parts.get(b"iprp", b"")))
-    every = children(properties.get(b"ipco", b""))
+    parts = dict(children(source, meta, 4))
+    properties = dict(children(source, parts.get(b"iprp", b"")))
+    every = children(source, properties.get(b"ipco", b""))
     places = associations(properties.get(b"ipma", b"")).get(
         item_number(parts.get(b"pitm", b"")), []
     )

@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from shared.errors import ImageInvalid
 from shared.images.headers.source import ByteSource
 
-MAX_BOXES = 10_000
-#: The largest metadata box read, in bytes.
-MAX_META = 1 << 24
+#: Boxes side by side, and entries of a table.
+MAX_BOXES = 4_096
+#: The largest metadata box read, in bytes. It may hold a colour profile; pictures are elsewhere.
+MAX_META = 1 << 21
 
 
 def boxes(source: ByteSource, at: int = 0) -> Iterator[tuple[bytes, int, int]]:
@@ -32,9 +33,9 @@ def boxes(source: ByteSource, at: int = 0) -> Iterator[tuple[bytes, int, int]]:
     raise ImageInvalid("The AVIF has too many boxes.")
 
 
-def children(body: bytes, skip: int = 0) -> list[tuple[bytes, bytes]]:
-    """Name and payload of each box inside a payload, after `skip` bytes."""
-    return [(name, body[start:end]) for name, start, end in boxes(ByteSource(body), skip)]
+def children(source: ByteSource, body: bytes, skip: int = 0) -> list[tuple[bytes, bytes]]:
+    """Name and payload of each box inside a payload of this source, after `skip` bytes."""
+    return [(name, body[start:end]) for name, start, end in boxes(source.part(body), skip)]
 
 
 def item_number(box: bytes) -> int:
@@ -50,7 +51,9 @@ def associations(box: bytes) -> dict[int, list[int]]:
     (count,) = struct.unpack_from(">L", box, 4)
     at = 8
     found: dict[int, list[int]] = {}
-    for _ in range(min(count, MAX_BOXES)):
+    if count > MAX_BOXES:
+        raise ImageInvalid("The AVIF has too many parts.")
+    for _ in range(count):
         (item,) = struct.unpack_from(">H" if version < 1 else ">L", box, at)
         at += 2 if version < 1 else 4
         amount = box[at]

@@ -9,9 +9,10 @@ from shared.errors import ImageInvalid
 from shared.images.headers.info import ImageInfo
 from shared.images.headers.source import ByteSource, CutShort
 
-_MAX_PARTS = 500_000
 #: Data blocks in the whole file. A full block holds 255 bytes, so a file of 50 MB has 200,000.
-_MAX_BLOCKS = 1_000_000
+_MAX_BLOCKS = 400_000
+#: Bytes read at a time: of a chain's first blocks, and of those that follow.
+_FIRST, _WINDOW = 1 << 9, 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,7 @@ def read(source: ByteSource) -> Gif:
     box: tuple[int, int, int, int] | None = None
     frames: int | None = 0
     try:
-        for _ in range(_MAX_PARTS):
+        while True:
             # Many files lack the end marker after their pictures; nothing is lost by that.
             at_end = at == source.size and box is not None and not source.partial
             kind = b";" if at_end else source.read(at, 1)
@@ -76,9 +77,19 @@ class _Blocks:
 
     def after(self, at: int) -> int:
         """The offset after the chain that begins at `at`."""
-        while length := self._source.read(at, 1)[0]:
-            self._left -= 1
-            if self._left < 0:
+        window = self._source.head(_FIRST, at)
+        while True:
+            place, end = 0, len(window)
+            if not end:
+                raise CutShort
+            left = self._left
+            while place < end and (length := window[place]):
+                place += 1 + length
+                left -= 1
+            self._left = left
+            if left < 0:
                 raise ImageInvalid(f"The GIF has more than {_MAX_BLOCKS:,} data blocks.")
-            at += 1 + length
-        return at + 1
+            at += place
+            if place < end:
+                return at + 1
+            window = self._source.head(_WINDOW, at)

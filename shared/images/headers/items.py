@@ -7,10 +7,10 @@ import struct
 from shared.errors import ImageInvalid
 from shared.images.headers import av1
 from shared.images.headers.boxes import MAX_BOXES, MAX_META, associations, children, item_number
-from shared.images.headers.source import ByteSource
+from shared.images.headers.source import ByteSource, Pieces
 
 #: Items of one picture: tiles, alpha and others.
-_MAX_ITEMS = 2048
+_MAX_ITEMS = 1024
 #: Pixels that tiles may have beyond a small picture: a tile has at least 64 per side.
 _MARGIN = 1 << 20
 #: Boxes of which one decoder may read the first and another the last.
@@ -25,15 +25,15 @@ def require_size(source: ByteSource, meta: bytes, size: av1.Size) -> None:
 
     A decoder believes the bitstreams, and scales the picture to the header's size afterwards.
     """
-    every = children(meta, 4)
+    every = children(source, meta, 4)
     parts = dict(every)
     if any(sum(other == name for other, _ in every) > 1 for name in _ONCE):
         raise ImageInvalid(_TWICE)
-    properties = dict(children(parts.get(b"iprp", b"")))
-    every = children(properties.get(b"ipco", b""))
+    properties = dict(children(source, parts.get(b"iprp", b"")))
+    every = children(source, properties.get(b"ipco", b""))
     owned = associations(properties.get(b"ipma", b""))
-    kinds = _kinds(parts.get(b"iinf", b""))
-    extents = _extents(parts.get(b"iloc", b""))
+    kinds = _kinds(source, parts.get(b"iinf", b""))
+    extents = _extents(source, parts.get(b"iloc", b""))
     # A decoder copies an item that is stored in pieces.
     if sum(length for _, places in extents.values() for _, length in places) > (
         2 * source.size + MAX_META
@@ -41,13 +41,14 @@ def require_size(source: ByteSource, meta: bytes, size: av1.Size) -> None:
         raise ImageInvalid("The AVIF's items overlap.")
     main = item_number(parts.get(b"pitm", b""))
     pixels = 0
-    for item in _needed(main, parts.get(b"iref", b""), kinds):
+    idat = source.part(parts.get(b"idat", b""))
+    for item in _needed(source, main, parts.get(b"iref", b""), kinds):
         if kinds.get(item) not in {b"av01", b"grid"}:
             if item == main:
                 raise ImageInvalid("The AVIF's picture is not in AV1.")
             continue
         within, places = extents.get(item, (False, []))
-        data, start, end = _data(ByteSource(parts.get(b"idat", b"")) if within else source, places)
+        data, start, end = _data(idat if within else source, places)
         if kinds[item] == b"grid":
             wide = data.read(start + 1, 1)[0] & 1
             told = struct.unpack(">LL" if wide else ">HH", data.read(start + 4, 8 if wide else 4))
@@ -63,12 +64,12 @@ def require_size(source: ByteSource, meta: bytes, size: av1.Size) -> None:
         raise ImageInvalid(_LIES)
 
 
-def _needed(main: int, references: bytes, kinds: dict[int, bytes]) -> list[int]:
+def _needed(source: ByteSource, main: int, references: bytes, kinds: dict[int, bytes]) -> list[int]:
     """The main item, and those a decoder may need for it: its tiles, its alpha, and theirs."""
     parts: dict[int, list[int]] = {}
     number = "L" if references and references[0] else "H"
     total = 0
-    for name, body in children(references, 4) if references else []:
+    for name, body in children(source, references, 4) if references else []:
         origin, count = struct.unpack_from(f">{number}H", body)
         total += count
         if total > MAX_BOXES:
@@ -79,18 +80,20 @@ def _needed(main: int, references: bytes, kinds: dict[int, bytes]) -> list[int]:
         if name == b"auxl" or (name == b"dimg" and kinds.get(origin) == b"sato"):
             for target in targets:
                 parts.setdefault(target, []).append(origin)
-    needed = [main]
+    needed, reached = [main], {main}
     for item in needed:
-        needed += [part for part in dict.fromkeys(parts.get(item, [])) if part not in needed]
+        fresh = [part for part in dict.fromkeys(parts.get(item, [])) if part not in reached]
+        needed += fresh
+        reached.update(fresh)
         if len(needed) > _MAX_ITEMS:
             raise ImageInvalid(_TOO_MANY)
     return needed
 
 
-def _kinds(box: bytes) -> dict[int, bytes]:
+def _kinds(source: ByteSource, box: bytes) -> dict[int, bytes]:
     """Item number to the type of the item."""
     found: dict[int, bytes] = {}
-    for name, body in children(box, 8 if box[0] else 6):
+    for name, body in children(source, box, 8 if box[0] else 6):
         if name == b"infe" and body[0] >= 2:
             item, _, kind = struct.unpack_from(">HH4s" if body[0] == 2 else ">LH4s", body, 4)
             if item in found:
@@ -99,14 +102,14 @@ def _kinds(box: bytes) -> dict[int, bytes]:
     return found
 
 
-def _extents(box: bytes) -> dict[int, tuple[bool, list[tuple[int, int]]]]:
+def _extents(source: ByteSource, box: bytes) -> dict[int, tuple[bool, list[tuple[int, int]]]]:
     """Item number to whether it is stored in the header, and offset and length of its pieces."""
     if not box:
         return {}
     version, at, pieces = box[0], 6, 0
     offset_bytes, length_bytes, base_bytes = box[4] >> 4, box[4] & 15, box[5] >> 4
     index_bytes = box[5] & 15 if version else 0
-    fields = ByteSource(box)
+    fields = source.part(box)
 
     def take(length: int) -> int:
         nonlocal at
@@ -140,22 +143,22 @@ def _data(source: ByteSource, places: list[tuple[int, int]]) -> tuple[ByteSource
         start, length = places[0]
         source.require(start + length)
         return source, start, start + length
-    joined = ByteSource(b"".join(source.read(*place) for place in places))
-    return joined, 0, joined.size
+    pieces = Pieces(source, places)
+    return pieces, 0, pieces.size
 
 
 def require_track_size(source: ByteSource, moov: bytes, size: av1.Size) -> None:
     """Raise ImageInvalid unless the first frame of each track has the main picture's size."""
-    for name, track in children(moov):
+    for name, track in children(source, moov):
         if name != b"trak":
             continue
-        table = _only(track, b"mdia", b"minf", b"stbl")
-        chunks = [box for box in children(table) if box[0] in {b"stco", b"co64"}]
-        if b"av01" not in _only(table, b"stsd") or not chunks:
+        table = _only(source, track, b"mdia", b"minf", b"stbl")
+        chunks = [box for box in children(source, table) if box[0] in {b"stco", b"co64"}]
+        if b"av01" not in _only(source, table, b"stsd") or not chunks:
             continue
-        head = _only(track, b"tkhd")
+        head = _only(source, track, b"tkhd")
         width, height = struct.unpack_from(">LL", head, 88 if head[0] else 76)
-        (kind, offsets), sizes = chunks[0], _only(table, b"stsz")
+        (kind, offsets), sizes = chunks[0], _only(source, table, b"stsz")
         (start,) = struct.unpack_from(">L" if kind == b"stco" else ">Q", offsets, 8)
         every, _, *first = struct.unpack_from(">LL" + "L" * (len(sizes) >= 16), sizes, 4)
         found = av1.picture_size(source, start, start + (every or first[0]))
@@ -163,10 +166,10 @@ def require_track_size(source: ByteSource, moov: bytes, size: av1.Size) -> None:
             raise ImageInvalid(_LIES)
 
 
-def _only(body: bytes, *path: bytes) -> bytes:
+def _only(source: ByteSource, body: bytes, *path: bytes) -> bytes:
     """The box at this path, each step of which must be there exactly once."""
     for name in path:
-        found = [inner for kind, inner in children(body) if kind == name]
+        found = [inner for kind, inner in children(source, body) if kind == name]
         if len(found) != 1:
             raise ImageInvalid("The AVIF's header is damaged.")
         body = found[0]

@@ -16,9 +16,12 @@ _APP0, _APP1, _APP2, _ADOBE, _APP15 = 0xE0, 0xE1, 0xE2, 0xEE, 0xEF
 _STANDALONE = {0x01, *range(0xD0, 0xD9)}
 _FRAMES = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _PROGRESSIVE = {0xC2, 0xC6, 0xCA, 0xCE}
+#: Bytes between segments, in all.
 _MAX_JUNK = 4096
 #: Metadata comes in segments of 64 KB: 50 MB of it are 800.
 _MAX_MARKERS = 10_000
+#: Bytes read for the next marker and its length: almost always it follows at once.
+_NEAR = 16
 _MAX_SCANS = 100
 _LONGEST = 65_500  # Of libjpeg, less than the format's own 65,535.
 
@@ -113,9 +116,8 @@ def read(source: ByteSource) -> Jpeg:
             segments.append(segment)
             if segment.marker in _FRAMES:
                 frame = segment
-            elif turn is None and segment.marker == _APP1:
-                block = source.read(segment.start, segment.end - segment.start)
-                turn = exif.orientation(block) if block.startswith(b"Exif\0\0") else None
+            elif turn is None and _is_exif(source, segment):
+                turn = exif.orientation(source.read(segment.start, segment.end - segment.start))
     except CutShort:
         if frame is None or not source.partial:
             raise
@@ -126,17 +128,29 @@ def read(source: ByteSource) -> Jpeg:
     return Jpeg(_info(source, frame, turn), tuple(segments), scan)
 
 
+def _is_exif(source: ByteSource, segment: Segment) -> bool:
+    """Whether a segment holds EXIF; others of its kind hold 64 KB of XMP each."""
+    return segment.marker == _APP1 and source.head(6, segment.start) == b"Exif\0\0"
+
+
 def _segments(source: ByteSource) -> Iterator[Segment]:
     at = 2
     markers = 0
+    junk = _MAX_JUNK
     while True:
-        at, marker = _marker(source, at)
+        before = at
+        at, marker, following = _marker(source, at)
+        junk -= at - before - 2
+        if junk < 0:
+            raise ImageInvalid("The JPEG is damaged.")
         if marker == _EOI:
             raise ImageInvalid("The JPEG ends before its picture begins.")
         markers = _counted(markers)
         if marker in _STANDALONE:
             continue
-        length = int.from_bytes(source.read(at, 2))
+        length = int.from_bytes(following)
+        if len(following) < 2:
+            raise CutShort
         if length < 2:
             raise ImageInvalid("The JPEG has a segment of impossible length.")
         source.require(at + length)
@@ -155,13 +169,21 @@ def _counted(markers: int) -> int:
     return markers + 1
 
 
-def _marker(source: ByteSource, at: int) -> tuple[int, int]:
-    """The offset after the next marker from `at`, and the marker; skips other bytes before it."""
-    ahead = source.head(_MAX_JUNK, at)
-    found = _ANY_MARKER.search(ahead)
+def _marker(source: ByteSource, at: int) -> tuple[int, int, bytes]:
+    """The next marker from `at`; skips other bytes before it.
+
+    Returns:
+        The offset after the marker, the marker, and the two bytes there, where a length may be.
+    """
+    ahead = source.head(_NEAR, at)
+    found = _ANY_MARKER.search(ahead, 0, _NEAR - 2)
+    if found is None:
+        ahead = source.head(_MAX_JUNK + 2, at)
+        found = _ANY_MARKER.search(ahead, 0, _MAX_JUNK)
     if found is None:
         raise CutShort if len(ahead) < _MAX_JUNK else ImageInvalid("The JPEG is damaged.")
-    return at + found.end(), ahead[found.end() - 1]
+    end = found.end()
+    return at + end, ahead[end - 1], ahead[end : end + 2]
 
 
 def _info(source: ByteSource, frame: Segment, turn: int | None) -> ImageInfo:

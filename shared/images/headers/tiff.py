@@ -32,6 +32,8 @@ _TYPES = {1: (1, "B"), 2: (1, "B"), 3: (2, "H"), 4: (4, "L"), 6: (1, "b"), 7: (1
 _TYPES |= {5: (8, ""), 8: (2, "h"), 9: (4, "l"), 10: (8, ""), 11: (4, ""), 12: (8, "")}
 _TYPES |= {13: (4, "L"), 16: (8, "Q"), 17: (8, "q"), 18: (8, "Q")}
 _MAX_FRAMES = 1000
+#: Tags of the directory that is read; about 700 are known.
+_MAX_ENTRIES = 4_096
 _MAX_TILE = 4096
 
 
@@ -191,6 +193,8 @@ def read(source: ByteSource) -> Tiff:
 def _tags(source: ByteSource, at: int, layout: _Layout) -> dict[int, Entry]:
     """The tags of the directory at `at`, by number."""
     count, first = layout.entries(source, at)
+    if count > _MAX_ENTRIES:
+        raise ImageInvalid(f"The TIFF has more than {_MAX_ENTRIES:,} tags.")
     width, room = layout.entry_size, layout.room
     block = source.read(first, count * width)
     tags: dict[int, Entry] = {}

@@ -12,7 +12,6 @@ from shared.images.headers.source import ByteSource, CutShort
 
 _EXIF_FLAG, _ANIMATION_FLAG, _ALPHA_FLAG = 0x08, 0x02, 0x10
 _MAX_EXIF = 1 << 20
-_MAX_CHUNKS = 500_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +63,7 @@ def _extras(source: ByteSource, flags: int, end: int) -> tuple[int | None, int |
     frames = 0
     at = 12
     try:
-        for _ in range(_MAX_CHUNKS):
+        while True:
             if at + 8 > end:
                 return turn or 1, frames or 1
             name, length = struct.unpack("<4sL", source.read(at, 8))
