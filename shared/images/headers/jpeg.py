@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from shared.errors import ImageInvalid, ImageTooLarge, ImageUnsupported
 from shared.images.headers import exif
@@ -30,8 +31,7 @@ _ANY_MARKER = re.compile(rb"\xff[^\x00\xff]")
 _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 
 
-@dataclass(frozen=True, slots=True)
-class Segment:
+class Segment(NamedTuple):
     """A marker's payload, from `start` to `end`, without its two length bytes."""
 
     marker: int

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import zlib
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from shared.errors import ImageInvalid
 from shared.images.headers import exif
@@ -25,8 +26,7 @@ _MAX_EXIF = 1 << 20
 _MAX_PROFILE = 1 << 24
 
 
-@dataclass(frozen=True, slots=True)
-class Chunk:
+class Chunk(NamedTuple):
     """A chunk's payload, from `start` to `end`; a checksum of four bytes follows it."""
 
     name: bytes

@@ -31,10 +31,8 @@ _SINGLE_TAGS = {256, 257, 259, 262, 266, 277, 278, 284, 292, 293, 317, 322, 323,
 _TYPES = {1: (1, "B"), 2: (1, "B"), 3: (2, "H"), 4: (4, "L"), 6: (1, "b"), 7: (1, "B")}
 _TYPES |= {5: (8, ""), 8: (2, "h"), 9: (4, "l"), 10: (8, ""), 11: (4, ""), 12: (8, "")}
 _TYPES |= {13: (4, "L"), 16: (8, "Q"), 17: (8, "q"), 18: (8, "Q")}
-_MAX_FRAMES = 1000
-#: Tags of the directory that is read; about 700 are known.
-_MAX_ENTRIES = 4_096
-_MAX_TILE = 4096
+#: About 700 kinds of tags are known.
+_MAX_FRAMES, _MAX_ENTRIES, _MAX_TILE = 1000, 4096, 4096
 
 
 @dataclass(frozen=True, slots=True)
