@@ -63,7 +63,7 @@ class Records:
         try:
             return self._jobs.get(job_id, tenant)
         except NotFound:
-            return self._read(job_id, tenant)
+            return self.archived(job_id, tenant)
 
     def repeated(self, tenant: str, idempotency: Idempotency) -> str | None:
         """The id of the job that this idempotency key made before, if it still exists.
@@ -104,12 +104,17 @@ class Records:
         if erased is not None:
             return erased
         try:
-            job = self._read(job_id, tenant)
+            job = self.archived(job_id, tenant)
         except NotFound:
             return None
         return self._jobs.erase_remains(job_id, Remains.of(job))
 
-    def _read(self, job_id: str, tenant: str) -> Job:
+    def archived(self, job_id: str, tenant: str) -> Job:
+        """The archived job with that id.
+
+        Raises:
+            NotFound: there is none, or its archive is damaged.
+        """
         # The key is always below the caller's tenant: another tenant's archive cannot be read.
         data = self._storage.get(keys.archive_key(tenant, job_id))
         try:

@@ -6,7 +6,7 @@ import hashlib
 import subprocess
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, Self
 from urllib.parse import quote
@@ -15,7 +15,7 @@ from shared import processes
 from shared.errors import NotFound, QueueUnavailable, StorageUnavailable
 from shared.job import Lane
 from shared.queue.connection import Connection
-from shared.storage.protocol import Grant, SignedPut
+from shared.storage.protocol import Grant, SignedPut, Stored
 
 
 class RedisProcess:
@@ -82,6 +82,7 @@ class MemoryStorage:
     def __init__(self) -> None:
         self.objects: dict[str, bytes] = {}
         self.down = False
+        self.age = 0.0  # seconds since every object was stored, for `walk`
 
     def put(self, key: str, data: bytes | BinaryIO, content_type: str) -> None:  # noqa: ARG002
         self.ping()
@@ -139,6 +140,12 @@ class MemoryStorage:
         if not size.isdigit():
             raise NotFound
         return Grant(key.replace(".", "/"), int(size))
+
+    def walk(self, after: str = "") -> Iterator[Stored]:
+        self.ping()
+        for key in sorted(self.objects):
+            if key > after:
+                yield Stored(key, time.time() - self.age)
 
     def tidy(self) -> int:
         self.ping()

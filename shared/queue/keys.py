@@ -51,6 +51,8 @@ __all__ = [
     "SWEEP",
     "TRIES",
     "WAITING",
+    "WALK",
+    "WALKER",
     "WORKER",
     "WORKERS",
 ]
@@ -129,6 +131,23 @@ HOLD = Family(
     "overdue, past, sweepable",
     "expires after an hour",
 )
+WALK = Family(
+    "walk",
+    "",
+    Kind.HASH,
+    "How far the reconcile is in storage: after (the last key), photos (1 in its second pass), "
+    "rests_until (ms when the next walk begins).",
+    "Forgotten.keep",
+    "never",
+)
+WALKER = Family(
+    "walker",
+    "",
+    Kind.STRING,
+    "The token of the courier that walks.",
+    "Forgotten.turn",
+    "expires after two minutes without a step",
+)
 SERVED = Family(
     "served",
     "",
@@ -160,7 +179,7 @@ EXPIRY = Family(
     Kind.ZSET,
     "Finished jobs: job id → ms when it is archived; once it is archived, "
     "TENANT/jobs/JOB/CLAIMS/INPUT[/BACKDROP] → ms when it is erased.",
-    "finish, release, cancel, overdue; let_go replaces the id",
+    "finish, release, cancel, overdue; let_go replaces the id; adopt",
     "erase",
 )
 SWEEP = Family(
@@ -168,7 +187,8 @@ SWEEP = Family(
     "",
     Kind.ZSET,
     "Storage keys to delete: a file, or an attempt's folder (ends with /) → ms when it is due.",
-    "note_input, admit, claim, release, finish, cancel, overdue, past, erase, let_go",
+    "note_input, admit, claim, release, finish, cancel, overdue, past, erase, let_go, orphans, "
+    "adopt",
     "accept (a photo in use), finish (a result), let_go (an archive), JobQueue.swept (deleted)",
 )
 JOBS = Family(
@@ -206,7 +226,7 @@ FINISHED = Family(
 FAMILIES: tuple[Family, ...] = (
     *(JOB, INPUT, JOBS, IDEMPOTENCY),
     *(LANE, QUEUED, HELD, PROMISED, SERVED, DUE, LEASED, EXPIRY, SWEEP, STORED, CLOCK, HOLD),
-    FINISHED,
+    *(WALK, WALKER, FINISHED),
     *(DELIVERY, TRIES, DELIVERIES, PENDING, WAITING, CARRIED, RECEIVERS, SHARES, SUSPENDED),
     *(WORKERS, WORKER, DOORBELLS, BINDINGS, PERMANENT_BINDINGS),
 )

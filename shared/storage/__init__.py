@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from shared.settings import StorageSettings
 from shared.storage.local import LocalStorage
-from shared.storage.protocol import Grant, SignedPut, Storage
+from shared.storage.protocol import Grant, SignedPut, Storage, Stored
 from shared.storage.s3 import S3Storage
 
-__all__ = ["Grant", "LocalStorage", "S3Storage", "SignedPut", "Storage", "open_storage"]
+__all__ = ["Grant", "LocalStorage", "S3Storage", "SignedPut", "Storage", "Stored", "open_storage"]
 
 
 def open_storage(settings: StorageSettings, *, answers_within: float | None = None) -> Storage:

@@ -17,7 +17,8 @@ from typing import BinaryIO
 from itsdangerous import BadSignature, URLSafeTimedSerializer
 
 from shared.errors import ConfigError, NotFound, StorageUnavailable
-from shared.storage.protocol import Grant, SignedPut
+from shared.storage import walking
+from shared.storage.protocol import Grant, SignedPut, Stored
 
 #: Created with the folder. If it is missing, the folder is not ours: a volume is not mounted.
 _MARKER = ".upload-secret"
@@ -126,6 +127,11 @@ class LocalStorage:
         except BadSignature as error:  # SignatureExpired is one
             raise NotFound("this upload address is not valid, or no longer") from error
         return Grant(str(key), int(size))
+
+    def walk(self, after: str = "") -> Iterator[Stored]:
+        with self._translated("."):
+            self._require_marker()
+            yield from walking.walk(self._root, after, hidden=".")
 
     def tidy(self) -> int:
         folder, gone = self._root / _PARTIAL, 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import BinaryIO, Protocol
 
@@ -21,6 +21,14 @@ class Grant:
 
     key: str
     size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A stored object: its key, and when it was stored, in seconds since the epoch."""
+
+    key: str
+    modified: float
 
 
 class Storage(Protocol):
@@ -68,6 +76,9 @@ class Storage(Protocol):
         Raises:
             NotFound: not our token, or it has expired.
         """
+
+    def walk(self, after: str = "") -> Iterator[Stored]:
+        """The objects whose key comes after `after`, by key; listed in pages, as they are taken."""
 
     def tidy(self) -> int:
         """Remove old leftovers of interrupted `put`s; returns the number of files."""

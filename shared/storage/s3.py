@@ -14,7 +14,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from shared.errors import ConfigError, NotFound, StorageUnavailable
 from shared.settings import StorageSettings
-from shared.storage.protocol import Grant, SignedPut
+from shared.storage.protocol import Grant, SignedPut, Stored
 
 #: Seconds of silence after which the storage counts as down. After a large file's last byte the
 #: server may be silent for some seconds while it writes to disk.
@@ -219,6 +219,16 @@ class S3Storage:
 
     def redeem(self, token: str) -> Grant:  # noqa: ARG002
         raise NotFound("uploads go to the object storage itself")
+
+    def walk(self, after: str = "") -> Iterator[Stored]:
+        while True:
+            with _translated(self._bucket):
+                page = self._client.list_objects_v2(Bucket=self._bucket, StartAfter=after)
+            for item in page.get("Contents", []):
+                after = str(item["Key"])
+                yield Stored(after, item["LastModified"].timestamp())
+            if not page.get("IsTruncated"):
+                return
 
     def tidy(self) -> int:
         return 0  # S3 never leaves a partial object

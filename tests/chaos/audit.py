@@ -20,6 +20,10 @@ _MAY_STAY = (
     redis_keys.WORKERS,
     redis_keys.WORKER,
     redis_keys.STORED,
+    redis_keys.CLOCK,
+    redis_keys.HOLD,
+    redis_keys.WALK,
+    redis_keys.WALKER,
     redis_keys.BINDINGS,
     redis_keys.PERMANENT_BINDINGS,
 )

@@ -94,6 +94,7 @@ class TestArchiving:
         name = f"shop/jobs/{job.id}/1/{job.input_id}"
         assert set(house.redis.keys("*")) == {
             redis_keys.EXPIRY.key(),
+            redis_keys.HELD.key(),
             redis_keys.INPUT.key(job.input_id),
         }
         finished = job.finished_ms or 0

@@ -83,7 +83,10 @@ def test_the_scripts_build_the_keys_of_the_map_and_no_others() -> None:
     ours = {
         (family.name, "," if family.of else ")") for family in FAMILIES if family.prefix == PREFIX
     }
-    assert built == ours - {("workers", ")"), ("worker", ",")}  # which Python alone keeps
+    assert built == ours - {
+        # which Python alone keeps
+        *{("workers", ")"), ("worker", ","), ("walk", ")"), ("walker", ")")},
+    }
 
 
 def test_no_other_module_builds_key_names() -> None:

@@ -251,6 +251,29 @@ def test_deleting_leaves_other_objects(storage: Storage, key: str) -> None:
     storage.delete([f"{key}-neighbour"])
 
 
+def test_a_walk_finds_every_object_in_order_and_goes_on_after_any(storage: Storage) -> None:
+    root = new_id("walk")
+    names = sorted(f"{root}/{name}" for name in ("a/b/2", "a/b/10", "a-b", "a.b/c", "a/c", "b"))
+    for name in names:
+        storage.put(name, b"x", KIND)
+    found = [item for item in storage.walk(f"{root}/") if item.key.startswith(root)]
+    assert [item.key for item in found] == names
+    assert all(abs(item.modified - time.time()) < 600 for item in found)
+    for at, name in enumerate(names):
+        later = [item.key for item in storage.walk(name) if item.key.startswith(root)]
+        assert later == names[at + 1 :]
+    storage.delete(names)
+
+
+def test_a_folder_walks_past_its_own_files(tmp_path: Path) -> None:
+    storage = LocalStorage(tmp_path / "storage")
+    storage.put("shop/inputs/inp_1", b"x", KIND)
+    assert [item.key for item in storage.walk()] == ["shop/inputs/inp_1"]
+    (tmp_path / "storage" / ".upload-secret").unlink()
+    with pytest.raises(StorageUnavailable):
+        list(storage.walk())
+
+
 def test_sixteen_threads_put_at_once(storage: Storage, key: str) -> None:
     contents = {f"{key}/{number}": os.urandom(20_000) for number in range(32)}
     with ThreadPoolExecutor(16) as pool:

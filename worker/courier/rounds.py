@@ -12,6 +12,7 @@ from shared.outbound import Outbound
 from shared.queue.connection import Connection
 from shared.queue.deliveries import DeliveryQueue
 from shared.queue.doorbell import Doorbell, make_celery
+from shared.queue.forgotten import Forgotten
 from shared.queue.jobs import JobQueue
 from shared.queue.upkeep import Upkeep
 from shared.records import Records
@@ -19,6 +20,7 @@ from shared.settings import CourierSettings
 from shared.storage import open_storage
 from shared.webhooks import SecretBook
 from worker.courier.janitor import Janitor
+from worker.courier.reconcile import Reconcile
 from worker.courier.sender_threads import SenderThreads
 from worker.courier.sweeper import Sweeper
 from worker.courier.webhook_sender import WebhookSender
@@ -53,6 +55,12 @@ class Courier:
             patience=beat_interval(settings.lease) + 1,
         )
         self._sweeper = Sweeper(upkeep, jobs, storage)
+        self._reconcile = Reconcile(
+            Forgotten(connection, retention_ms=retention_ms),
+            Records(jobs, storage),
+            storage,
+            retention_ms=retention_ms,
+        )
         deliveries = DeliveryQueue(connection, retention_ms=retention_ms)
         sender = WebhookSender(
             deliveries,
@@ -111,6 +119,7 @@ class Courier:
             pass
 
     def _sweep(self) -> None:
-        """Handle batches until none is left."""
+        """Handle batches until none is left, then look at some files for what was forgotten."""
         while self._sweeper.clear() and not self._stopping.is_set():
             pass
+        self._reconcile.step()
