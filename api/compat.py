@@ -17,6 +17,7 @@ from shared.errors import Busy, InvalidRequest, NoResult
 from shared.job import Job, Status
 from shared.schema import MAX_POINTS, JobRequest, Prompt
 from shared.storage import keys
+from shared.stored import read_file
 
 _WAIT = 60.0
 
@@ -96,8 +97,8 @@ def _prompt() -> Prompt:
 
 def _answer(job: Job) -> Response:
     if job.status is Status.SUCCEEDED:
-        key = keys.attempt_key(job.tenant, job.id, job.claims, keys.RESULT)
-        response = Response(services().storage.get(key), content_type="image/png")
+        data = read_file(services().storage, job, keys.RESULT)
+        response = Response(data, content_type="image/png")
     elif job.outcome is not None and job.outcome.error is not None:
         failure = job.outcome.error
         response = problems.problem(

@@ -21,6 +21,7 @@ from shared.metrics.jobs import count_end
 from shared.queue.answers import CancelAnswer
 from shared.schema import JobId
 from shared.storage import keys
+from shared.stored import read_file
 from shared.view import JobView
 
 #: Seconds for which a new presigned URL is valid.
@@ -230,7 +231,7 @@ def _file(job: Job, name: str, content_type: str, filename: str) -> Response:
         response.headers["Cache-Control"] = "no-store"
         return response
     return Response(
-        storage.get(key),
+        read_file(storage, job, name),
         content_type=content_type,
         headers={
             "Content-Disposition": f'inline; filename="{filename}"',

@@ -22,7 +22,7 @@ from shared.images.probe import probe
 from shared.job import Input, Job, Status, new_id
 from shared.schema import JobRequest
 from shared.schema.extent import Size
-from shared.storage import keys
+from shared.storage import checked, keys
 
 #: Bytes read for a file's header; enough except for rare files that have it at the end.
 _HEAD_BYTES = 256 * 1024
@@ -30,19 +30,17 @@ _HEAD_BYTES = 256 * 1024
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """An image sent with the request; without `digest`, the worker computes the SHA-256."""
+    """An image sent with the request, and its SHA-256: whoever reads it later compares."""
 
     stream: BinaryIO
     size: int
-    digest: str | None
+    digest: str
 
     @classmethod
-    def of(cls, stream: BinaryIO, *, hashed: bool) -> File:
-        """Measure `stream`, and hash it if `hashed`; leaves it at its start."""
+    def of(cls, stream: BinaryIO) -> File:
+        """Measure and hash `stream`; leaves it at its start."""
         size = stream.seek(0, io.SEEK_END)
         stream.seek(0)
-        if not hashed:
-            return cls(stream, size, None)
         digest = hashlib.sha256()
         while chunk := stream.read(1 << 20):
             digest.update(chunk)
@@ -54,12 +52,13 @@ class File:
 class Source:
     """The source of a job's photo; `file` if it was sent along and is still to be stored.
 
-    `size` is the photo's (width, height), where its header was read.
+    `parent` is the job whose alpha it starts from. `size` is the photo's (width, height), where its
+    header was read.
     """
 
     photo: Input
     file: BinaryIO | None = None
-    parent_alpha: str | None = None
+    parent: Job | None = None
     size: Size | None = None
 
 
@@ -113,6 +112,8 @@ def from_upload(
     photo = services.jobs.input(upload_id, tenant)
     size = seal(services, tenant, upload_id)
     _check_size(services, size)
+    if photo.bytes is not None:  # as recorded of a stored photo, or as signed for
+        checked.require_size(photo.bytes, size)
     info = _header(services, keys.input_key(tenant, upload_id), size)
     if info is not None and request is not None:
         _check_prompt(request, info)
@@ -134,6 +135,7 @@ def stored_size(services: Services, photo: Input) -> Size | None:
 def _header(services: Services, key: str, size: int) -> ImageInfo | None:
     """What the beginning of a stored file of `size` bytes says; None where it does not tell."""
     head = services.storage.get(key, limit=_HEAD_BYTES)
+    checked.require_size(min(size, _HEAD_BYTES), len(head))
     return probe(head, max_pixels=services.settings.max_pixels, partial=size > len(head))
 
 
@@ -149,7 +151,7 @@ def _from_job(services: Services, tenant: str, parent_id: str) -> Source:
 
 def _from_render(services: Services, tenant: str, parent_id: str) -> Source:
     parent = _finished_parent(services, tenant, parent_id)
-    return Source(services.jobs.input(parent.input_id, tenant), parent_alpha=_alpha_of(parent))
+    return Source(services.jobs.input(parent.input_id, tenant), parent=parent)
 
 
 def _with_mask(services: Services, tenant: str, request: JobRequest, source: Source) -> Source:
@@ -164,7 +166,7 @@ def _with_mask(services: Services, tenant: str, request: JobRequest, source: Sou
         same = theirs.digest == source.photo.digest
     if not same:
         raise InvalidRequest.field("prompt.mask", f"{mask} is a job on another photo")
-    return replace(source, parent_alpha=_alpha_of(parent))
+    return replace(source, parent=parent)
 
 
 def _finished_parent(services: Services, tenant: str, parent_id: str) -> Job:
@@ -174,10 +176,6 @@ def _finished_parent(services: Services, tenant: str, parent_id: str) -> Job:
     if parent.status is not Status.SUCCEEDED:
         raise NoResult(f"{parent_id} is {parent.status.value}: it has no mask")
     return parent
-
-
-def _alpha_of(parent: Job) -> str:
-    return keys.attempt_key(parent.tenant, parent.id, parent.claims, keys.ALPHA)
 
 
 def _check_size(services: Services, size: int) -> None:

@@ -55,9 +55,7 @@ def submit(services: Services, submission: Submission) -> Accepted:
     request = submission.request
     file = None
     if submission.image is not None:
-        # Digests show whether two requests, or a mask and its job, have the same photo.
-        hashed = submission.idempotency_key is not None or request.prompt.mask is not None
-        file = File.of(submission.image, hashed=hashed)
+        file = File.of(submission.image)
     idempotency = _idempotency(submission, file)
     if idempotency is not None:
         # Before any check: a replayed request succeeds even if its parent has been deleted.
@@ -75,6 +73,7 @@ def submit(services: Services, submission: Submission) -> Accepted:
     else:
         services.jobs.admit(submission.tenant, source.photo, expiry_ms=_UNCLAIMED_MS)
         services.storage.put(_key(source.photo), source.file, "application/octet-stream")
+    parent = source.parent
     job = Job(
         id=new_id("job"),
         tenant=submission.tenant,
@@ -82,7 +81,8 @@ def submit(services: Services, submission: Submission) -> Accepted:
         input_id=source.photo.id,
         base_url=submission.base_url,
         extra_pixels=extra_pixels,
-        parent_alpha=source.parent_alpha,
+        parent_alpha=_alpha_of(parent) if parent else None,
+        parent_files=parent.outcome.files if parent and parent.outcome else {},
     )
     try:
         accepted = services.jobs.accept(job, source.photo, idempotency)
@@ -151,6 +151,10 @@ def _idempotency(submission: Submission, file: File | None) -> Idempotency | Non
     sent = {"request": canonical, "image": file.digest if file else None}
     digest = hashlib.sha256(json.dumps(sent, sort_keys=True).encode()).hexdigest()
     return Idempotency(submission.idempotency_key, digest)
+
+
+def _alpha_of(parent: Job) -> str:
+    return keys.attempt_key(parent.tenant, parent.id, parent.claims, keys.ALPHA)
 
 
 def _key(photo: Input) -> str:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Self
 
-from pydantic import Field
+from pydantic import Field, TypeAdapter
 
 from shared.schema import JobRequest, Model, Priority
 
@@ -46,6 +46,16 @@ class Lane(StrEnum):
         if request.render is not None:
             return cls.RENDER
         return cls.BULK if request.priority is Priority.BULK else cls.INTERACTIVE
+
+
+class StoredFile(Model):
+    """What is known of a stored file, to compare with what storage gives back."""
+
+    bytes: int
+    sha256: str
+
+
+_FILES = TypeAdapter(dict[str, StoredFile])
 
 
 class Result(Model):
@@ -106,6 +116,7 @@ class Outcome(Model):
 
     model: str | None = None
     result: Result | None = None
+    files: dict[str, StoredFile] = Field(default_factory=dict)  #: beside the result, by name
     subject: Subject | None = None
     compliance: Compliance | None = None
     error: Failure | None = None
@@ -159,6 +170,7 @@ class Job:
     lane: Lane = Lane.INTERACTIVE
     extra_pixels: int = 0  #: counted beside its photo's: see `shared.schema.weight`
     parent_alpha: str | None = None  #: storage key of the alpha that `mask` or `render` names
+    parent_files: Mapping[str, StoredFile] = field(default_factory=dict)  #: known beside that
     created_ms: int = 0
     started_ms: int | None = None
     finished_ms: int | None = None
@@ -184,6 +196,8 @@ class Job:
         }
         if self.parent_alpha:
             fields["parent_alpha"] = self.parent_alpha
+        if self.parent_files:
+            fields["parent_files"] = _FILES.dump_json(dict(self.parent_files)).decode()
         if self.extra_pixels:
             fields["extra_pixels"] = str(self.extra_pixels)
         if self.request.output.backdrop:
@@ -206,6 +220,7 @@ class Job:
             lane=Lane(fields["lane"]),
             extra_pixels=int(fields.get("extra_pixels", 0)),
             parent_alpha=fields.get("parent_alpha"),
+            parent_files=_FILES.validate_json(fields.get("parent_files", "{}")),
             created_ms=int(fields["created"]),
             started_ms=moment("started"),
             finished_ms=moment("finished"),

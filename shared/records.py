@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 from typing import Literal, Self
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
-from shared.errors import IdempotencyMismatch, NotFound
-from shared.job import Job, Lane, Outcome, Status
+from shared.errors import IdempotencyMismatch, NotFound, StorageUnavailable
+from shared.job import Job, Lane, Outcome, Status, StoredFile
 from shared.queue.answers import Erased, Idempotency, Remains
 from shared.queue.jobs import JobQueue
 from shared.schema import JobRequest, Model
@@ -30,6 +30,7 @@ class ArchivedJob(Model):
     lane: Lane
     extra_pixels: int = 0
     parent_alpha: str | None = None
+    parent_files: dict[str, StoredFile] = Field(default_factory=dict)
     created_ms: int
     started_ms: int | None = None
     finished_ms: int
@@ -120,6 +121,9 @@ class Records:
         try:
             return ArchivedJob.model_validate_json(data).job()
         except ValidationError as error:
+            if error.errors(include_input=False, include_url=False)[0]["type"] == "json_invalid":
+                # An archive is stored whole, so these bytes are the storage's, or a proxy's.
+                raise StorageUnavailable("the storage gave other bytes than the record") from None
             # Not the error itself: it contains the caller's data.
             wrong = error.error_count()
             log.error("%d fields of its archive are wrong", wrong, extra={"job": job_id})  # noqa: TRY400

@@ -68,6 +68,7 @@ JOB = Family(
     "attempts (tries spent), claims (times claimed), worker and token (of the lease), ended_by "
     "(the token that finished it); rung and rings (its doorbell), not_before (the end of a delay); "
     "crashes, quarantined; outage_since, outage_seen, outages (storage outages); parent_alpha, "
+    "parent_files, "
     "backdrop, extra_pixels; slot (its idempotency key), bytes (counted in held). Times in ms, "
     "outage_seen in µs.",
     "accept, then claim, release, overdue, finish, cancel",

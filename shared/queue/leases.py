@@ -19,6 +19,7 @@ class Claim:
     job: Job
     photo: Input
     token: str
+    backdrop: Input | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +92,10 @@ class LeaseTable:
         if answer is None:
             return None
         job = Job.from_fields(job_id, pairs(answer[0]))
-        return Claim(job, Input.from_fields(job.input_id, pairs(answer[1])), token)
+        photo = Input.from_fields(job.input_id, pairs(answer[1]))
+        named, behind = job.request.output.backdrop, pairs(answer[2])
+        backdrop = Input.from_fields(named, behind) if named and behind else None
+        return Claim(job, photo, token, backdrop)
 
     def lost(self, claims: Sequence[Claim]) -> frozenset[str]:
         """The ids of jobs that are no longer this worker's: canceled, erased or reclaimed."""

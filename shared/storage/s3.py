@@ -2,53 +2,26 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import math
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing
 from typing import Any, BinaryIO
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 
 from shared.errors import ConfigError, NotFound, StorageUnavailable
 from shared.settings import StorageSettings
+from shared.storage.etags import ETags, md5_of
 from shared.storage.protocol import Grant, SignedPut, Stored
+from shared.storage.s3_config import CONFIG, STORAGE_TIMEOUT
+from shared.storage.s3_errors import translated
 
-#: Seconds of silence after which the storage counts as down. After a large file's last byte the
-#: server may be silent for some seconds while it writes to disk.
-STORAGE_TIMEOUT = 10.0
-
-_CONFIG = Config(
-    signature_version="s3v4",
-    s3={"addressing_style": "path"},
-    # Callers retry, because they know what a delay costs; a submit may take only two seconds.
-    retries={"total_max_attempts": 1, "mode": "standard"},
-    connect_timeout=1,
-    read_timeout=STORAGE_TIMEOUT,
-    max_pool_connections=64,
-    tcp_keepalive=True,
-    # Not every S3-compatible server knows the SDK's newer trailing checksums.
-    request_checksum_calculation="when_required",
-    response_checksum_validation="when_required",
-)
 #: The source of a conditional copy has changed.
 _REPLACED = frozenset({"412", "PreconditionFailed"})
-_MISSING = frozenset({"404", "NoSuchKey", "NotFound"})
-
-
-@contextmanager
-def _translated(key: str) -> Iterator[None]:
-    try:
-        yield
-    except ClientError as error:
-        code = str(error.response.get("Error", {}).get("Code", ""))
-        if code in _MISSING:
-            raise NotFound(f"no such object: {key}") from error
-        raise StorageUnavailable(f"the object storage answered {code}") from error
-    except BotoCoreError as error:
-        raise StorageUnavailable(f"the object storage: {type(error).__name__}") from error
 
 
 class S3Storage:
@@ -80,7 +53,8 @@ class S3Storage:
         """
         self._bucket = bucket
         self._hasty = answers_within is not None
-        quick = _CONFIG.merge(Config(read_timeout=answers_within or STORAGE_TIMEOUT))
+        self._etags = ETags()
+        quick = CONFIG.merge(Config(read_timeout=answers_within or STORAGE_TIMEOUT))
 
         def client(address: str | None, config: Config = quick) -> Any:
             return boto3.session.Session().client(
@@ -94,7 +68,7 @@ class S3Storage:
 
         try:
             self._client = client(endpoint)
-            self._writer = client(endpoint, _CONFIG) if self._hasty else self._client
+            self._writer = client(endpoint, CONFIG) if self._hasty else self._client
             self._signer = client(public_endpoint) if public_endpoint else self._client
         except ValueError as error:  # an endpoint without http://, a region with a space
             raise ConfigError(f"the object storage: {error}") from error
@@ -118,23 +92,44 @@ class S3Storage:
         if self._hasty:
             self.ping()
         body = io.BytesIO(data) if isinstance(data, bytes) else data
-        with _translated(key):
-            self._writer.put_object(
-                Bucket=self._bucket, Key=key, Body=body, ContentType=content_type
+        md5 = md5_of(body)
+        with translated(key):
+            answer = self._writer.put_object(
+                Bucket=self._bucket,
+                Key=key,
+                Body=body,
+                ContentType=content_type,
+                ContentMD5=base64.b64encode(md5).decode(),  # the server refuses other bytes
             )
+        if self._etags.doubts(answer.get("ETag"), md5):
+            # Encryption, for one, makes ETags that are no digests; the object itself tells.
+            self._require_kept(key, md5)
+
+    def _require_kept(self, key: str, md5: bytes) -> None:
+        if md5_of(io.BytesIO(self._get(key)[0])) != md5:
+            raise StorageUnavailable("the object storage kept other bytes than were sent")
+        self._etags.are_md5 = False
 
     def get(self, key: str, *, limit: int | None = None) -> bytes:
         ranged = {} if limit is None else {"Range": f"bytes=0-{max(limit, 1) - 1}"}
-        with _translated(key):
+        data, etag = self._get(key, **ranged)
+        known = limit is None and self._etags.are_md5
+        if known and self._etags.doubts(etag, md5_of(io.BytesIO(data))):
+            raise StorageUnavailable("the object storage gave other bytes than it holds")
+        return data if limit is None else data[:limit]
+
+    def _get(self, key: str, **ranged: str) -> tuple[bytes, str | None]:
+        """The bytes, and the ETag that came with them."""
+        with translated(key):
             try:
                 answer = self._client.get_object(Bucket=self._bucket, Key=key, **ranged)
             except ClientError as error:
                 if error.response.get("Error", {}).get("Code") == "InvalidRange":
-                    return b""  # an empty object has no first byte
+                    return b"", None  # an empty object has no first byte
                 raise
             # Not `with body`: that is urllib3's stream, whose errors botocore does not translate.
             with closing(answer["Body"]) as body:
-                return bytes(body.read())[:limit]
+                return bytes(body.read()), answer.get("ETag")
 
     def size(self, key: str) -> int | None:
         head = self._head(key)
@@ -142,7 +137,7 @@ class S3Storage:
 
     def _head(self, key: str) -> Any:
         try:
-            with _translated(key):
+            with translated(key):
                 return self._client.head_object(Bucket=self._bucket, Key=key)
         except NotFound:
             self.ping()  # a HEAD's 404 may also mean that the bucket is missing
@@ -157,7 +152,7 @@ class S3Storage:
     def copy(self, source: str, target: str, version: str) -> None:
         if self._hasty:
             self.ping()
-        with _translated(source):
+        with translated(source):
             try:
                 self._writer.copy_object(
                     Bucket=self._bucket,
@@ -174,7 +169,7 @@ class S3Storage:
         # One by one: DeleteObjects wants a checksum header that not every server agrees on.
         for key in keys:
             try:
-                with _translated(key):
+                with translated(key):
                     self._client.delete_object(Bucket=self._bucket, Key=key)
             except NotFound:
                 continue
@@ -222,7 +217,7 @@ class S3Storage:
 
     def walk(self, after: str = "") -> Iterator[Stored]:
         while True:
-            with _translated(self._bucket):
+            with translated(self._bucket):
                 page = self._client.list_objects_v2(Bucket=self._bucket, StartAfter=after)
             for item in page.get("Contents", []):
                 after = str(item["Key"])
@@ -235,7 +230,7 @@ class S3Storage:
 
     def ping(self) -> None:
         try:
-            with _translated(self._bucket):
+            with translated(self._bucket):
                 self._client.head_bucket(Bucket=self._bucket)
         except NotFound as error:
             raise StorageUnavailable(f"there is no bucket {self._bucket}") from error

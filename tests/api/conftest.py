@@ -146,7 +146,8 @@ def finish(leases: LeaseTable, storage: MemoryStorage) -> Finish:
             leases.record_input(claim.photo.id, digest=digest, size=len(photo), pixels=1)
         for name in keys.ATTEMPT_FILES:
             storage.put(keys.attempt_key(job.tenant, job_id, job.claims, name), name.encode(), "")
-        result = Result(content_type="image/png", width=600, height=400, bytes=6, sha256="0" * 64)
+        digest = hashlib.sha256(keys.RESULT.encode()).hexdigest()
+        result = Result(content_type="image/png", width=600, height=400, bytes=6, sha256=digest)
         subject = Subject(box=(1, 2, 3, 4), area=0.5, scores=(1.0,), needs_review=False)
         outcome = Outcome(
             model="grabcut", result=result, subject=subject, timings_ms={"total": 12.5}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import hashlib
 import socket
 import threading
 import time
@@ -166,9 +167,10 @@ class S3Server:
                     return
                 if expects:
                     connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
-                stream.read(length)
+                etag = hashlib.md5(stream.read(length)).hexdigest()
                 self.over.wait(self.pause if line.startswith("PUT") else 0)
-                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+                head = f'HTTP/1.1 200 OK\r\nContent-Length: 0\r\nETag: "{etag}"\r\n\r\n'
+                connection.sendall(head.encode())
 
     def serve(self, listener: socket.socket) -> None:
         while not self.over.is_set():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from datetime import UTC, datetime
 from typing import Any
@@ -165,7 +166,7 @@ class TestView:
             "width": 600,
             "height": 400,
             "bytes": 6,
-            "sha256": "0" * 64,
+            "sha256": hashlib.sha256(b"result").hexdigest(),
         }
         assert view["mask"] == f"{link}/mask"
         assert view["subject"] == {

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from shared.errors import ImageInvalid, NotFound
+from shared.errors import NotFound, StorageUnavailable
 from shared.images.photo import Photo
 from worker.decoding import Decoders
 from worker.job.earlier import Earlier
@@ -27,7 +27,7 @@ class TestLogits:
 
     @pytest.mark.parametrize("keep", [0, 10, 3000])
     def test_damaged_ones_are_refused(self, keep: int) -> None:
-        with pytest.raises(ImageInvalid):
+        with pytest.raises(StorageUnavailable):
             read_logits(write_logits(self.LOGITS, "m")[:keep], "m")
 
 
@@ -43,7 +43,7 @@ class TestEarlier:
         assert Earlier.read((None, None), "m", decoders).mask is None
 
     def test_a_damaged_alpha_is_refused(self, decoders: Decoders) -> None:
-        with pytest.raises(ImageInvalid):
+        with pytest.raises(StorageUnavailable):
             Earlier.read((b"no picture", None), "m", decoders)
 
     def test_a_render_takes_the_alpha_of_its_own_photo(self, decoders: Decoders) -> None:

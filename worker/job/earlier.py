@@ -8,7 +8,7 @@ from typing import Self
 import numpy as np
 
 from shared.arrays import FloatArray, UInt8Array
-from shared.errors import ImageError, ImageInvalid, NotFound
+from shared.errors import ImageError, NotFound, StorageUnavailable
 from shared.images.photo import Photo
 from worker.decoding import Decoders
 from worker.job.logits import read_logits
@@ -46,7 +46,7 @@ class Earlier:
         """Read the stored alpha and logits.
 
         Raises:
-            ImageInvalid: one of them is damaged.
+            StorageUnavailable: one of them is damaged, and was not when it was stored.
             OutOfMemory, DecoderUnavailable: as `Decoders`.
         """
         alpha, logits = files
@@ -55,6 +55,6 @@ class Earlier:
         try:
             gray = decoders.gray(alpha)
         except ImageError as error:
-            raise ImageInvalid("the stored alpha is damaged") from error
+            raise StorageUnavailable("the stored alpha is damaged") from error
         known = None if logits is None else read_logits(logits, model)
         return cls(gray, known)

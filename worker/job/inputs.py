@@ -14,8 +14,8 @@ from typing import BinaryIO, cast
 from shared.errors import LeaseLost, NotFound, StorageUnavailable
 from shared.images.headers import ImageInfo
 from shared.images.probe import probe
-from shared.job import Input
-from shared.storage import keys
+from shared.job import Input, StoredFile
+from shared.storage import Storage, checked, keys
 from worker.job.outcome import NO_QUEUE
 from worker.job.run import Run
 from worker.runtime import Runtime
@@ -101,6 +101,8 @@ def fetch_ahead(run: Run) -> FetchedPhoto:
         size, digest = _measured(file)
         if not record.to_fetch:
             _known(record, digest)
+            if record.digest is None and record.bytes is not None:
+                checked.require_size(record.bytes, size)
         info = probe(file, max_pixels=runtime.settings.max_pixels)
         with contextlib.suppress(*NO_QUEUE):  # the next job that reads it records it
             if not runtime.leases.record_input(
@@ -169,11 +171,21 @@ def fetch_parent(run: Run) -> tuple[bytes | None, bytes | None]:
     job, storage = run.claim.job, run.runtime.storage
     if job.parent_alpha is None:
         return None, None
-    alpha = storage.get(job.parent_alpha)
+    known = job.parent_files
+    alpha = _read(storage, job.parent_alpha, known.get(keys.ALPHA))
+    if known and keys.LOGITS not in known:
+        return alpha, None
     try:
-        return alpha, storage.get(keys.beside(job.parent_alpha, keys.LOGITS))
+        logits = keys.beside(job.parent_alpha, keys.LOGITS)
+        return alpha, _read(storage, logits, known.get(keys.LOGITS))
     except NotFound:
         return alpha, None
+
+
+def _read(storage: Storage, key: str, known: StoredFile | None) -> bytes:
+    if known is None:  # the job before it was of an older version
+        return storage.get(key)
+    return checked.read(storage, key, size=known.bytes, sha256=known.sha256)
 
 
 def fetch_backdrop(run: Run) -> bytes | None:
@@ -181,4 +193,12 @@ def fetch_backdrop(run: Run) -> bytes | None:
     job, backdrop = run.claim.job, run.claim.job.request.output.backdrop
     if backdrop is None:
         return None
-    return run.runtime.storage.get(keys.input_key(job.tenant, backdrop))
+    key, known = keys.input_key(job.tenant, backdrop), run.claim.backdrop
+    if known is None:
+        return run.runtime.storage.get(key)
+    data = checked.read(run.runtime.storage, key, size=known.bytes, sha256=known.digest)
+    if known.digest is None:
+        with contextlib.suppress(*NO_QUEUE):
+            digest = hashlib.sha256(data).hexdigest()
+            run.runtime.leases.record_input(backdrop, digest=digest, size=len(data))
+    return data

@@ -8,7 +8,7 @@ import zipfile
 import numpy as np
 
 from shared.arrays import FloatArray
-from shared.errors import ImageInvalid
+from shared.errors import StorageUnavailable
 
 
 def write_logits(logits: FloatArray, model: str) -> bytes:
@@ -22,7 +22,7 @@ def read_logits(data: bytes, model: str) -> FloatArray | None:
     """The logits in a file, (h, w) float32; None when another model wrote them.
 
     Raises:
-        ImageInvalid: the file is damaged.
+        StorageUnavailable: the file is damaged, and was not when it was stored.
     """
     try:
         with np.load(io.BytesIO(data), allow_pickle=False) as file:
@@ -30,4 +30,4 @@ def read_logits(data: bytes, model: str) -> FloatArray | None:
                 return None
             return np.asarray(file["logits"], np.float32)
     except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise ImageInvalid("the stored logits are damaged") from error
+        raise StorageUnavailable("the stored logits are damaged") from error

@@ -71,5 +71,7 @@ def _work(run: Run, fetched: FetchedPhoto | None) -> Outcome:
         run.warnings += made.warnings
         files = result_files(made.file, cut, model)
     with run.stage("store"):
-        result = store(run, files, made.size)
-    return run.outcome(model=model, result=result, subject=subject, compliance=made.compliance)
+        result, kept = store(run, files, made.size)
+    return run.outcome(
+        model=model, result=result, files=kept, subject=subject, compliance=made.compliance
+    )

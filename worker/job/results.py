@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 
 from shared.images.encode import encode
-from shared.job import Result
+from shared.job import Result, StoredFile
 from shared.schema import OutputFormat
 from shared.storage import keys
 from worker.job.cut import Cut
@@ -21,10 +21,12 @@ def result_files(result: bytes, cut: Cut, model: str | None) -> dict[str, bytes]
     return files
 
 
-def store(run: Run, files: dict[str, bytes], size: tuple[int, int]) -> Result:
+def store(
+    run: Run, files: dict[str, bytes], size: tuple[int, int]
+) -> tuple[Result, dict[str, StoredFile]]:
     """Store the files under this claim's own keys, so that a late worker overwrites nothing.
 
-    `size` is the result's (width, height).
+    `size` is the result's (width, height). Returns the result, and what is known of the others.
     """
     job = run.claim.job
     types = {
@@ -36,11 +38,16 @@ def store(run: Run, files: dict[str, bytes], size: tuple[int, int]) -> Result:
         key = keys.attempt_key(job.tenant, job.id, job.claims, name)
         run.stored.append(key)
         run.runtime.storage.put(key, data, types[name])
-    result = files[keys.RESULT]
-    return Result(
+    known = {
+        name: StoredFile(bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
+        for name, data in files.items()
+    }
+    result = known.pop(keys.RESULT)
+    made = Result(
         content_type=types[keys.RESULT],
         width=size[0],
         height=size[1],
-        bytes=len(result),
-        sha256=hashlib.sha256(result).hexdigest(),
+        bytes=result.bytes,
+        sha256=result.sha256,
     )
+    return made, known

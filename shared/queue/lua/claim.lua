@@ -1,6 +1,6 @@
 -- uses: names, jobs
 -- Take a queued job under a fresh lease token: queued -> processing.
--- Returns {job fields, input fields}, or nil if there is nothing to claim. A job in quarantine can be
+-- Returns {job fields, input fields, backdrop fields}, or nil if there is nothing to claim. A job in quarantine can be
 -- claimed only by a worker that has no other job in hand.
 local job = load_job(args.id)
 if not job or job.status ~= 'queued' then return nil end
@@ -22,4 +22,5 @@ redis.call('ZREM', key('due'), args.id)
 redis.call('ZADD', key('leased'), now + args.lease_ms, args.id)
 -- Noted before anything is stored. Losing the lease brings the date nearer.
 redis.call('ZADD', key('sweep'), now + args.retention_ms, attempt_folder(job, args.id))
-return {redis.call('HGETALL', key('job', args.id)), redis.call('HGETALL', key('input', job.input))}
+return {redis.call('HGETALL', key('job', args.id)), redis.call('HGETALL', key('input', job.input)),
+  job.backdrop and redis.call('HGETALL', key('input', job.backdrop)) or {}}
