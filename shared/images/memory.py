@@ -11,6 +11,8 @@ from shared.images.headers import ImageInfo, memory_bound
 
 #: OpenCV's error code for an allocation that failed.
 _OPENCV_NO_MEMORY = -4
+#: More bytes per pixel than decoding any sound image needs, and those of small ones.
+_MOST_PER_PIXEL, _SMALL = 40, 48 << 20
 
 
 @contextmanager
@@ -23,13 +25,18 @@ def telling_shortage(info: ImageInfo) -> Iterator[None]:
     try:
         yield
     except ImageError as error:
-        if not available(memory_bound(info)):
+        if not available(needed(info)):
             raise OutOfMemory from error
         raise
     except Exception as error:
         if is_shortage(error):
             raise OutOfMemory from error
         raise
+
+
+def needed(info: ImageInfo) -> int:
+    """The most bytes that decoding a sound image needs, though its header claim 65,535 channels."""
+    return min(memory_bound(info), info.pixels * _MOST_PER_PIXEL + _SMALL)
 
 
 def is_shortage(error: BaseException | None) -> bool:

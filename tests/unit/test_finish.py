@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from shared.errors import QueueFull, QueueUnavailable, ServiceError
+from shared.errors import OutOfMemory, QueueFull, QueueUnavailable, ServiceError
 from shared.job import Input, Job, Outcome, Status, new_id
 from shared.queue.leases import Claim
 from shared.schema import JobRequest
@@ -48,6 +48,38 @@ def test_a_redis_that_is_away_or_full_is_asked_again(
     outcome.finish(done, Status.SUCCEEDED, Outcome())
     assert leases.asked == 3
     assert not done.stored  # it is the job's now, and nothing to clean up
+
+
+class Released:
+    """Notes how long a job is released for, and how often memory was said to be short."""
+
+    def __init__(self) -> None:
+        self.delays: list[int] = []
+        self.shortages = 0
+
+    def release(self, _: Claim, *, delay_ms: int) -> SimpleNamespace:
+        self.delays.append(delay_ms)
+        return SimpleNamespace(lane="bulk", failed=False)
+
+    def ran_short(self) -> None:
+        self.shortages += 1
+
+
+@pytest.mark.parametrize(
+    ("error", "short"),
+    [(MemoryError(), 1), (OutOfMemory(), 1), (ValueError("anything else"), 0)],
+)
+def test_a_job_that_lacked_memory_waits_and_fewer_are_admitted(
+    error: Exception, short: int
+) -> None:
+    noted = Released()
+    left: Any = run(Leases())
+    left.runtime.leases = left.runtime.pixels_in_flight = noted
+    left.runtime.settings = SimpleNamespace(max_attempts=3, storage_patience=0)
+    left.runtime.storage = None
+    outcome.settle(left, error)
+    assert noted.shortages == short
+    assert (noted.delays[0] > 1000) == bool(short)
 
 
 @pytest.mark.parametrize("error", [QueueUnavailable(), QueueFull()])

@@ -13,7 +13,7 @@ from typing import Self
 
 from shared.errors import ImageInvalid, OutOfMemory
 from shared.images import memory
-from shared.images.headers import ImageInfo, memory_bound
+from shared.images.headers import ImageInfo
 
 #: Nanoseconds of CPU time per pixel, about five times those of each format's slowest sound file
 #: (noise at the best quality, 12 megapixels): slow machines must decode it too.
@@ -48,7 +48,7 @@ class Budget:
         seconds, space = _SECONDS + _SECONDS_PER_BYTE * file_size, 3 * file_size + _reserved()
         if info is not None:
             seconds += info.pixels * _nanoseconds(info) * 1e-9
-            space += memory_bound(info) * 5 // 4
+            space += memory.needed(info) * 5 // 4
         return cls(seconds, space)
 
     @contextmanager
