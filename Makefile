@@ -10,7 +10,7 @@ export NUKKI_TEST_MATERIAL ?= $(abspath ../shared)
 TEST_PROCESSES ?= 2
 
 .PHONY: help demo test test-quick coverage install up check format docs clean chaos chaos-short
-.PHONY: fuzz hostile bench bench-quick bench-codecs bench-quality bench-sam
+.PHONY: fuzz hostile bench bench-quick bench-codecs bench-decoding bench-quality bench-sam
 
 help:
 	@echo "make demo           set up the small stack, cut a sample photo four ways, stop"
@@ -25,7 +25,7 @@ help:
 	@echo "make fuzz           20,000 mutated image files through the header parsers"
 	@echo "make bench          compare the service with its bounds on this machine: ten minutes"
 	@echo "make bench-quick    the same with smaller counts: four minutes"
-	@echo "make bench-codecs, bench-quality, bench-sam     one part alone"
+	@echo "make bench-codecs, bench-decoding, bench-quality, bench-sam  one part alone"
 	@echo "make docs           regenerate the generated parts of README and docs"
 
 $(BIN)/python:
@@ -107,6 +107,10 @@ bench-quick: $(VENV)/.dev
 bench-codecs: $(VENV)/.dev
 	mkdir -p bench-results
 	$(BIN)/python -m tests.bench.codecs --json bench-results/codecs.json
+
+bench-decoding: $(VENV)/.dev
+	mkdir -p bench-results
+	$(BIN)/python -m tests.bench.decoding --json bench-results/decoding.json
 
 bench-quality: $(VENV)/.dev
 	mkdir -p bench-results
