@@ -129,7 +129,7 @@ class WorkerSettings(
         gt=0,
         le=540.0,  # what a lost worker may still store is swept ten minutes later
         description="Seconds one stage of a job, or one batch on the device, may take. After that "
-        "it counts as hung.",
+        "it counts as hung. Computing stages have longer: a megapixel adds 5 s, of AVIF 12 s.",
     )
     storage_patience: float = Field(
         default=3600.0,

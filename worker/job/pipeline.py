@@ -41,7 +41,7 @@ def _work(run: Run, fetched: FetchedPhoto | None) -> Outcome:
     with run.stage("fetch"):
         data, digest = fetch_photo(run, fetched)
         parent, backdrop = fetch_parent(run), fetch_backdrop(run)
-        require_room(run, data)
+        require_room(run, data, backdrop)
     with run.work("decode"):
         photo = decoders.photo(data, max_pixels=settings.max_pixels)
         run.warnings += photo.warnings

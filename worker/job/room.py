@@ -1,28 +1,33 @@
-"""Whether a job's result can be made at all, and how much of the in-flight limit it needs."""
+"""Whether a job's result can be made at all, and how much room and time it needs."""
 
 from __future__ import annotations
 
 from shared.images.headers import ImageInfo
 from shared.images.probe import probe
+from shared.schema.duration import allowance
 from shared.schema.extent import require_possible
 from shared.schema.weight import Sizes, weight
 from worker.job.run import Run
 
 
-def require_room(run: Run, photo: bytes) -> None:
-    """Refuse a canvas that is too large, before any work.
+def require_room(run: Run, photo: bytes, backdrop: bytes | None) -> None:
+    """Refuse a canvas that is too large, before any work, and give large work its time.
 
     Args:
-        run: the job's run.
+        run: the job's run; its `allowance` is set.
         photo: the photo's file.
+        backdrop: the background image's file.
 
     Raises:
-        ImageError: it is not an image that can be read.
+        ImageError: one of them is not an image that can be read.
         InvalidRequest: as `require_possible`, the same error as at submit.
     """
-    limit = run.runtime.settings.max_pixels
+    output, limit = run.claim.job.request.output, run.runtime.settings.max_pixels
     info = probe(photo, max_pixels=limit)
-    require_possible(run.claim.job.request.output, (info.width, info.height), limit)
+    size = (info.width, info.height)
+    require_possible(output, size, limit)
+    behind = 0 if backdrop is None else probe(backdrop, max_pixels=limit).pixels
+    run.allowance = allowance(output, Sizes.of(output, size, max_pixels=limit, backdrop=behind))
 
 
 def room_for(run: Run, photo: ImageInfo) -> int:

@@ -30,6 +30,8 @@ class Run:
         warnings: for the job's `warnings`.
         stored: keys written so far, to be deleted if the job does not finish here.
         begun: when it began, by `time.perf_counter`.
+        allowance: seconds by which a computing stage may exceed the stage deadline, because the
+            photo or the result is large.
     """
 
     runtime: Runtime
@@ -38,6 +40,7 @@ class Run:
     warnings: list[str] = field(default_factory=list)
     stored: list[str] = field(default_factory=list)
     begun: float = field(default_factory=time.perf_counter)
+    allowance: float = 0.0
 
     @property
     def claim(self) -> Claim:
@@ -51,7 +54,7 @@ class Run:
     @contextmanager
     def work(self, name: str) -> Iterator[None]:
         """A stage that keeps a core busy. Waiting for the core does not count as part of it."""
-        with self._core(), self.stage(name):
+        with self._core(), self.stage(name, allowance=self.allowance):
             yield
 
     def _core(self) -> AbstractContextManager[Reservation]:
@@ -59,8 +62,8 @@ class Run:
         return self.runtime.cores.holding(1, tenant=tenant, urgent=self.urgent)
 
     @contextmanager
-    def stage(self, name: str, *, bounded: bool = True) -> Iterator[None]:
-        """Time a stage and set its deadline.
+    def stage(self, name: str, *, bounded: bool = True, allowance: float = 0.0) -> Iterator[None]:
+        """Time a stage and set its deadline, `allowance` seconds later than the setting says.
 
         A stage that only waits for other jobs is not `bounded`: their stages are.
 
@@ -70,7 +73,8 @@ class Run:
         self.lease.require()
         self.lease.stage = name
         if bounded:
-            self.lease.deadline = time.monotonic() + self.runtime.settings.stage_deadline
+            limit = self.runtime.settings.stage_deadline + allowance
+            self.lease.deadline = time.monotonic() + limit
         began, cpu = time.perf_counter(), time.thread_time()
         try:
             yield
