@@ -22,6 +22,7 @@ from tests.unit.test_in_flight import until
 from tests.unit.test_metrics import working
 from worker.job import pipeline
 from worker.job.fetch_slots import FetchSlots
+from worker.job.waiting_room import Line
 from worker.runtime import Runtime
 
 THREADS = 8
@@ -135,6 +136,17 @@ def test_another_tenants_click_passes_all_dripping_urls(worker: Worker, dripper:
     assert sum(thread.is_alive() for thread in threads) == 2
     assert len(worker.runtime.waiting) == 28
     assert {worker.jobs.get(job_id).attempts for job_id in dripping} == {0, 1}
+
+
+def test_the_same_tenants_click_passes_more_than_the_waiting_room_holds(
+    worker: Worker, dripper: Dripper
+) -> None:
+    dripping = [worker.submit("alpha", dripper.url()) for _ in range(260)]
+    for job_id in dripping[2:]:
+        worker.runtime.waiting.enter(job_id, Line("alpha", urgent=True, host="127.0.0.1"))
+    click = worker.submit("alpha")
+    pipeline.process(worker.runtime, click)
+    assert worker.status(click) is Status.SUCCEEDED
 
 
 def test_another_host_and_another_tenant_still_get_a_slot(worker: Worker, dripper: Dripper) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from types import SimpleNamespace
 from typing import Any
@@ -19,7 +20,7 @@ from worker.job import outcome, pipeline
 from worker.job.bulk_limit import BulkLimit
 from worker.job.fetch_slots import FetchSlots
 from worker.job.threads import JobThreads
-from worker.job.waiting_room import WaitingRoom
+from worker.job.waiting_room import Line, WaitingRoom
 from worker.runtime import Runtime
 
 
@@ -42,6 +43,8 @@ def accept(house: House, storage: MemoryStorage, sample: bytes, *, pixels: int |
     job_id = house.accept()
     input_id = house.jobs.get(job_id).input_id
     storage.put(keys.input_key("shop", input_id), sample, "")
+    known = {"digest": hashlib.sha256(sample).hexdigest(), "bytes": len(sample)}
+    house.redis.hset(f"nukki:input:{input_id}", mapping=known)
     if pixels is not None:
         house.redis.hset(f"nukki:input:{input_id}", "pixels", pixels)
     return job_id
@@ -110,19 +113,18 @@ def test_at_the_end_it_is_handed_back_even_if_its_turn_never_came(
     until(lambda: not runtime.heartbeat.held())
 
 
-def test_a_tenant_fills_only_its_own_places() -> None:
-    room = WaitingRoom(places=2)
-    assert [room.enter(job_id, "alpha") for job_id in ("a", "a", "b", "c")] == [
-        True,
-        False,
-        True,
-        False,
+def test_a_full_line_leaves_the_others_open() -> None:
+    room, line = WaitingRoom(places=2), Line("alpha", urgent=True, host="slow.test")
+    assert [room.enter(name, line) for name in ("a", "a", "b", "c")] == [True, False, True, False]
+    others = [
+        line._replace(**other)
+        for other in ({"tenant": "beta"}, {"urgent": False}, {"host": "fast.test"}, {"host": ""})
     ]
-    assert room.enter("d", "beta")
+    assert all(room.enter(str(other), other) for other in others)
     room.leave("a")
     room.leave("a")
-    assert room.enter("c", "alpha")
-    assert not room.enter("e", "alpha")
+    assert room.enter("c", line)
+    assert not room.enter("d", line)
 
 
 def test_slots_go_to_tenants_by_turn_and_to_urgent_ones_first() -> None:

@@ -20,6 +20,7 @@ from worker.job.inputs import FetchedPhoto, fetch_ahead, store_ahead
 from worker.job.outcome import NO_QUEUE, give_back, settling
 from worker.job.room import room_for
 from worker.job.run import Run
+from worker.job.waiting_room import Line
 from worker.runtime import Runtime
 
 log = logging.getLogger("nukki.worker")
@@ -37,15 +38,19 @@ def admit(runtime: Runtime, job_id: str, work: Work) -> None:
     """
     with _redis_may_be_down(job_id):
         load = runtime.leases.weigh(job_id)
-        if load is not None and runtime.waiting.enter(job_id, load.photo.tenant):
-            _Admission(runtime, job_id, load, work).begin()
+        if load is None:
+            return
+        line = Line(load.photo.tenant, load.lane is not Lane.BULK, _host(load))
+        if runtime.waiting.enter(job_id, line):
+            _Admission(runtime, job_id, load, line, work).begin()
 
 
 class _Admission:
     """One job on its way in, with what it holds so far."""
 
-    def __init__(self, runtime: Runtime, job_id: str, load: Load, work: Work) -> None:
+    def __init__(self, runtime: Runtime, job_id: str, load: Load, line: Line, work: Work) -> None:
         self._runtime = runtime
+        self._line = line
         self._job_id = job_id
         self._load = load
         self._work = work
@@ -69,14 +74,10 @@ class _Admission:
             self._ask_room(load.photo.pixels + load.extra_pixels)
 
     def _ask_slot(self, step: Callable[[FetchSlot], None]) -> None:
-        photo = self._load.photo
-        url = photo.url if photo.to_fetch else None
-        slots = self._runtime.downloads if url else self._runtime.reads
+        line = self._line
+        slots = self._runtime.downloads if line.host else self._runtime.reads
         slot = slots.ask(
-            partial(self._resume, step),
-            tenant=photo.tenant,
-            host=(urlsplit(url).hostname or "") if url else "",
-            urgent=self._urgent,
+            partial(self._resume, step), tenant=line.tenant, host=line.host, urgent=line.urgent
         )
         if slot is not None:
             step(slot)
@@ -86,15 +87,11 @@ class _Admission:
         reservation = self._runtime.pixels_in_flight.ask(
             pixels,
             partial(self._resume, self._enter),
-            tenant=self._load.photo.tenant,
-            urgent=self._urgent,
+            tenant=self._line.tenant,
+            urgent=self._line.urgent,
         )
         if reservation is not None:
             self._enter(reservation)
-
-    @property
-    def _urgent(self) -> bool:
-        return self._load.lane is not Lane.BULK
 
     def _resume(self, step: Callable[[Any], None], granted: FetchSlot | Reservation) -> None:
         self._runtime.threads.resume(self._load.lane, partial(step, granted))
@@ -162,6 +159,13 @@ class _Admission:
         if claim is None:
             return None
         return Run(self._runtime, held.enter_context(self._runtime.heartbeat.holding(claim)))
+
+
+def _host(load: Load) -> str:
+    """The host that the photo is to be fetched from; empty if it is stored."""
+    if not load.photo.to_fetch:
+        return ""
+    return urlsplit(load.photo.url or "").hostname or "?"
 
 
 @contextmanager

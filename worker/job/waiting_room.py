@@ -4,13 +4,25 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
+from typing import NamedTuple
 
-#: Jobs that wait per tenant. The janitor rings again for those that find no place here.
+#: Jobs that wait in one line. The janitor rings again for those that find no place here.
 _PLACES = 250
 
 
+class Line(NamedTuple):
+    """Jobs that wait for the same: one host's that fills its line leaves the others' open.
+
+    `host` is that of the photo's URL; empty for photos in storage.
+    """
+
+    tenant: str
+    urgent: bool
+    host: str
+
+
 class WaitingRoom:
-    """Ids of jobs that wait for a download slot or for the in-flight limit.
+    """Ids of jobs that wait for a download slot or for the in-flight limit, in lines.
 
     Nobody owns them: any worker may claim them, and if this one dies nothing is lost. It keeps
     those in order that came first, and ignores further doorbells for them.
@@ -18,25 +30,28 @@ class WaitingRoom:
 
     def __init__(self, places: int = _PLACES) -> None:
         self._places = places
-        self._tenants: dict[str, str] = {}
-        self._taken: Counter[str] = Counter()
+        self._lines: dict[str, Line] = {}
+        self._taken: Counter[Line] = Counter()
         self._lock = threading.Lock()
 
-    def enter(self, job_id: str, tenant: str) -> bool:
-        """Let a job wait; False if it does already, or its tenant's places are taken."""
+    def enter(self, job_id: str, line: Line) -> bool:
+        """Let a job wait; False if it does already, or its line is full."""
         with self._lock:
-            if job_id in self._tenants or self._taken[tenant] >= self._places:
+            if job_id in self._lines or self._taken[line] >= self._places:
                 return False
-            self._tenants[job_id] = tenant
-            self._taken[tenant] += 1
+            self._lines[job_id] = line
+            self._taken[line] += 1
             return True
 
     def leave(self, job_id: str) -> None:
         """The job waits no longer."""
         with self._lock:
-            tenant = self._tenants.pop(job_id, None)
-            if tenant is not None:
-                self._taken[tenant] -= 1
+            line = self._lines.pop(job_id, None)
+            if line is None:
+                return
+            self._taken[line] -= 1
+            if not self._taken[line]:
+                del self._taken[line]
 
     def __len__(self) -> int:
-        return len(self._tenants)
+        return len(self._lines)
