@@ -16,7 +16,7 @@ BYTES_PER_PIXEL = 24
 #: of 100 megapixels would take 5 GB and three minutes.
 LARGE_AVIF = 1 << 26
 
-# Bytes per pixel at the peak, at most: measured on noise by `python -m tests.bench.memory --steps`.
+# Bytes per pixel at the peak, at most: measured on noise by `python -m tests.bench.memory`.
 #: Encoding, by format and channels, with the finished file, beside the pixels themselves.
 _ENCODING = {
     OutputFormat.PNG: {1: 3, 3: 8, 4: 10},
