@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from functools import partial
 
 from flask import Response
 from flask_openapi3 import APIBlueprint, Tag
@@ -11,7 +12,7 @@ from pydantic import BaseModel, Field
 from api.answers import json_answer
 from api.keyring import SECURITY
 from api.problems import problem_responses
-from api.services import services
+from api.services import Services, services
 from shared.errors import Unavailable
 
 health_blueprint = APIBlueprint(
@@ -59,13 +60,13 @@ def live() -> Response:
 @health_blueprint.get(
     "/ready",
     summary="Can a job be done now?",
-    description="503 unless Redis and storage answer and a worker is ready.",
+    description="503 unless Redis and storage answer, storage has room, and a worker is ready.",
     responses={200: Health, 503: Health},
 )
 def ready() -> Response:
     parts = services()
     checks: dict[str, str] = {}
-    for name, check in (("redis", parts.connection.ping), ("storage", parts.storage.ping)):
+    for name, check in (("redis", parts.connection.ping), ("storage", partial(_storage, parts))):
         try:
             check()
             checks[name] = "ok"
@@ -83,6 +84,12 @@ def ready() -> Response:
     return json_answer(
         Health(status="ok" if good else "not ready", checks=checks), 200 if good else 503
     )
+
+
+def _storage(parts: Services) -> None:
+    """Raise StorageUnavailable unless the storage answers and has room for more."""
+    parts.storage.ping()
+    parts.storage.require_room()
 
 
 @models_blueprint.get("", summary="List the models served", responses={200: ModelList})

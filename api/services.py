@@ -47,11 +47,14 @@ class Services:
     waiting: WaitingRoom
     #: Always watches `storage`.
     pulse: Pulse = field(init=False)
+    #: Watches whether it has room for more.
+    room: Pulse = field(init=False)
     #: The request bodies that are being received.
     bodies: Bodies = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "pulse", Pulse(self.storage.ping))
+        object.__setattr__(self, "room", Pulse(self.storage.require_room))
         object.__setattr__(self, "bodies", Bodies(self.settings.spool_bytes))
 
     @property

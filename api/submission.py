@@ -67,6 +67,7 @@ def submit(services: Services, submission: Submission) -> Accepted:
     backdrop = _check_backdrop(services, submission)
     source = sources.find(services, submission.tenant, request, file)
     extra_pixels = _check_canvas(services, request, source, backdrop)
+    services.room.require()
     if source.file is None:
         services.pulse.require()  # refuse now: no worker could do the job while storage is down
         services.jobs.admit(submission.tenant)

@@ -65,6 +65,7 @@ def create(body: UploadRequest) -> Response:
     limit = parts.settings.max_bytes
     if body.bytes > limit:
         raise ImageTooLarge(f"{body.bytes:,} bytes; at most {limit:,} are accepted")
+    parts.room.require()
     upload_id, expiry = new_id("inp"), parts.settings.upload_expiry
     signed = parts.storage.presign_put(
         keys.upload_key(tenant(), upload_id),
@@ -100,6 +101,7 @@ def content(path: ContentPath) -> Response:
     if request.content_length != grant.size:
         raise InvalidRequest.field("Content-Length", f"{grant.size} bytes were signed for")
     _require_open(parts, grant)
+    parts.room.require()
     bodies.expect(parts.bodies, grant.size + 1)  # its end is seen by reading on
     with bodies.spooled() as file:
         parts.storage.put(grant.key, file, request.content_type or "")

@@ -82,6 +82,7 @@ class MemoryStorage:
     def __init__(self) -> None:
         self.objects: dict[str, bytes] = {}
         self.down = False
+        self.full = False
         self.age = 0.0  # seconds since every object was stored, for `walk`
 
     def put(self, key: str, data: bytes | BinaryIO, content_type: str) -> None:  # noqa: ARG002
@@ -150,6 +151,10 @@ class MemoryStorage:
     def tidy(self) -> int:
         self.ping()
         return 0
+
+    def require_room(self) -> None:
+        if self.full:
+            raise StorageUnavailable("the storage is full")
 
     def ping(self) -> None:
         if self.down:

@@ -64,3 +64,9 @@ class StorageSettings(Settings):
         default=Path("nukki-data/storage"),
         description="The local folder that is used if no bucket is set.",
     )
+    storage_reserve_mb: float | None = Field(
+        default=None,
+        ge=0,
+        description="MB of the storage folder's volume kept free for the results of accepted jobs; "
+        "below that, new jobs get 503. If unset, 5% of the volume, at most 2,000.",
+    )

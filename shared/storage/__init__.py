@@ -14,4 +14,7 @@ def open_storage(settings: StorageSettings, *, answers_within: float | None = No
     """S3 where a bucket is set, else the local folder; `answers_within`: see `S3Storage`."""
     if settings.s3_bucket:
         return S3Storage.from_settings(settings, answers_within=answers_within)
-    return LocalStorage(settings.storage_dir)
+    reserve = settings.storage_reserve_mb
+    return LocalStorage(
+        settings.storage_dir, reserve=None if reserve is None else int(reserve * 1e6)
+    )

@@ -25,6 +25,9 @@ ARCHIVE = "{tenant}/jobs/{job}/job.json"
 #: No file, but a member of the Redis set `expiry`: what erasing an archived job needs to know.
 REMAINS = "{tenant}/jobs/{job}/{claims}/{input}/{backdrop}"
 
+#: A small object that is written, and deleted at once, to see whether the storage has room.
+PROBE = ".nukki-room"
+
 _PART = re.compile(r"\\\{(\w+)\\\}")
 
 

@@ -17,7 +17,7 @@ from typing import BinaryIO
 from itsdangerous import BadSignature, URLSafeTimedSerializer
 
 from shared.errors import ConfigError, NotFound, StorageUnavailable
-from shared.storage import walking
+from shared.storage import room, walking
 from shared.storage.protocol import Grant, SignedPut, Stored
 
 #: Created with the folder. If it is missing, the folder is not ours: a volume is not mounted.
@@ -32,7 +32,9 @@ _ABANDONED = 3600.0
 class LocalStorage:
     """Objects are files below `root`; several processes may share it."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, reserve: int | None = None) -> None:
+        """Keep objects below `root`; `reserve`: bytes left free, see `require_room`."""
+        self._reserve = reserve
         self._root = root.resolve()
         try:
             self._root.mkdir(parents=True, exist_ok=True)
@@ -145,6 +147,11 @@ class LocalStorage:
                         path.unlink()
                         gone += 1
         return gone
+
+    def require_room(self) -> None:
+        with self._translated("."):
+            disk = shutil.disk_usage(self._root)
+        room.require(disk.total, disk.free, self._reserve)
 
     def ping(self) -> None:
         with self._translated("."), tempfile.TemporaryFile(dir=self._root):

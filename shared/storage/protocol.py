@@ -83,5 +83,11 @@ class Storage(Protocol):
     def tidy(self) -> int:
         """Remove old leftovers of interrupted `put`s; returns the number of files."""
 
+    def require_room(self) -> None:
+        """Raise StorageUnavailable if nothing more should be accepted: the storage is nearly full.
+
+        What is left is a reserve for the results of jobs that were accepted before.
+        """
+
     def ping(self) -> None:
         """Raise StorageUnavailable unless the storage answers."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import math
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from typing import Any, BinaryIO
@@ -15,11 +16,13 @@ from botocore.exceptions import ClientError
 
 from shared.errors import ConfigError, NotFound, StorageUnavailable
 from shared.settings import StorageSettings
+from shared.storage import keys
 from shared.storage.etags import ETags, md5_of
 from shared.storage.protocol import Grant, SignedPut, Stored
 from shared.storage.s3_config import CONFIG, STORAGE_TIMEOUT
 from shared.storage.s3_errors import translated
 
+_ROOM_REMEMBERED = 10.0  # seconds for which a write that worked shows room
 #: The source of a conditional copy has changed.
 _REPLACED = frozenset({"412", "PreconditionFailed"})
 
@@ -54,6 +57,7 @@ class S3Storage:
         self._bucket = bucket
         self._hasty = answers_within is not None
         self._etags = ETags()
+        self._roomy_until = 0.0
         quick = CONFIG.merge(Config(read_timeout=answers_within or STORAGE_TIMEOUT))
 
         def client(address: str | None, config: Config = quick) -> Any:
@@ -227,6 +231,16 @@ class S3Storage:
 
     def tidy(self) -> int:
         return 0  # S3 never leaves a partial object
+
+    def require_room(self) -> None:
+        """Write a small object and delete it; what a quota leaves cannot be asked otherwise."""
+        if time.monotonic() < self._roomy_until:
+            return
+        self.ping()
+        with translated(self._bucket):
+            self._writer.put_object(Bucket=self._bucket, Key=keys.PROBE, Body=b"room?")
+            self._client.delete_object(Bucket=self._bucket, Key=keys.PROBE)
+        self._roomy_until = time.monotonic() + _ROOM_REMEMBERED
 
     def ping(self) -> None:
         try:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 
-from shared.errors import NotFound
+from shared.errors import NotFound, StorageUnavailable
 from shared.queue.forgotten import Forgotten, Name, Place
 from shared.records import Records
 from shared.storage import Storage, Stored, keys
@@ -112,7 +112,10 @@ class Reconcile:
                 continue
             try:
                 job = self._records.archived(name.owner, tenant)
-            except NotFound:  # erased meanwhile, or damaged
+            except (
+                NotFound,
+                StorageUnavailable,
+            ):  # erased meanwhile, or damaged; the next walk tells
                 continue
             done = self._forgotten.adopt(job)
             if done != "known":

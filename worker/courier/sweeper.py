@@ -42,7 +42,10 @@ class Sweeper:
         Whatever fails because storage is down is due again in a minute.
         """
         self._tidy()
-        done = self._each(self._upkeep.past(), self._let_go)
+        past = self._upkeep.past()
+        # First what frees room: a full storage takes no archive.
+        done = self._each([item for item in past if item.erase], self._let_go)
+        done += self._each([item for item in past if not item.erase], self._let_go)
         return done + self._each(self._upkeep.sweepable(), self._delete)
 
     @staticmethod
