@@ -146,13 +146,14 @@ def _metrics_folder(processes: int) -> Any:
     if processes == 1:
         yield
         return
-    folder = Path(tempfile.mkdtemp(prefix="nukki-api-metrics-"))
+    folder, master = Path(tempfile.mkdtemp(prefix="nukki-api-metrics-")), os.getpid()
     os.environ[METRICS_FOLDER] = str(folder)
     try:
         yield
     finally:
-        del os.environ[METRICS_FOLDER]
-        shutil.rmtree(folder, ignore_errors=True)
+        if os.getpid() == master:  # a server process that ends comes here too
+            del os.environ[METRICS_FOLDER]
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _after_fork(_: Any, __: Any) -> None:
