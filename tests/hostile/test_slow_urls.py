@@ -87,7 +87,8 @@ class Worker:
     def submit(self, tenant: str, url: str | None = None, **request: object) -> str:
         photo = Input(new_id("inp"), tenant, url=url)
         if url is None:
-            photo = dataclasses.replace(photo, stored=True, bytes=3, pixels=240_000)
+            size = len(self._sample)
+            photo = dataclasses.replace(photo, stored=True, bytes=size, pixels=240_000)
             self.jobs.note_input(photo.id, tenant, expiry_ms=60_000)
             self.storage.put(keys.input_key(tenant, photo.id), self._sample, "")
         made = Job(new_id("job"), tenant, JobRequest.model_validate(request), photo.id, "http://x")
