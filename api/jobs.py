@@ -178,6 +178,7 @@ def erase(path: JobPath) -> Response:
         raise NotFound(f"no such job: {path.job_id}")
     try:
         parts.storage.delete([file for name in erased.files for file in keys.files_of(name)])
+        parts.storage.put(keys.erased_key(tenant(), path.job_id), b"", "application/octet-stream")
     except StorageUnavailable:
         return Response(status=204)  # the record is erased, and the sweeper will delete the files
     if erased.settled:

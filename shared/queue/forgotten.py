@@ -50,6 +50,11 @@ class Forgotten:
             seconds, micros = self._connection.redis.time()
         return int(seconds * 1000 + micros // 1000)
 
+    def run_id(self) -> str:
+        """The id of the Redis process; another one may have been started from an older state."""
+        with translated():
+            return str(self._connection.redis.info("server")["run_id"])
+
     def turn(self) -> Place | None:
         """Where to go on; None: another courier is walking."""
         redis, turn = self._connection.redis, redis_keys.WALKER.key()

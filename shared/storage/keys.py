@@ -25,6 +25,10 @@ ARCHIVE = "{tenant}/jobs/{job}/job.json"
 #: No file, but a member of the Redis set `expiry`: what erasing an archived job needs to know.
 REMAINS = "{tenant}/jobs/{job}/{claims}/{input}/{backdrop}"
 
+#: An empty object that says a caller erased the job. It outlives whatever a Redis that is rolled
+#: back could remember of it. `~` sorts after the tenants, so that these can be listed alone.
+ERASED = "~erased/{tenant}/{job}"
+
 #: A small object that is written, and deleted at once, to see whether the storage has room.
 PROBE = ".nukki-room"
 
@@ -49,6 +53,11 @@ def attempt_key(tenant: str, job_id: str, claim: int, name: str) -> str:
 def archive_key(tenant: str, job_id: str) -> str:
     """The key of a finished job's record, once Redis has dropped it."""
     return ARCHIVE.format(tenant=tenant, job=job_id)
+
+
+def erased_key(tenant: str, job_id: str) -> str:
+    """The key of the object that says a caller erased the job."""
+    return ERASED.format(tenant=tenant, job=job_id)
 
 
 def beside(key: str, name: str) -> str:

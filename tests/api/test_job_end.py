@@ -16,6 +16,7 @@ from tests.api.conftest import (
     accepted,
     assert_problem,
     claimed,
+    left,
     records,
     submit,
 )
@@ -66,7 +67,7 @@ class TestCancel:
     ) -> None:
         job_id = accepted(submit(client, sample))
         client.post(f"/v1/jobs/{job_id}/cancel")
-        assert list(storage.objects.values()) == [sample]
+        assert list(left(storage).values()) == [sample]
 
 
 class TestErase:
@@ -117,10 +118,10 @@ class TestErase:
         finish(first)
         second = accepted(post(client, job=first))
         assert client.delete(f"/v1/jobs/{first}").status_code == 204
-        assert list(storage.objects.values()) == [sample]
+        assert list(left(storage).values()) == [sample]
         finish(second)
         assert client.delete(f"/v1/jobs/{second}").status_code == 204
-        assert storage.objects == {}
+        assert left(storage) == {}
 
     @pytest.mark.usefixtures("nothing_left_once_swept")
     def test_files_a_running_worker_may_still_store_are_swept_later(
@@ -139,4 +140,4 @@ class TestErase:
         storage.down = True
         assert client.delete(f"/v1/jobs/{job_id}").status_code == 204
         assert records(connection) == [redis_keys.SWEEP.key()]
-        assert list(storage.objects.values()) == [sample]
+        assert list(left(storage).values()) == [sample]

@@ -27,6 +27,7 @@ from tests.api.conftest import (
     MakeClient,
     accepted,
     assert_problem,
+    left,
     noted,
 )
 
@@ -302,7 +303,7 @@ class TestSweep:
         self, client: Client, sample: bytes, storage: MemoryStorage
     ) -> None:
         put(client, sample)
-        assert len(storage.objects) == 1
+        assert len(left(storage)) == 1
 
     @pytest.mark.usefixtures("nothing_left_once_swept")
     def test_an_upload_without_a_file_is_swept(self, client: Client) -> None:
@@ -315,7 +316,7 @@ class TestSweep:
         made = put(client, sample)
         job_id = accepted(submit(client, made["id"]))
         assert client.delete(f"/v1/jobs/{job_id}").status_code == 204
-        assert storage.objects == {}
+        assert left(storage) == {}
         assert_problem(client.put(made["url"], data=sample), 404, "not_found")
         storage.put(keys.upload_key("default", made["id"]), sample, "")  # as on S3, past the API
 
@@ -325,7 +326,7 @@ class TestSweep:
         made = put(client, sample)
         accepted(submit(client, made["id"]))
         assert clear() == 1  # what its address may have taken since
-        assert list(storage.objects.values()) == [sample]
+        assert list(left(storage).values()) == [sample]
         assert clear() == 0
 
     def test_a_swept_upload_cannot_be_used(

@@ -128,4 +128,5 @@ class Audit:
 
     def _objects(self) -> set[str]:
         pages = self._storage.get_paginator("list_objects_v2").paginate(Bucket=BUCKET)
-        return {item["Key"] for page in pages for item in page.get("Contents", [])}
+        names = {item["Key"] for page in pages for item in page.get("Contents", [])}
+        return {name for name in names if not name.startswith("~erased/")}  # tombstones stay

@@ -9,10 +9,30 @@ from pathlib import Path
 import pytest
 
 from shared.testing import RedisProcess
-from tests.api.conftest import client, doorbell, jobs, keyed, make_client, storage
+from tests.api.conftest import (
+    clear,
+    client,
+    doorbell,
+    finish,
+    jobs,
+    keyed,
+    leases,
+    make_client,
+    storage,
+)
 from tests.hostile.server import Served, served
 
-__all__ = ["client", "doorbell", "jobs", "keyed", "make_client", "storage"]
+__all__ = [
+    "clear",
+    "client",
+    "doorbell",
+    "finish",
+    "jobs",
+    "keyed",
+    "leases",
+    "make_client",
+    "storage",
+]
 
 KEY = "alpha-key-0123456789"
 #: The headers of the tenant `alpha`, for a request written by hand.

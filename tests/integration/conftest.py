@@ -126,7 +126,8 @@ def pixels(png: bytes) -> np.ndarray[Any, np.dtype[np.uint8]]:
 
 
 def files_in(stack: Stack) -> list[str]:
-    """The objects in the stack's local storage."""
+    """The objects in the stack's local storage, without the tombstones of erased jobs."""
     root = stack.data / "storage"
     found = (path for path in root.rglob("*") if path.is_file() and path.name != ".upload-secret")
-    return sorted(str(path.relative_to(root)) for path in found)
+    names = (str(path.relative_to(root)) for path in found)
+    return sorted(name for name in names if not name.startswith("~erased/"))

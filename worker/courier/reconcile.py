@@ -79,6 +79,9 @@ class Reconcile:
                 parts = keys.read(template, item.key)
                 if parts is not None:
                     names.append(Name("input", parts["input"], item.key))
+            parts = keys.read(keys.ERASED, item.key)
+            if parts is not None:  # nothing of that time is remembered by any Redis
+                names.append(Name("job", parts["job"], item.key))
         self._note(names)
 
     def _sweep_attempts(self, old: Sequence[Stored]) -> None:

@@ -23,6 +23,7 @@ from worker.courier.janitor import Janitor
 from worker.courier.reconcile import Reconcile
 from worker.courier.sender_threads import SenderThreads
 from worker.courier.sweeper import Sweeper
+from worker.courier.tombstones import Tombstones
 from worker.courier.webhook_sender import WebhookSender
 from worker.heartbeat import beat_interval
 
@@ -55,16 +56,14 @@ class Courier:
             patience=beat_interval(settings.lease) + 1,
         )
         self._sweeper = Sweeper(upkeep, jobs, storage)
-        self._reconcile = Reconcile(
-            Forgotten(connection, retention_ms=retention_ms),
-            Records(jobs, storage),
-            storage,
-            retention_ms=retention_ms,
-        )
+        forgotten = Forgotten(connection, retention_ms=retention_ms)
+        records = Records(jobs, storage)
+        self._tombstones = Tombstones(forgotten, records, storage)
+        self._reconcile = Reconcile(forgotten, records, storage, retention_ms=retention_ms)
         deliveries = DeliveryQueue(connection, retention_ms=retention_ms)
         sender = WebhookSender(
             deliveries,
-            Records(jobs, storage),
+            records,
             Outbound(Guard(settings.allow_networks)),
             SecretBook(settings.webhook_secrets),
             schedule=settings.webhook_schedule,
@@ -120,6 +119,7 @@ class Courier:
 
     def _sweep(self) -> None:
         """Handle batches until none is left, then look at some files for what was forgotten."""
+        self._tombstones.apply()
         while self._sweeper.clear() and not self._stopping.is_set():
             pass
         self._reconcile.step()
