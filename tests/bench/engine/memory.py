@@ -16,7 +16,7 @@ from tests.bench.engine.sampler import RSS, Sampler
 from tests.bench.engine.seeding import seed
 from tests.bench.engine.stacks import PROCESSOR_BOUND, BenchFailed, Deployment, deployed
 
-_STATED = re.compile(r"(\d+) bytes of memory a pixel")
+_STATED = re.compile(r"(\d+) bytes of memory per pixel")
 
 
 @dataclass(frozen=True, slots=True)
