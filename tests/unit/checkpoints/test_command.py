@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -113,5 +114,5 @@ class TestCommand:
     @pytest.mark.usefixtures("nukki")
     def test_up_says_how_to_get_missing_weights(self) -> None:
         refused = CliRunner().invoke(main, ["up", "--model", NAME])
-        assert refused.exit_code == 1
+        assert refused.exit_code == os.EX_CONFIG
         assert f"get them with: nukki models pull {NAME}" in refused.stderr
