@@ -28,6 +28,8 @@ _EXTENSION = "nukki"
 #: Seconds without an answer after which the storage counts as down, so that a caller is answered
 #: in under two seconds.
 STORAGE_TIMEOUT = 1.2
+#: Seconds for which the room in storage is remembered: a full one must not take a second's jobs.
+_ROOM_REMEMBERED = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,9 @@ class Services:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "pulse", Pulse(self.storage.ping))
-        object.__setattr__(self, "room", Pulse(self.storage.require_room))
+        object.__setattr__(
+            self, "room", Pulse(self.storage.require_room, remembered=_ROOM_REMEMBERED)
+        )
         object.__setattr__(self, "bodies", Bodies(self.settings.spool_bytes))
 
     @property

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Protocol
 
 import redis
 from celery import Celery
 from kombu import Queue
 from kombu.exceptions import KombuError
+from kombu.utils import uuid
 from kombu.utils.scheduling import round_robin_cycle
 
 from shared.job import Lane
@@ -109,9 +110,22 @@ class Doorbell:
 
     def ring(self, job_id: str, lane: Lane) -> bool:
         """Tell the workers of `lane`; False if the broker did not take it."""
-        options: dict[str, Any] = {"queue": QUEUES[lane], "retry": False, "ignore_result": True}
+        # Not `send_task`: what it looks up for each message is the same for all, and took as long
+        # as sending it. The message is the same but for its `origin`.
+        message = self._celery.amqp.create_task_message(
+            uuid(), TASK, args=[job_id], ignore_result=True
+        )
         try:
-            self._celery.send_task(TASK, args=[job_id], **options)
+            with self._celery.producer_or_acquire() as producer:
+                producer.publish(
+                    message.body,
+                    exchange="",
+                    routing_key=QUEUES[lane],
+                    serializer="json",
+                    headers=message.headers,
+                    retry=False,
+                    **message.properties,
+                )
         except (KombuError, redis.RedisError, OSError) as error:
             log.info("doorbell not rung, the janitor will: %s", error, extra={"job": job_id})
             return False

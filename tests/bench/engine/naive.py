@@ -27,6 +27,7 @@ from torch.nn import functional
 from shared.arrays import UInt8Array
 from shared.images.decode import decode
 from shared.images.encode import encode
+from shared.queue.address import broker_url
 from shared.schema import OutputFormat, Prompt
 from shared.settings import StackSettings
 from shared.storage import Storage, open_storage
@@ -98,7 +99,7 @@ def _composed(rgb: UInt8Array, alpha: UInt8Array) -> Image.Image:
 
 def make_app(settings: StackSettings, queue: str) -> Celery:
     """A Celery app with default settings."""
-    app = Celery("naive", broker=settings.redis_url, set_as_current=False)
+    app = Celery("naive", broker=broker_url(settings.redis_url), set_as_current=False)
     app.conf.update(task_default_queue=queue, task_ignore_result=True)
     return app
 
