@@ -175,14 +175,11 @@ def install(app: Flask) -> None:
                 response.headers[name] = value
         return response
 
-    @app.errorhandler(OSError)
-    def _(error: OSError) -> Response:
-        if error.errno not in _NO_ROOM:
-            raise error
-        log.warning("no room to receive a request: %s", error.strerror)
-        return problem(503, errors.Busy.code, "the server has no room for this request; try again")
-
     @app.errorhandler(Exception)
     def _(error: Exception) -> Response:
+        if isinstance(error, OSError) and error.errno in _NO_ROOM:
+            log.warning("no room to receive a request: %s", error.strerror)
+            told = "the server has no room for this request; try again"
+            return problem(503, errors.Busy.code, told)
         log.error("unexpected", exc_info=error, extra={"request_id": g.get("request_id", "")})
         return problem(500, "internal", "internal error; see the service's log")

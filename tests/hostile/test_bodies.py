@@ -149,3 +149,13 @@ def test_a_file_counts_on_the_disk_and_not_in_memory() -> None:
     receipt.close()
     bodies.spool.take("a", 500)
     assert bodies.open == 0
+
+
+def test_another_error_of_the_system_is_500(
+    client: Client, sample: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(Receipt, "file", fail)
+    assert_problem(submit(client, sample), 500, "internal")
