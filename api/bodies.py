@@ -153,7 +153,7 @@ class BoundedRequest(Request):
         self.environ["wsgi.input"] = _Counted(stream, self._receipt, self.content_length)
 
     def forget_body(self) -> None:
-        """Give back what the body holds; the files of its parts are closed by the request."""
+        """Give back what the body holds, and close the files of its parts."""
         if self._receipt is not None:
             self._receipt.close()
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from shared.durable import sync_folder
+
 FOLDER_MODE, FILE_MODE = 0o700, 0o600
 #: Takes all rights from the group and from others, of whatever a process creates.
 UMASK = 0o077
@@ -30,16 +32,7 @@ def replace(path: Path, text: str) -> None:
     except BaseException:
         fresh.unlink(missing_ok=True)
         raise
-    _sync_folder(path.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    sync_folder(path.parent)
 
 
 def open_private(path: Path, flags: int) -> int:

@@ -6,6 +6,7 @@ and limits that gunicorn lacks are added here:
 - `peer`: one connection, with deadlines for its headers, its body and each write;
 - `connections`: all connections of a process; the longest idle one makes room for a new one;
 - `worker`: the process that serves them, and drains them when it ends;
-- `command`: the command line, and the master that keeps the processes running;
+- `master`: keeps the processes running, and ends them;
+- `command`: the command line;
 - `disk`: calls that wait for a disk, in native threads.
 """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 from gevent.threadpool import ThreadPool
 
@@ -12,8 +12,6 @@ from shared.storage import LocalStorage, Storage
 _THREADS = 16
 #: What needs no disk: signing and checking addresses. `walk`, a generator, is the courier's.
 _QUICK = frozenset({"presign_get", "presign_put", "redeem", "walk"})
-
-_T = TypeVar("_T")
 
 
 def in_threads(storage: Storage) -> Storage:

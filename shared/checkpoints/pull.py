@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from shared.checkpoints.catalogue import Model
 from shared.checkpoints.folder import ModelsFolder, digest_of, parsed_digest
 from shared.checkpoints.sources import Resume, bare, open_source
+from shared.durable import sync_folder
 from shared.errors import CheckpointError, ConfigError, ServiceError
 from shared.settings import StorageSettings
 
@@ -147,7 +148,7 @@ def pull(
                 )
             partial.path.replace(target)
             partial.discard()
-            _sync(folder.path)
+            sync_folder(folder.path)
             folder.remember(model, expected)
             return Pulled(target, expected, fresh=True)
     except OSError as error:
@@ -218,12 +219,3 @@ def _require_space(folder: Path, needed: int) -> None:
         raise CheckpointError(
             f"{folder} has {free / 1e6:.1f} MB free, but {needed / 1e6:.1f} MB are needed"
         )
-
-
-def _sync(folder: Path) -> None:
-    """Write the folder itself to disk, so that its new names survive a power failure."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
